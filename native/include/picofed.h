@@ -1,0 +1,211 @@
+/* picofed.h: the core's only public header.
+ *
+ * Integer only, no heap, no libc. The caller owns all memory: every stateful object has a size() and an init(mem, len).
+ * Formats (frames, ledger records, updates, descriptors) are specified bit by bit in SPEC.md; the section is named beside
+ * each function. All multi-byte fields on flash and on the wire are little-endian.
+ *
+ * Fixed-point formats (SPEC 2):
+ *   input activation   int8   Q7   [-127, 127]
+ *   hidden activation  int8   Q5   [0, 127]       ReLU capped at 127/32
+ *   bias activation    128 (input layer, 1.0 in Q7) or 32 (hidden layers, 1.0 in Q5)
+ *   weight             int16  Q11  [-16384, 16383]
+ *   pre-activation     int32  Q18 (input layer) or Q16 (hidden layers)
+ *   delta              int16  Q12  [-16383, 16383]
+ *   accumulator        uint32 wrapping, Q19 (input layer) or Q17 (hidden layers)
+ */
+#ifndef PICOFED_H
+#define PICOFED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Every function that can fail returns one of these; 0 or a count is success. SPEC 1.3 has the texts. */
+typedef int32_t pf_status;
+enum {
+    PF_OK = 0,
+    PF_E_ARGUMENT = -1, /* an argument is outside its documented range */
+    PF_E_RANGE = -2,    /* the model or round would leave the proven fixed-point ranges */
+    PF_E_MEMORY = -3,   /* the caller's buffer is too small or not 8-byte aligned */
+    PF_E_STATE = -4,    /* calls out of order, e.g. an example before the noise is complete */
+    PF_E_BUDGET = -5,   /* the release would exceed the privacy budget */
+    PF_E_BLANK = -6,    /* the ledger or the seed store was never provisioned, or was erased */
+    PF_E_FLASH = -7,    /* flash did not hold what was written, or a hook failed */
+    PF_E_ENTROPY = -8,  /* the entropy source failed a health test */
+    PF_E_FRAME = -9,    /* a frame or an encoded update is malformed */
+    PF_E_CORRUPT = -10  /* flash holds records that this board's key did not write */
+};
+
+#define PF_VERSION 1u
+
+/* ---- primitives ------------------------------------------------------------------------------------------------ */
+
+/* BLAKE2b (RFC 7693) of len bytes under an optional key (key_len 0..64), out_len 1..64 bytes. */
+void pf_blake2b(uint8_t *out, size_t out_len, const uint8_t *key, size_t key_len, const uint8_t *data, size_t len);
+/* ChaCha20 (RFC 8439): out = data XOR keystream from block `counter`; data may be NULL for the keystream itself.
+ * Returns the next block counter. */
+uint32_t pf_chacha20(uint8_t *out, const uint8_t *data, size_t len, const uint8_t key[32], const uint8_t nonce[12],
+    uint32_t counter);
+/* X25519 (RFC 7748): raw shared secret, to be hashed before use. */
+void pf_x25519(uint8_t shared[32], const uint8_t secret[32], const uint8_t public_key[32]);
+void pf_x25519_public(uint8_t public_key[32], const uint8_t secret[32]);
+/* Constant-time comparison: 0 when equal. */
+int pf_differ(const uint8_t *a, const uint8_t *b, size_t len);
+/* Overwrite with zeros in a way that is not optimised away. */
+void pf_wipe(void *mem, size_t len);
+
+/* ---- noise: PF-DG1 (SPEC 3) ------------------------------------------------------------------------------------ */
+
+#define PF_LOG2_SIGMA_MIN 6u
+#define PF_LOG2_SIGMA_MAX 25u
+#define PF_CLIP_NORM_MAX 1048575u /* C < 2^20 */
+
+typedef struct {
+    uint8_t key[32];
+    uint32_t words[80]; /* current five ChaCha20 blocks: 16 trials of five words */
+    uint32_t counter;   /* next block */
+    uint32_t used;      /* of the words, already consumed; 80 = none left */
+    uint32_t m;         /* log2(sigma) - 1; the sampler itself takes m in 0..24 */
+} pf_noise;
+
+/* Discrete Gaussian with sigma = 2^log2_sigma, 1 <= log2_sigma <= 25 (releases demand >= PF_LOG2_SIGMA_MIN).
+ * Nonce 0, counter from 0: a key is used for one stream only. */
+pf_status pf_noise_init(pf_noise *noise, const uint8_t key[32], uint32_t log2_sigma);
+/* Write n samples. Every trial consumes exactly five keystream words, whatever its outcome. */
+void pf_noise_fill(pf_noise *noise, int32_t *out, size_t n);
+
+/* ---- entropy (SPEC 4.1) ---------------------------------------------------------------------------------------- */
+
+#define PF_ENTROPY_RAW_MIN 1024u /* bytes: 8192 raw bits, credited 0.1 bit a bit */
+/* SP 800-90B repetition-count and adaptive-proportion tests over the raw bits, then out = BLAKE2b-256(raw).
+ * PF_E_ENTROPY (and out wiped) when a test fails. */
+pf_status pf_entropy_condition(uint8_t out[32], const uint8_t *raw, size_t len);
+
+/* ---- flash ------------------------------------------------------------------------------------------------------ */
+
+/* NOR semantics: erase sets a block to 0xff, program can only clear bits. Hooks return 0, or negative on failure.
+ * Offsets count from the start of the region. A region has two erase blocks of block_size bytes. */
+typedef struct {
+    void *context;
+    uint32_t block_size; /* power of two, 256..65536 */
+    int (*read)(void *context, uint32_t offset, uint8_t *data, uint32_t len);
+    int (*program)(void *context, uint32_t offset, const uint8_t *data, uint32_t len);
+    int (*erase)(void *context, uint32_t offset);
+} pf_flash;
+
+/* ---- seed store and ratchet (SPEC 4) --------------------------------------------------------------------------- */
+
+typedef struct {
+    uint8_t chain[32]; /* K: the noise keys of this boot come from here, ratcheted at each use */
+    uint32_t boot;     /* boots so far */
+    uint32_t ready;
+} pf_ratchet;
+
+/* Write the first secret into a region (erases it). */
+pf_status pf_ratchet_provision(const pf_flash *flash, const uint8_t secret[32]);
+/* Once a boot: take the stored secret, derive K and the next stored secret from it, the boot counter, 32 conditioned
+ * entropy bytes and the caller's context (unique id, time); write and verify the next secret BEFORE K may be used. */
+pf_status pf_ratchet_boot(pf_ratchet *ratchet, const pf_flash *flash, const uint8_t entropy[32], const uint8_t *context,
+    size_t context_len);
+/* out = BLAKE2b-256(K, "noise" | le32(seq)); K = BLAKE2b-256(K, "ratchet"). No key is ever given twice. */
+pf_status pf_ratchet_next(pf_ratchet *ratchet, uint32_t seq, uint8_t out[32]);
+
+/* ---- privacy ledger (SPEC 5) ----------------------------------------------------------------------------------- */
+
+#define PF_LEDGER_RECORD 32u
+enum { PF_LEDGER_GENESIS = 1, PF_LEDGER_RELEASE = 2, PF_LEDGER_CARRY = 3, PF_LEDGER_TORN = 4 };
+
+typedef struct {
+    uint8_t key[32];
+    uint32_t max_charge; /* what a torn record is charged, units of 2^-24 mu^2 */
+    uint32_t seq;        /* of the newest record */
+    uint32_t cumulative; /* units of 2^-24 mu^2, saturating */
+    uint32_t generation; /* counts switches of erase block */
+    uint32_t offset;     /* where the next record goes */
+    uint32_t open;
+} pf_ledger;
+
+/* ceil(clip_norm^2 2^24 / (4^log2_sigma - 3)) * steps, in units of 2^-24 mu^2; 0xffffffff when it does not fit or an
+ * argument is outside its range (privacy.md: lemma of section 3). */
+uint32_t pf_charge(uint32_t clip_norm, uint32_t log2_sigma, uint32_t steps);
+/* Erase both blocks and write the first record. The caller passes the highest cumulative and seq known to anyone. */
+pf_status pf_ledger_provision(const pf_flash *flash, const uint8_t key[32], uint32_t seq, uint32_t cumulative);
+/* Scan. PF_E_BLANK: no record. PF_E_CORRUPT: records, none valid under the key. A torn tail is charged max_charge here
+ * (a PF_LEDGER_TORN record is written) before the ledger opens. */
+pf_status pf_ledger_open(pf_ledger *ledger, const pf_flash *flash, const uint8_t key[32], uint32_t max_charge);
+/* Check the budget, write the record, read it back. Only after PF_OK may anything be sent. job: 4 bytes of its id. */
+pf_status pf_ledger_charge(pf_ledger *ledger, const pf_flash *flash, uint32_t clip_norm, uint32_t log2_sigma,
+    uint32_t steps, uint32_t job, uint32_t budget);
+
+/* ---- frames (SPEC 6) ------------------------------------------------------------------------------------------- */
+
+/* CRC-32 (IEEE 802.3, reflected, as zlib's): pass 0 first, then the previous result to go on. */
+uint32_t pf_crc32(uint32_t crc, const uint8_t *data, size_t len);
+/* Largest encoded size of a frame with len payload bytes. */
+size_t pf_frame_bound(size_t len);
+/* payload -> CRC appended -> COBS -> bytes 0x03 and 0x1d escaped -> delimited by 0x00 on both sides. Returns the length. */
+pf_status pf_frame_encode(uint8_t *out, size_t out_len, const uint8_t *payload, size_t len);
+/* In place: data holds what stood between two delimiters. Returns the payload length, or PF_E_FRAME. */
+pf_status pf_frame_decode(uint8_t *data, size_t len);
+
+/* ---- features (SPEC 8) ----------------------------------------------------------------------------------------- */
+
+#define PF_IMU_AXES 6u
+#define PF_IMU_FEATURES 45u
+/* One window of 6-axis int16 samples (n x 6, interleaved; 16 <= n <= 128) to 45 input activations. */
+pf_status pf_features_imu(int8_t out[PF_IMU_FEATURES], const int16_t *samples, size_t n);
+
+/* ---- training (SPEC 2, 7) -------------------------------------------------------------------------------------- */
+
+#define PF_LAYERS_MAX 8u
+#define PF_WIDTH_MAX 1023u
+enum { PF_LOSS_SOFTMAX = 0, PF_LOSS_SQUARED = 1 };
+enum { PF_MODE_GRADIENT = 0, PF_MODE_LOCAL = 1 };
+
+/* Clip in place, exactly (SPEC 2.5): squares are sums over layers; the caller passes, per layer, delta and the squared
+ * norm of the trainable activations (bias activation included where the bias is trained). before/after: squared norms.
+ * Ranges: see pf_trainer_size. */
+pf_status pf_clip(int16_t *const *deltas, const uint16_t *delta_counts, const uint32_t *activation_squares,
+    size_t layers, uint32_t clip_norm, uint64_t *before, uint64_t *after);
+
+typedef struct pf_trainer pf_trainer;
+
+/* Bytes that a trainer for this model descriptor (SPEC 7.1) needs, 0 if the descriptor is malformed or its worst case
+ * would leave the proven ranges. Accumulators exist for the trainable subset only. */
+size_t pf_trainer_size(const uint8_t *descriptor, size_t len, uint32_t mode);
+/* mem: 8-byte aligned, at least pf_trainer_size() bytes; the trainer lives in it. */
+pf_status pf_trainer_init(void *mem, size_t mem_len, const uint8_t *descriptor, size_t len, uint32_t mode);
+/* Counts: all parameters, trainable parameters, inputs, outputs. */
+uint32_t pf_trainer_parameters(const pf_trainer *trainer);
+uint32_t pf_trainer_trainable(const pf_trainer *trainer);
+uint32_t pf_trainer_inputs(const pf_trainer *trainer);
+uint32_t pf_trainer_outputs(const pf_trainer *trainer);
+/* Write weights [offset, offset + n) of the full parameter vector (SPEC 7.2); little-endian int16, out of range =
+ * PF_E_RANGE and nothing is written. */
+pf_status pf_trainer_set_weights(pf_trainer *trainer, uint32_t offset, const uint8_t *data, size_t n);
+pf_status pf_trainer_get_weights(const pf_trainer *trainer, uint32_t offset, uint8_t *data, size_t n);
+/* The same for the trainable subset in its own order (SPEC 7.3). */
+pf_status pf_trainer_set_subset(pf_trainer *trainer, uint32_t offset, const uint8_t *data, size_t n);
+/* Begin a round or a local step: every accumulator waits for its noise. log2_sigma = 0 and clip_norm = 0: no noise, no
+ * clipping, for the host's baselines; the MicroPython binding refuses it. */
+pf_status pf_trainer_begin(pf_trainer *trainer, const uint8_t noise_key[32], uint32_t log2_sigma, uint32_t clip_norm);
+/* Fill up to n accumulators with noise; returns how many still wait. */
+pf_status pf_trainer_fill(pf_trainer *trainer, uint32_t n);
+/* Forward, backward, clip, accumulate `count` examples. features: int8 count x inputs. targets: softmax: uint8 class a
+ * record; squared error: int16 Q12 little-endian, outputs a record. PF_E_STATE while accumulators wait for noise. */
+pf_status pf_trainer_examples(pf_trainer *trainer, const int8_t *features, const uint8_t *targets, uint32_t count);
+/* Local mode: weights -= accumulators * multiplier / 2^shift (SPEC 7.5), 0 < multiplier < 2^16, shift <= 40. The next
+ * step starts with pf_trainer_begin. */
+pf_status pf_trainer_step(pf_trainer *trainer, uint32_t multiplier, uint32_t shift);
+/* What is released: gradient mode: the accumulators; local mode: the change of the trainable weights, Q23. */
+const uint32_t *pf_trainer_release(const pf_trainer *trainer);
+/* Forward only: int32 pre-activations of the last layer. */
+pf_status pf_trainer_logits(pf_trainer *trainer, const int8_t *features, int32_t *logits);
+
+/* ---- update payloads (SPEC 7.6) -------------------------------------------------------------------------------- */
+
+/* Round to multiples of 2^shift (0..30) and Rice-code. Post-processing of the release. Returns the length. */
+pf_status pf_update_encode(uint8_t *out, size_t out_len, const uint32_t *values, size_t n, uint32_t shift);
+/* The exact inverse up to the rounding: values in units of 1 (already multiplied by 2^shift). */
+pf_status pf_update_decode(int32_t *values, size_t n, const uint8_t *data, size_t len);
+
+#endif

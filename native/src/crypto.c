@@ -1,0 +1,34 @@
+/* crypto.c: the core's primitives, from Monocypher 4 (not part of this repository; the build supplies it). */
+#include "picofed.h"
+#include "port.h"
+#include "monocypher.h"
+
+void pf_blake2b(uint8_t *out, size_t out_len, const uint8_t *key, size_t key_len, const uint8_t *data, size_t len) {
+    crypto_blake2b_keyed(out, out_len, key, key_len, data, len);
+}
+
+uint32_t pf_chacha20(
+    uint8_t *out, const uint8_t *data, size_t len, const uint8_t key[32], const uint8_t nonce[12], uint32_t counter) {
+    return crypto_chacha20_ietf(out, data, len, key, nonce, counter);
+}
+
+void pf_x25519(uint8_t shared[32], const uint8_t secret[32], const uint8_t public_key[32]) {
+    crypto_x25519(shared, secret, public_key);
+}
+
+void pf_x25519_public(uint8_t public_key[32], const uint8_t secret[32]) {
+    crypto_x25519_public_key(public_key, secret);
+}
+
+int pf_differ(const uint8_t *a, const uint8_t *b, size_t len) {
+    uint32_t difference = 0;
+    for (size_t i = 0; i < len; i++) {
+        difference |= (uint32_t)(a[i] ^ b[i]);
+        PF_OPAQUE(difference);
+    }
+    return difference != 0;
+}
+
+void pf_wipe(void *mem, size_t len) {
+    crypto_wipe(mem, len);
+}

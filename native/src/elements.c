@@ -1,0 +1,112 @@
+#include "elements.h"
+#include "clip.h"
+#include "fixed.h"
+
+PF_NOINLINE void pf_add_biases(int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift) {
+    const int32_t *end = z + n;
+    int32_t b = 1 << bias_shift;
+    do {
+        *z++ += *biases++ * b; /* |w b| <= 2^21 */
+    } while (z != end);
+}
+
+PF_NOINLINE void pf_relu(
+    int8_t *out, const int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift, uint32_t shift) {
+    const int32_t *end = z + n;
+    int32_t b = 1 << bias_shift;
+    do {
+        int32_t value = (*z++ + *biases++ * b) >> shift;
+        value &= ~(value >> 31);
+        int32_t over = value - 127;
+        *out++ = (int8_t)(value - (over & ~(over >> 31)));
+    } while (z != end);
+}
+
+PF_NOINLINE void pf_clear(int32_t *s, uint32_t n) {
+    const int32_t *end = s + n;
+    do {
+        s[0] = 0;
+        s[1] = 0;
+        s += 2;
+        PF_OPAQUE(s);
+    } while (s != end);
+}
+
+/* `rounded` limited, where the ReLU is neither off nor saturated: a - 1 and 126 - a are both non-negative there. */
+PF_INLINE int32_t pf_gated(int32_t rounded, int32_t a) {
+    return pf_limit(rounded, -PF_DELTA_MAX, PF_DELTA_MAX) & ~(((a - 1) | (126 - a)) >> 31);
+}
+
+#ifndef PF_KERNELS_THUMB
+PF_NOINLINE void pf_gate(int32_t *delta, const int32_t *s, const int8_t *a, uint32_t n) {
+    const int32_t *end = s + n;
+    do {
+        *delta++ = pf_gated((*s++ + (1 << 10)) >> 11, *a++); /* after the shift < 2^20 */
+    } while (s != end);
+}
+#endif
+
+PF_NOINLINE void pf_gate_wide(int32_t *delta, const int64_t *s, const int8_t *a, uint32_t n) {
+    const int64_t *end = s + n;
+    do {
+        *delta++ = pf_gated((int32_t)(*s++ >> 11), *a++); /* after the shift < 2^28 */
+    } while (s != end);
+}
+
+PF_NOINLINE uint64_t pf_keep(int32_t *out, const int32_t *delta, uint32_t n) {
+    const int32_t *end = delta + n;
+    uint64_t sum = 0;
+    do {
+        int32_t d = *delta++;
+        *out = d;
+        out += PF_BATCH;
+        sum += (uint32_t)(d * d); /* < 2^28 */
+    } while (delta != end);
+    return sum;
+}
+
+PF_NOINLINE void pf_scale(int32_t *delta, uint32_t n, uint32_t factor) {
+    const int32_t *end = delta + PF_BATCH * n;
+    do {
+        *delta = pf_clip_scale(*delta, factor);
+        delta += PF_BATCH;
+    } while (delta != end);
+}
+
+PF_NOINLINE void pf_add_deltas(uint32_t *acc, const int32_t *deltas, uint32_t n, uint32_t shift) {
+    const uint32_t *end = acc + n;
+    do {
+        int32_t sum = deltas[0] + deltas[1] + deltas[2] + deltas[3];
+        sum += deltas[4] + deltas[5] + deltas[6] + deltas[7];
+        *acc++ += (uint32_t)sum << shift;
+        deltas += PF_BATCH;
+    } while (acc != end);
+}
+
+#if defined(__GNUC__) || defined(__clang__)
+typedef uint32_t __attribute__((may_alias)) pf_four_bytes;
+#endif
+
+PF_NOINLINE uint32_t pf_outside(const int8_t *a, size_t n) {
+    const int8_t *end = a + n;
+    uint32_t outside = 0;
+#if defined(__GNUC__) || defined(__clang__)
+    /* four at a time, where the compiler can be told that words are read over bytes */
+    for (; a != end && ((uintptr_t)a & 3u) != 0; a++) {
+        outside |= (uint32_t)(*a == -128);
+    }
+    const int8_t *words = a + ((size_t)(end - a) & ~(size_t)3u);
+    uint32_t found = 0;
+    uint32_t ones = 0x01010101u;
+    for (; a != words; a += 4) {
+        uint32_t word = *(const pf_four_bytes *)(const void *)a ^ (ones << 7);
+        /* a zero byte: the subtraction borrows into its top bit, which was 0 */
+        found |= (word - ones) & ~word;
+    }
+    outside |= found & (ones << 7);
+#endif
+    for (; a != end; a++) {
+        outside |= (uint32_t)(*a == -128);
+    }
+    return (uint32_t)(outside != 0);
+}

@@ -1,0 +1,48 @@
+/* entropy.c: health tests and conditioning of raw noise (SPEC 4.1; the tests of NIST SP 800-90B, section 4.4). */
+#include "picofed.h"
+#include "port.h"
+
+/* For 0.1 bit a bit and false alarms of 2^-20: 1 + ceil(20 / 0.1) equal bits in a row, and
+ * 1 + critbinom(1024, 2^-0.1, 1 - 2^-20) equal ones in a window. tests/vectors/generate_noise.py computes both. */
+#define ENTROPY_RUN_CUTOFF 201u
+#define ENTROPY_WINDOW 1024u
+#define ENTROPY_WINDOW_CUTOFF 991u
+
+/* 1 if the raw bits look alive. Repetition: how often the current bit has come in a row. Proportion: how many of the
+ * window equal its first bit. */
+static int entropy_healthy(const uint8_t *raw, size_t len) {
+    uint32_t previous = 2; /* no bit */
+    uint32_t run = 0;
+    uint32_t first = 0;
+    uint32_t position = 0;
+    uint32_t equal = 0;
+    for (size_t i = 0; i < len; i++) {
+        for (uint32_t shift = 0; shift < 8; shift++) {
+            uint32_t bit = (uint32_t)raw[i] >> shift & 1u;
+            run = bit == previous ? run + 1 : 1; /* <= 201: it returns there */
+            previous = bit;
+            if (position == 0) {
+                first = bit;
+                equal = 0;
+            }
+            equal += bit == first; /* <= 1024 */
+            if (run >= ENTROPY_RUN_CUTOFF || equal >= ENTROPY_WINDOW_CUTOFF) {
+                return 0;
+            }
+            position = (position + 1) & (ENTROPY_WINDOW - 1);
+        }
+    }
+    return 1;
+}
+
+pf_status pf_entropy_condition(uint8_t out[32], const uint8_t *raw, size_t len) {
+    pf_wipe(out, 32);
+    if (len < PF_ENTROPY_RAW_MIN) {
+        return PF_E_ARGUMENT;
+    }
+    if (!entropy_healthy(raw, len)) {
+        return PF_E_ENTROPY;
+    }
+    pf_blake2b(out, 32, NULL, 0, raw, len);
+    return PF_OK;
+}

@@ -1,0 +1,96 @@
+#include "fixed.h"
+
+/* round(2^16 2^(-k/32)), k = 0..32 */
+PF_TABLE uint32_t pf_exp2_table[33] = {65536, 64132, 62757, 61413, 60097, 58809, 57549, 56316, 55109, 53928, 52773,
+    51642, 50535, 49452, 48393, 47356, 46341, 45348, 44376, 43425, 42495, 41584, 40693, 39821, 38968, 38133, 37316,
+    36516, 35734, 34968, 34219, 33486, 32768};
+
+#define PF_SOFTMAX_CUT 11264u /* 11 in Q10: e^-11 is below the table's resolution */
+
+/* 2^16 e^(-t / 2^10) for t <= PF_SOFTMAX_CUT, 0 at the cut itself. */
+static uint32_t pf_softmax_exp(uint32_t t) {
+    /* 94548 = round(2^16 log2 e); t 94548 <= 11264 * 94548 < 2^30 */
+    uint32_t u = (t * 94548u) >> 16; /* < 2^14: whole part <= 15 */
+    uint32_t k = u >> 5 & 31u;
+    uint32_t l = u & 31u;
+    /* a weighted mean of two entries times 32: <= 2^16 * 32 = 2^21 */
+    uint32_t e = ((pf_exp2_table[k] * (32u - l) + pf_exp2_table[k + 1] * l + 16u) >> 5) >> (u >> 10);
+    return e & (uint32_t)((int32_t)(t - PF_SOFTMAX_CUT) >> 31); /* t - cut is negative below the cut */
+}
+
+void pf_softmax_delta(int32_t *out, const int32_t *logits, uint32_t n, uint32_t bits, uint32_t label) {
+    int32_t largest = logits[0];
+    for (uint32_t j = 1; j < n; j++) {
+        largest = logits[j] > largest ? logits[j] : largest;
+    }
+    uint32_t sum = 0; /* 2^16 (the largest logit's own term) <= sum <= 255 * 2^16 < 2^24 */
+    for (uint32_t j = 0; j < n; j++) {
+        uint32_t t = ((uint32_t)largest - (uint32_t)logits[j]) >> (bits - 10u); /* the difference fits 32 bits */
+        t = t < PF_SOFTMAX_CUT ? t : PF_SOFTMAX_CUT;
+        uint32_t e = pf_softmax_exp(t);
+        out[j] = (int32_t)e;
+        sum += e;
+    }
+    /* floor((2^31 - 1) / sum): 31 one-bits; the first 16 make 65535 < sum, the other 15 are brought down one by one.
+     * remainder < sum < 2^24 */
+    uint32_t remainder = 0xffffu;
+    uint32_t reciprocal = 0;
+    for (uint32_t i = 0; i < 15u; i++) {
+        remainder = remainder << 1 | 1u;
+        uint32_t fits = (uint32_t)((int32_t)(remainder - sum) >> 31) + 1u; /* 1 if remainder >= sum */
+        remainder -= sum & (0u - fits);
+        reciprocal = reciprocal << 1 | fits;
+        PF_OPAQUE(reciprocal);
+    }
+    for (uint32_t j = 0; j < n; j++) {
+        /* e r <= sum r < 2^31; + 2^18 < 2^32 */
+        out[j] = (int32_t)(((uint32_t)out[j] * reciprocal + ((uint32_t)1 << 18)) >> 19);
+    }
+    out[label] -= 4096;
+}
+
+void pf_squared_delta(int32_t *out, const int32_t *logits, uint32_t n, uint32_t bits, const uint8_t *targets) {
+    for (uint32_t j = 0; j < n; j++) {
+        int32_t target = (int32_t)(pf_get_u16(targets + 2u * j) ^ 0x8000u) - 0x8000;
+        /* bits - 12 >= 4, so the shifted logit is within 2^27 and the difference within 2^28 */
+        out[j] = pf_limit((logits[j] >> (bits - 12u)) - target, -PF_DELTA_MAX, PF_DELTA_MAX);
+    }
+}
+
+/* The next `digits` digits of the square root, from the top of `bits`. After i steps root = floor(sqrt(the top 2i
+ * bits)) < 2^i and remainder <= 2 root < 2^(i+1). For i <= 28: remainder 4 + 3 < 2^31 and trial < 2^30, so that the
+ * sign of their difference tells which is larger. */
+PF_INLINE uint32_t pf_sqrt_digits(uint32_t root, uint32_t *remainder, uint32_t bits, uint32_t digits) {
+    uint32_t rest = *remainder;
+    do {
+        rest = (rest << 2) + (bits >> 30) - (root << 2) - 1u;
+        uint32_t below = (uint32_t)((int32_t)rest >> 31); /* all ones if the digit is 0 */
+        rest += ((root << 2) + 1u) & below;
+        root = (root << 1) + 1u + below;
+        bits <<= 2;
+    } while (--digits != 0);
+    *remainder = rest;
+    return root;
+}
+
+uint32_t pf_sqrt_ceil(uint64_t n) {
+    uint32_t high = (uint32_t)(n >> 32);
+    uint32_t low = (uint32_t)n;
+    uint32_t remainder = 0;
+    if (high >> 24 == 0) { /* always, but for the norms of the widest models */
+        uint32_t root = pf_sqrt_digits(0, &remainder, high << 8, 12);
+        root = pf_sqrt_digits(root, &remainder, low, 16);
+        return root + (uint32_t)(remainder != 0);
+    }
+    uint32_t root = pf_sqrt_digits(0, &remainder, high, 16);
+    root = pf_sqrt_digits(root, &remainder, low, 12);
+    uint64_t rest = remainder; /* the last four digits need more than 32 bits */
+    for (uint32_t i = 0; i < 4u; i++) {
+        rest = rest << 2 | (low >> (6u - 2u * i) & 3u);
+        uint64_t trial = (uint64_t)root << 2 | 1u;
+        uint32_t fits = rest >= trial;
+        rest -= fits ? trial : 0u;
+        root = root << 1 | fits;
+    }
+    return root + (uint32_t)(rest != 0 && root != 0xffffffffu);
+}

@@ -1,0 +1,53 @@
+/* model.h: the model descriptor (SPEC 7.1 to 7.3) and walks over its parameters. */
+#ifndef PF_MODEL_H
+#define PF_MODEL_H
+
+#include "picofed.h"
+#include "port.h"
+
+typedef struct {
+    uint32_t inputs;
+    uint32_t outputs;
+    uint32_t row_begin; /* the trained rectangle; all zero in a frozen layer */
+    uint32_t row_end;
+    uint32_t column_begin;
+    uint32_t column_end;
+    uint32_t bias;      /* the biases of the trained rows are trained too */
+    uint32_t trainable; /* where the layer begins in the trainable vector */
+} pf_layer;
+
+typedef struct {
+    uint32_t loss;
+    uint32_t layers;
+    uint32_t first_trained;
+    uint32_t parameters; /* <= 8 * 1024 * 1023 < 2^23 */
+    uint32_t trainable;
+    pf_layer layer[PF_LAYERS_MAX];
+} pf_model;
+
+/* PF_E_ARGUMENT: malformed. PF_E_RANGE: squared norms of 2^64 or more are possible (SPEC 2.6). */
+pf_status pf_model_parse(pf_model *model, const uint8_t *descriptor, size_t len);
+
+PF_INLINE uint32_t pf_layer_rows(const pf_layer *layer) {
+    return layer->row_end - layer->row_begin;
+}
+
+PF_INLINE uint32_t pf_layer_columns(const pf_layer *layer) {
+    return layer->column_end - layer->column_begin;
+}
+
+/* A place in the parameter vector (SPEC 7.2) or, if subset is set, in the trainable vector (SPEC 7.3). In a bias,
+ * column = the layer's number of inputs. */
+typedef struct {
+    uint32_t layer;
+    uint32_t row;
+    uint32_t column;
+    uint32_t subset;
+} pf_place;
+
+/* offset must be below the vector's length. */
+void pf_place_seek(pf_place *place, const pf_model *model, uint32_t subset, uint32_t offset);
+/* To the following element; past the last one, layer = model->layers and the place may only be thrown away. */
+void pf_place_next(pf_place *place, const pf_model *model);
+
+#endif

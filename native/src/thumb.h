@@ -1,0 +1,319 @@
+/* thumb.h: the inner loops of kernels_thumb.c in ARMv6-M assembly, for that file alone.
+ *
+ * The cost of an instruction is 1 cycle, of a load or store of n words by ldm/stm 1 + n, of a single
+ * one 2; muls overwrites one of its factors and takes low registers, add also takes high ones. Hence:
+ *
+ * Matrices. Two neighbouring columns share a word: W = (w1 << 16) + (w0 + 2^14), the low half never negative. Then
+ *     w0 a0 + w1 a1 = W a0 + (W >> 16) (a1 - (a0 << 16)) - 2^14 a0   (mod 2^32)
+ * splits the word with one shift, and the last term, summed over the columns, is the same for every row: the sums start
+ * with it. Rows are taken six at a time (six high registers hold their sums), in the end four or two; the words of such
+ * a group lie behind each other column pair by column pair, so that ldm fetches them in order. An odd last row is
+ * followed by one of zeros.
+ *
+ * Backward, with the same words: P = sum W d and H = sum (W >> 16) d give both columns,
+ *     s1 = H,   s0 = P - (H << 16) - 2^14 sum d   (mod 2^32).
+ *
+ * Accumulating: four columns in four high registers, the examples of the batch one after the other. */
+#ifndef PF_THUMB_H
+#define PF_THUMB_H
+
+#include "port.h"
+
+#if defined(__clang__)
+#define PF_NAKED __attribute__((naked, noinline, used))
+#else
+/* noclone: a copy of the function with one parameter propagated would move the others to other registers */
+#define PF_NAKED __attribute__((naked, noinline, noclone, used))
+#endif
+#define PF_UNUSED __attribute__((unused))
+
+/* Prologue and epilogue: r4-r11 and lr are the caller's. */
+#define PF_PUSH "push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4-r7}\n"
+#define PF_POP "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n"
+
+/* A naked function needs no more than the registers that its caller does not expect back. */
+#define PF_CLOBBERS :: : "r0", "r1", "r2", "r3", "r12", "cc", "memory"
+
+/* w: word of two columns; r2, r3: the column pair's factors; sum: high register. Uses r7. */
+#define PF_FORWARD_ROW(w, sum)                                                                                         \
+    "asrs r7, " w ", #16\n muls " w ", r2, " w "\n muls r7, r3, r7\n add " sum ", " w "\n add " sum ", r7\n"
+#define PF_FORWARD_PAIR6                                                                                               \
+    "ldm r1!, {r2, r3}\n"                                                                                              \
+    "ldm r0!, {r4, r5, r6}\n" PF_FORWARD_ROW("r4", "r8") PF_FORWARD_ROW("r5", "r9")                                    \
+        PF_FORWARD_ROW("r6", "r10") "ldm r0!, {r4, r5, r6}\n" PF_FORWARD_ROW("r4", "r11") PF_FORWARD_ROW("r5", "r12")  \
+            PF_FORWARD_ROW("r6", "lr")
+
+/* z[0..5] = init + rows' sums. factors: init, then two words a column pair, up to end. Three pairs a turn; the first
+ * turn enters in the middle where their number is not a multiple of three: skip = pairs left out of it (0..2). */
+PF_NAKED static void pf_thumb_forward6(const int16_t *matrix PF_UNUSED, const int32_t *factors PF_UNUSED,
+    const int32_t *end PF_UNUSED, int32_t *z PF_UNUSED, uint32_t skip PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n" PF_PUSH "ldr r5, [sp, #36]\n" /* skip */
+                     "push {r2, r3}\n"
+                     "ldm r1!, {r4}\n"
+                     "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n mov r12, r4\n mov lr, r4\n"
+                     "cmp r5, #1\n"
+                     "beq 2f\n"
+                     "bhi 3f\n"
+                     "1:\n" PF_FORWARD_PAIR6 "2:\n" PF_FORWARD_PAIR6 "3:\n" PF_FORWARD_PAIR6 "ldr r2, [sp]\n"
+                     "cmp r1, r2\n"
+                     "bne 1b\n"
+                     "pop {r2, r3}\n"
+                     "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
+                     "stm r3!, {r4-r7}\n"
+                     "mov r4, r12\n mov r5, lr\n"
+                     "stm r3!, {r4, r5}\n" PF_POP PF_CLOBBERS);
+}
+
+#define PF_FORWARD_PAIR2 "ldm r1!, {r2, r3}\n ldm r0!, {r4, r5}\n" PF_FORWARD_ROW("r4", "r8") PF_FORWARD_ROW("r5", "r9")
+
+#define PF_FORWARD_PAIR4                                                                                               \
+    "ldm r1!, {r2, r3}\n ldm r0!, {r4, r5, r6}\n" PF_FORWARD_ROW("r4", "r8") PF_FORWARD_ROW("r5", "r9")                \
+        PF_FORWARD_ROW("r6", "r10") "ldm r0!, {r4}\n" PF_FORWARD_ROW("r4", "r11")
+
+/* The same for four rows. */
+PF_NAKED static void pf_thumb_forward4(const int16_t *matrix PF_UNUSED, const int32_t *factors PF_UNUSED,
+    const int32_t *end PF_UNUSED, int32_t *z PF_UNUSED, uint32_t skip PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n" PF_PUSH "ldr r5, [sp, #36]\n"
+                     "push {r3}\n"
+                     "mov r12, r2\n"
+                     "ldm r1!, {r4}\n"
+                     "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
+                     "cmp r5, #1\n"
+                     "beq 2f\n"
+                     "bhi 3f\n"
+                     "1:\n" PF_FORWARD_PAIR4 "2:\n" PF_FORWARD_PAIR4 "3:\n" PF_FORWARD_PAIR4 "cmp r1, r12\n"
+                     "bne 1b\n"
+                     "pop {r3}\n"
+                     "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
+                     "stm r3!, {r4-r7}\n" PF_POP PF_CLOBBERS);
+}
+
+/* The same for two rows. */
+PF_NAKED static void pf_thumb_forward2(const int16_t *matrix PF_UNUSED, const int32_t *factors PF_UNUSED,
+    const int32_t *end PF_UNUSED, int32_t *z PF_UNUSED, uint32_t skip PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n" PF_PUSH "ldr r5, [sp, #36]\n"
+                     "push {r3}\n"
+                     "mov r12, r2\n"
+                     "ldm r1!, {r4}\n"
+                     "mov r8, r4\n mov r9, r4\n"
+                     "cmp r5, #1\n"
+                     "beq 2f\n"
+                     "bhi 3f\n"
+                     "1:\n" PF_FORWARD_PAIR2 "2:\n" PF_FORWARD_PAIR2 "3:\n" PF_FORWARD_PAIR2 "cmp r1, r12\n"
+                     "bne 1b\n"
+                     "pop {r3}\n"
+                     "mov r4, r8\n mov r5, r9\n"
+                     "stm r3!, {r4, r5}\n" PF_POP PF_CLOBBERS);
+}
+
+/* r2 = P, r3 = H; w: word, uses r6 and r7. d: high register. */
+#define PF_BACKWARD_ROW(w, d)                                                                                          \
+    "mov r7, " d "\n asrs r6, " w ", #16\n muls " w ", r7, " w "\n muls r6, r7, r6\n adds r2, r2, " w "\n"             \
+    "adds r3, r3, r6\n"
+#define PF_BACKWARD_STORE                                                                                              \
+    "lsls r4, r3, #16\n subs r2, r2, r4\n ldm r1!, {r4, r5}\n adds r2, r2, r4\n adds r3, r3, r5\n"                     \
+    "subs r1, #8\n stm r1!, {r2, r3}\n"
+
+/* s[i] += six rows' w d, for `columns` (even) columns; end = s + columns. */
+PF_NAKED static void pf_thumb_backward6(const int16_t *matrix PF_UNUSED, int32_t *s PF_UNUSED,
+    const int32_t *end PF_UNUSED, const int32_t *delta PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n" PF_PUSH "ldm r3!, {r4-r7}\n"
+                     "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
+                     "adds r4, r4, r5\n adds r6, r6, r7\n adds r4, r4, r6\n"
+                     "ldm r3!, {r5, r6}\n"
+                     "mov r12, r5\n mov lr, r6\n"
+                     "adds r4, r4, r5\n adds r4, r4, r6\n"
+                     "lsls r4, r4, #14\n rsbs r3, r4, #0\n" /* -2^14 sum d */
+                     "push {r2, r3}\n"
+                     "1:\n"
+                     "ldr r2, [sp, #4]\n"
+                     "movs r3, #0\n"
+                     "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8")
+                         PF_BACKWARD_ROW("r5", "r9") "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r10")
+                             PF_BACKWARD_ROW("r5", "r11") "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r12")
+                                 PF_BACKWARD_ROW("r5", "lr") PF_BACKWARD_STORE "ldr r2, [sp]\n"
+                                                                               "cmp r1, r2\n"
+                                                                               "bne 1b\n"
+                                                                               "pop {r2, r3}\n" PF_POP PF_CLOBBERS);
+}
+
+/* The same for four rows. */
+PF_NAKED static void pf_thumb_backward4(const int16_t *matrix PF_UNUSED, int32_t *s PF_UNUSED,
+    const int32_t *end PF_UNUSED, const int32_t *delta PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n" PF_PUSH "mov r12, r2\n"
+                     "ldm r3!, {r4-r7}\n"
+                     "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
+                     "adds r4, r4, r5\n adds r6, r6, r7\n adds r4, r4, r6\n"
+                     "lsls r4, r4, #14\n rsbs r4, r4, #0\n"
+                     "mov lr, r4\n"
+                     "1:\n"
+                     "mov r2, lr\n"
+                     "movs r3, #0\n"
+                     "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8")
+                         PF_BACKWARD_ROW("r5", "r9") "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r10")
+                             PF_BACKWARD_ROW("r5", "r11") PF_BACKWARD_STORE "cmp r1, r12\n"
+                                                                            "bne 1b\n" PF_POP PF_CLOBBERS);
+}
+
+/* The same for two rows. */
+PF_NAKED static void pf_thumb_backward2(const int16_t *matrix PF_UNUSED, int32_t *s PF_UNUSED,
+    const int32_t *end PF_UNUSED, const int32_t *delta PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n" PF_PUSH "mov r12, r2\n"
+                     "ldm r3!, {r4, r5}\n"
+                     "mov r8, r4\n mov r9, r5\n"
+                     "adds r4, r4, r5\n lsls r4, r4, #14\n rsbs r4, r4, #0\n"
+                     "mov r10, r4\n"
+                     "1:\n"
+                     "mov r2, r10\n"
+                     "movs r3, #0\n"
+                     "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8") PF_BACKWARD_ROW("r5", "r9") PF_BACKWARD_STORE
+        "cmp r1, r12\n"
+        "bne 1b\n" PF_POP PF_CLOBBERS);
+}
+
+#define PF_OUTER_PRODUCTS(d)                                                                                           \
+    "ldm r1!, {r4-r7}\n muls r4, " d ", r4\n muls r5, " d ", r5\n muls r6, " d ", r6\n muls r7, " d ", r7\n"
+#define PF_OUTER_ADD "add r8, r4\n add r9, r5\n add r10, r6\n add r11, r7\n"
+#define PF_OUTER_NEXT(place) "ldr r3, [sp, #" place "]\n" PF_OUTER_PRODUCTS("r3")
+/* Four columns: r0 accumulators, r1 blocks, r2 = d0, r12 = d1, lr = d2, from [sp] on d3 to d7. */
+#define PF_OUTER_BEGIN                                                                                                 \
+    "ldm r0!, {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n" PF_OUTER_PRODUCTS("r2") PF_OUTER_ADD    \
+        "mov r3, r12\n" PF_OUTER_PRODUCTS("r3") PF_OUTER_ADD "mov r3, lr\n" PF_OUTER_PRODUCTS("r3") PF_OUTER_ADD
+#define PF_OUTER_END "add r4, r8\n add r5, r9\n add r6, r10\n add r7, r11\n subs r0, #16\n stm r0!, {r4-r7}\n"
+#define PF_OUTER_BLOCK8                                                                                                \
+    PF_OUTER_BEGIN PF_OUTER_NEXT("0") PF_OUTER_ADD PF_OUTER_NEXT("4") PF_OUTER_ADD PF_OUTER_NEXT("8")                  \
+        PF_OUTER_ADD PF_OUTER_NEXT("12") PF_OUTER_ADD PF_OUTER_NEXT("16") PF_OUTER_END
+/* The first four examples alone. */
+#define PF_OUTER_BLOCK4 PF_OUTER_BEGIN PF_OUTER_NEXT("0") PF_OUTER_END "adds r1, #64\n"
+
+/* acc += deltas x blocks over rows x (blocks of 4 columns); a row of accumulators is `pad` bytes (0, 4, 8, 12) shorter
+ * than its blocks: what is added there is zero. */
+typedef struct {
+    const int32_t *deltas;
+    const int32_t *deltas_end;
+    const int32_t *blocks;
+    const int32_t *blocks_end;
+    uint32_t pad;
+} pf_outer_frame;
+
+#define PF_OUTER_BODY(block)                                                                                           \
+    ".syntax unified\n" PF_PUSH "sub sp, #40\n"                                                                        \
+    "add r2, sp, #20\n ldm r1!, {r3-r7}\n stm r2!, {r3-r7}\n"                                                          \
+    "1:\n" /* a row */                                                                                                 \
+    "ldr r3, [sp, #20]\n ldm r3!, {r2, r4, r5, r6}\n mov r12, r4\n mov lr, r5\n str r6, [sp]\n"                        \
+    "ldm r3!, {r4-r7}\n str r3, [sp, #20]\n add r1, sp, #4\n stm r1!, {r4-r7}\n ldr r1, [sp, #28]\n"                   \
+    "2:\n" block "ldr r3, [sp, #32]\n cmp r1, r3\n bne 2b\n"                                                           \
+    "ldr r3, [sp, #36]\n subs r0, r0, r3\n"                                                                            \
+    "ldr r3, [sp, #20]\n ldr r4, [sp, #24]\n cmp r3, r4\n beq 3f\n b 1b\n"                                             \
+    "3:\n add sp, #40\n" PF_POP
+
+PF_NAKED static void pf_thumb_outer8(uint32_t *acc PF_UNUSED, const pf_outer_frame *frame PF_UNUSED) {
+    __asm__ volatile(PF_OUTER_BODY(PF_OUTER_BLOCK8) PF_CLOBBERS);
+}
+
+PF_NAKED static void pf_thumb_outer4(uint32_t *acc PF_UNUSED, const pf_outer_frame *frame PF_UNUSED) {
+    __asm__ volatile(PF_OUTER_BODY(PF_OUTER_BLOCK4) PF_CLOBBERS);
+}
+
+/* The C version is in elements.c. Bit 7 of a + 1 is set for a = 127 alone. */
+PF_NAKED static void pf_thumb_gate(
+    int32_t *delta PF_UNUSED, const int32_t *s PF_UNUSED, const int8_t *a PF_UNUSED, const int32_t *end PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4-r7, lr}\n"
+                     "mov r12, r3\n"
+                     "movs r7, #1\n lsls r6, r7, #14\n subs r6, r6, #1\n" /* 16383 */
+                     "lsls r7, r7, #10\n"
+                     "1:\n"
+                     "ldm r1!, {r4}\n"
+                     "adds r4, r4, r7\n asrs r4, r4, #11\n"
+                     "subs r5, r4, r6\n asrs r3, r5, #31\n bics r5, r3\n subs r4, r4, r5\n"
+                     "adds r5, r4, r6\n asrs r3, r5, #31\n ands r5, r3\n subs r4, r4, r5\n"
+                     "ldrb r5, [r2]\n"
+                     "adds r2, #1\n"
+                     "subs r3, r5, #1\n adds r5, #1\n lsls r5, r5, #24\n orrs r3, r5\n asrs r3, r3, #31\n"
+                     "bics r4, r3\n"
+                     "stm r0!, {r4}\n"
+                     "cmp r1, r12\n"
+                     "bne 1b\n"
+                     "pop {r4-r7, pc}\n" PF_CLOBBERS);
+}
+
+/* Writes a0 and a1 - (a0 << 16) for each of n / 2 column pairs (n > 0) and returns the sum of the a0. */
+PF_NAKED static int32_t pf_thumb_factors(
+    int32_t *factors PF_UNUSED, const int8_t *a PF_UNUSED, const int8_t *end PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4-r6, lr}\n"
+                     "mov r12, r2\n"
+                     "movs r2, #0\n"
+                     "movs r3, #0\n"
+                     "1:\n"
+                     "ldrsb r4, [r1, r3]\n"
+                     "adds r1, #1\n"
+                     "ldrsb r5, [r1, r3]\n"
+                     "adds r1, #1\n"
+                     "adds r2, r2, r4\n"
+                     "lsls r6, r4, #16\n"
+                     "subs r5, r5, r6\n"
+                     "stm r0!, {r4, r5}\n"
+                     "cmp r1, r12\n"
+                     "bne 1b\n"
+                     "movs r0, r2\n"
+                     "pop {r4-r6, pc}\n" PF_CLOBBERS);
+}
+
+/* pf_thumb_factors and pf_thumb_spread in one, for blocks of four columns (at least one); the sum of squares in the low
+ * word of the result, that of the even columns in the high word. */
+PF_NAKED static uint64_t pf_thumb_factors_spread(
+    int32_t *out PF_UNUSED, const int8_t *a PF_UNUSED, int32_t *factors PF_UNUSED, const int8_t *end PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4-r7, lr}\n"
+                     "mov r4, r8\n mov r5, r9\n push {r4, r5}\n"
+                     "mov r12, r3\n"
+                     "movs r3, #0\n mov r8, r3\n mov r9, r3\n"
+                     "1:\n"
+                     "movs r3, #0\n ldrsb r4, [r1, r3]\n"
+                     "movs r3, #1\n ldrsb r5, [r1, r3]\n"
+                     "movs r3, #2\n ldrsb r6, [r1, r3]\n"
+                     "movs r3, #3\n ldrsb r7, [r1, r3]\n"
+                     "adds r1, #4\n"
+                     "stm r0!, {r4-r7}\n"
+                     "adds r0, #112\n" /* the other examples of the batch */
+                     "movs r3, r5\n muls r3, r5, r3\n add r8, r3\n"
+                     "movs r3, r7\n muls r3, r7, r3\n add r8, r3\n"
+                     "movs r3, r4\n muls r3, r4, r3\n add r8, r3\n"
+                     "movs r3, r6\n muls r3, r6, r3\n add r8, r3\n"
+                     "add r9, r4\n add r9, r6\n"
+                     "lsls r3, r4, #16\n subs r5, r5, r3\n"
+                     "lsls r3, r6, #16\n subs r7, r7, r3\n"
+                     "stm r2!, {r4-r7}\n"
+                     "cmp r1, r12\n"
+                     "bne 1b\n"
+                     "mov r0, r8\n mov r1, r9\n"
+                     "pop {r4, r5}\n mov r8, r4\n mov r9, r5\n"
+                     "pop {r4-r7, pc}\n" PF_CLOBBERS);
+}
+
+/* Whole blocks of four columns (at least one); returns the sum of squares. */
+PF_NAKED static uint32_t pf_thumb_spread(
+    int32_t *out PF_UNUSED, const int8_t *a PF_UNUSED, const int8_t *end PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4-r7, lr}\n"
+                     "mov r12, r2\n"
+                     "movs r2, #0\n"
+                     "1:\n"
+                     "movs r3, #0\n ldrsb r4, [r1, r3]\n"
+                     "movs r3, #1\n ldrsb r5, [r1, r3]\n"
+                     "movs r3, #2\n ldrsb r6, [r1, r3]\n"
+                     "movs r3, #3\n ldrsb r7, [r1, r3]\n"
+                     "adds r1, #4\n"
+                     "stm r0!, {r4-r7}\n"
+                     "adds r0, #112\n" /* the other examples of the batch */
+                     "muls r4, r4, r4\n muls r5, r5, r5\n muls r6, r6, r6\n muls r7, r7, r7\n"
+                     "adds r2, r2, r4\n adds r2, r2, r5\n adds r2, r2, r6\n adds r2, r2, r7\n"
+                     "cmp r1, r12\n"
+                     "bne 1b\n"
+                     "movs r0, r2\n"
+                     "pop {r4-r7, pc}\n" PF_CLOBBERS);
+}
+
+#endif

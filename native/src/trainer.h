@@ -1,0 +1,63 @@
+/* trainer.h: the trainer's parts, shared by trainer.c (memory, rounds), weights.c (weights in and out, local step) and
+ * example.c (forward, backward, clip, accumulate). */
+#ifndef PF_TRAINER_H
+#define PF_TRAINER_H
+
+#include "kernels.h"
+#include "model.h"
+
+/* IDLE -> begin -> FILLING -> fill -> READY -> examples -> READY -> step (local mode) -> IDLE. */
+enum { PF_TRAINER_IDLE = 0, PF_TRAINER_FILLING = 1, PF_TRAINER_READY = 2 };
+
+/* One layer's memory; the pointers lie within the trainer's own. */
+typedef struct {
+    int16_t *matrix;
+    int16_t *biases;
+    int8_t *inputs;   /* of the example under way; layer 0: NULL, the caller's */
+    int32_t *blocks;  /* activations of the batch (pf_spread); NULL where nothing is trained */
+    int32_t *deltas;  /* [trained row][example of the batch] */
+    uint32_t squares; /* of the trained activations of the example under way, bias included */
+} pf_layer_memory;
+
+struct pf_trainer {
+    pf_model model;
+    pf_noise noise;
+    uint32_t mode;
+    uint32_t state;
+    uint32_t filled;    /* accumulators that have their noise */
+    uint32_t clip_norm; /* 0: no clipping */
+    uint32_t stepped;   /* local mode: `change` holds at least one step */
+    uint32_t *accumulators;
+    int32_t *change; /* local mode: Q23 */
+    int16_t *start;  /* local mode: the trainable weights that `change` counts from */
+    int32_t *z;      /* pre-activations, then deltas, of one layer */
+    int32_t *delta;
+    int32_t *sums; /* backward, 32-bit partial sums */
+    int64_t *wide; /* backward, exact sums; NULL where 32 bits always do */
+    int32_t *scratch;
+    pf_layer_memory layer[PF_LAYERS_MAX];
+};
+
+PF_INLINE int32_t pf_trainer_weight(const pf_trainer *trainer, const pf_place *place) {
+    const pf_layer *layer = &trainer->model.layer[place->layer];
+    const pf_layer_memory *memory = &trainer->layer[place->layer];
+    if (place->column == layer->inputs) {
+        return memory->biases[place->row];
+    }
+    return pf_matrix_get(memory->matrix, layer->outputs, layer->inputs, place->row, place->column);
+}
+
+PF_INLINE void pf_trainer_put_weight(pf_trainer *trainer, const pf_place *place, int32_t value) {
+    const pf_layer *layer = &trainer->model.layer[place->layer];
+    pf_layer_memory *memory = &trainer->layer[place->layer];
+    if (place->column == layer->inputs) {
+        memory->biases[place->row] = (int16_t)value;
+    } else {
+        pf_matrix_put(memory->matrix, layer->outputs, layer->inputs, place->row, place->column, value);
+    }
+}
+
+/* Local mode: what is released counts from the present weights. */
+void pf_trainer_restart(pf_trainer *trainer);
+
+#endif

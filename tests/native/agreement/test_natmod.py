@@ -1,0 +1,335 @@
+"""The MicroPython native module, run by a real MicroPython process, against the compiled core of the host: bit for bit.
+
+One script of calls with the answers that the host's core gives is written, and MicroPython checks it; what it prints
+is the list of differences. PICOFED_TEST_MICROPYTHON and PICOFED_TEST_NATMOD name another program and its module, for
+example a 32-bit one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from picofed import native
+from picofed.flash import MemoryFlash
+from picofed.reference import Loss, Model, encode_model
+from picofed.toolchain import build
+
+pytestmark = pytest.mark.slow
+
+PRELUDE = """
+import picofed_core as c
+failures = []
+def same(line, got, want):
+    if got != want:
+        failures.append((line, got, want))
+def raises(line, kind, run):
+    try:
+        got = run()
+    except kind:
+        return
+    failures.append((line, got, kind))
+class Flash:
+    block_size = 256
+    def __init__(self):
+        self.image = bytearray(b"\\xff" * 512)
+        self.left = -1
+    def read(self, offset, buffer):
+        buffer[:] = self.image[offset:offset + len(buffer)]
+    def program(self, offset, data):
+        self.left -= 1
+        if self.left == -1:
+            raise OSError(5)
+        for i in range(len(data)):
+            self.image[offset + i] &= data[i]
+    def erase(self, offset):
+        self.image[offset:offset + 256] = b"\\xff" * 256
+def array_of(code, data):
+    import array
+    return array.array(code, data)
+"""
+
+
+class Script:
+    """Lines for MicroPython; `same` compares an expression there with a value from here."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def run(self, line: str) -> None:
+        self.lines.append(line)
+
+    def same(self, expression: str, wanted: Any) -> None:
+        if isinstance(wanted, bytearray):
+            wanted = bytes(wanted)
+        self.lines.append(f"same({len(self.lines)}, {expression}, {wanted!r})")
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Script], None]:
+    """Runs a script in the unix port with the x64 module on its path."""
+    program = os.environ.get("PICOFED_TEST_MICROPYTHON") or build.unix_board()
+    module = Path(os.environ.get("PICOFED_TEST_NATMOD") or build.natmod("x64"))
+    folder = tmp_path_factory.mktemp("natmod")
+
+    def run(script: Script) -> None:
+        path = folder / "script.py"
+        path.write_text(PRELUDE + "\n".join(script.lines) + "\nprint('failures', failures[:5])\nprint('done')\n")
+        argv = [str(program), "-X", "heapsize=4m", str(path)]
+        done = subprocess.run(
+            argv, env={"MICROPYPATH": str(module.parent)}, capture_output=True, text=True, timeout=300
+        )
+        assert done.stdout.splitlines() == ["failures []", "done"], done.stdout + done.stderr
+
+    return run
+
+
+def test_differences_are_seen(board: Callable[[Script], None]) -> None:
+    s = Script()
+    s.same("c.crc32(b'abc')", native.crc32(b"abc") ^ 1)
+    with pytest.raises(AssertionError, match="failures"):
+        board(s)
+
+
+def test_primitives(board: Callable[[Script], None], rng: random.Random) -> None:
+    s = Script()
+    s.same("c.VERSION", 1)
+    for _ in range(20):
+        key, nonce, data = rng.randbytes(32), rng.randbytes(12), rng.randbytes(rng.randrange(300))
+        counter = rng.choice([0, 1, 2**30 - 1, 2**31, 2**32 - 1 - 10])
+        s.run(f"b = bytearray({data!r})")
+        s.same(f"c.chacha20({key!r}, {nonce!r}, {counter}, b)", counter + (len(data) + 63) // 64)
+        s.same("bytes(b)", native.chacha20(key, nonce, counter, data))
+        size, short = rng.randint(1, 64), rng.randbytes(rng.randrange(65))
+        s.run(f"b = bytearray({size})")
+        s.same(f"c.blake2b(b, {short!r}, {data!r})", 0)
+        s.same("bytes(b)", native.blake2b(data, size, short))
+        s.same(f"c.crc32({data!r})", native.crc32(data))
+        s.same(f"c.crc32({data!r}, {native.crc32(b'x')})", native.crc32(b"x" + data))
+        log2_sigma = rng.randint(1, 25)
+        s.run("b = bytearray(400)")
+        s.same(f"c.noise({key!r}, {log2_sigma}, b)", 0)
+        s.same("bytes(b)", native.discrete_gaussian(key, log2_sigma, 100).tobytes())
+        payload = rng.randbytes(rng.choice([1, 253, 254, 255, 1024]))
+        frame = native.frame_encode(payload)
+        s.run("b = bytearray(2100)")
+        s.same(f"c.frame_encode({payload!r}, b)", len(frame))
+        s.same(f"bytes(b[:{len(frame)}])", frame)
+        s.run(f"b = bytearray({frame[1:-1]!r})")
+        s.same("c.frame_decode(b, len(b))", len(payload))
+        s.same(f"bytes(b[:{len(payload)}])", payload)
+        secret, public = rng.randbytes(32), rng.randbytes(32)
+        s.run("b = bytearray(32)")
+        s.same(f"c.x25519(b, {secret!r}, {public!r})", 0)
+        s.same("bytes(b)", native.x25519(secret, public))
+        s.same(f"c.x25519(b, {secret!r}, None)", 0)
+        s.same("bytes(b)", native.x25519_public(secret))
+        n = rng.randint(16, 128)
+        window = np.array([[rng.randint(-32768, 32767) for _ in range(6)] for _ in range(n)], np.int16)
+        s.run("b = bytearray(45)")
+        s.same(f"c.features_imu({window.tobytes()!r}, {n}, b)", 0)
+        s.same("bytes(b)", native.features_imu(window).tobytes())
+        arguments = rng.randrange(2**20), rng.randint(6, 25), rng.randint(1, 4095)
+        try:
+            units = native.charge(*arguments)
+        except native.CoreError:
+            units = 2**32 - 1
+        s.same(f"c.charge{arguments}", units)
+    raw = rng.randbytes(1024)
+    s.run("b = bytearray(32)")
+    s.same(f"c.entropy_condition({raw!r}, b)", 0)
+    s.same("bytes(b)", native.entropy_condition(raw))
+    s.same("c.entropy_condition(bytes(1024), b)", -8)
+    s.same("bytes(b)", bytes(32))
+    board(s)
+
+
+def records(rng: random.Random, model: Model, n: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    features = np.array([[rng.randint(-127, 127) for _ in range(model.inputs)] for _ in range(n)], np.int8)
+    if model.loss is Loss.SOFTMAX:
+        return features, np.array([rng.randrange(model.outputs) for _ in range(n)], np.uint8)
+    return features, np.array([[rng.randint(-9999, 9999) for _ in range(model.outputs)] for _ in range(n)], np.int16)
+
+
+def test_trainer(board: Callable[[Script], None], rng: random.Random, random_model: Callable[..., Model]) -> None:
+    s = Script()
+    for _ in range(60):
+        model, mode = random_model(rng, width=20, layers=3), rng.randrange(2)
+        descriptor = encode_model(model)
+        trainer = native.Trainer(descriptor, mode)
+        weights = np.array([rng.randint(-2000, 2000) for _ in range(trainer.parameters)], np.int16)
+        trainer.set_weights(weights)
+        s.run(f"m = bytearray(c.trainer_size({descriptor!r}, {mode}))")
+        s.same(f"c.trainer_init(m, {descriptor!r}, {mode})", 0)
+        s.same("c.trainer_counts(m)", (trainer.parameters, trainer.trainable, trainer.inputs, trainer.outputs))
+        s.same(f"c.trainer_set_weights(m, 0, {weights.tobytes()!r})", 0)
+        for _ in range(2):
+            key, log2_sigma, norm = rng.randbytes(32), rng.randint(6, 25), rng.randint(1, 2**20 - 1)
+            features, targets = records(rng, model, rng.randint(1, 9))
+            trainer.begin(key, log2_sigma, norm)
+            trainer.fill()
+            trainer.examples(features, targets)
+            s.same(f"c.trainer_begin(m, {key!r}, {log2_sigma}, {norm})", 0)
+            s.same("c.trainer_examples(m, b'', b'', 0)", -4)
+            s.same("c.trainer_fill(m, 3)", max(0, trainer.trainable - 3))
+            s.same(f"c.trainer_fill(m, {2**32 - 1})", 0)
+            n = len(features)
+            s.same(f"c.trainer_examples(m, {features.tobytes()!r}, {targets.tobytes()!r}, {n})", 0)
+            s.same(f"c.trainer_examples(m, {features.tobytes()!r}, {targets.tobytes()!r}, {n + 1})", -3)
+            if mode:
+                multiplier, shift = rng.randint(1, 65535), rng.randint(0, 40)
+                trainer.step(multiplier, shift)
+                s.same(f"c.trainer_step(m, {multiplier}, {shift})", 0)
+            shift = rng.randrange(31)
+            payload = trainer.encode(shift)
+            s.run(f"b = bytearray({len(payload)})")
+            s.same(f"c.trainer_encode(m, {shift}, b)", len(payload))
+            s.same("bytes(b)", payload)
+            s.same(f"c.trainer_encode(m, {shift}, bytearray({len(payload) - 1}))", -3)
+            s.same("c.trainer_examples(m, b'', b'', 0)", -4)  # what was released is not added to
+        s.run(f"b = bytearray({2 * trainer.parameters})")
+        s.same("c.trainer_get_weights(m, 0, b)", 0)
+        s.same("bytes(b)", trainer.get_weights().tobytes())
+        subset = np.array([rng.randint(-99, 99) for _ in range(trainer.trainable)], np.int16)
+        trainer.set_subset(subset)
+        s.same(f"c.trainer_set_subset(m, 0, {subset.tobytes()!r})", 0)
+        s.run(f"o = array_of('i', [0] * {trainer.outputs})")
+        s.same(f"c.trainer_logits(m, {features[0].tobytes()!r}, o)", 0)
+        s.same("list(o)", trainer.logits(features[0]).tolist())
+        s.same("c.trainer_wipe(m)", 0)
+        s.same("m == bytearray(len(m))", True)
+        s.same("c.trainer_fill(m, 1)", -4)
+    board(s)
+
+
+def test_stores(board: Callable[[Script], None], rng: random.Random) -> None:
+    s = Script()
+    key = rng.randbytes(32)
+    flash = MemoryFlash(256)
+    native.Ledger.provision(flash, key, 2**31, 2**31 + 5)
+    ledger = native.Ledger(flash, key, 2**32 - 2)
+    s.run("f = Flash()")
+    s.run("l = bytearray(c.ledger_size())")
+    s.same("c.ledger_charge(l, f, 1000, 13, 1, 0, 1 << 31)", -4)
+    s.same(f"c.ledger_open(l, f, {key!r}, 5)", -6)
+    s.same(f"c.ledger_provision(f, {key!r}, {2**31}, {2**31 + 5})", 0)
+    s.same("c.ledger_open(l, f, bytes(32), 5)", -10)
+    s.same("c.ledger_head(l)", -4)
+    s.same(f"c.ledger_open(l, f, {key!r}, {2**32 - 2})", 0)
+    for _ in range(30):
+        norm, job = rng.randint(1, 2000), rng.randrange(2**32)
+        ledger.charge(norm, 13, 3, job, 2**32 - 1)
+        s.same(f"c.ledger_charge(l, f, {norm}, 13, 3, {job}, {2**32 - 1})", 0)
+        s.same("c.ledger_head(l)", (ledger.seq, ledger.cumulative, ledger.generation, ledger.offset))
+        s.same("bytes(f.image)", flash.image)
+    s.same(f"c.ledger_charge(l, f, 1000, 13, 1, 0, {2**31})", -5)
+    s.same("c.ledger_charge(l, f, 1000, 13, 1, 0, 1 << 32)", -1)
+    # a hook that raises: the exception arrives, the ledger is closed, opening charges what was torn
+    s.run("f.left = 0")
+    s.run(f"raises(0, OSError, lambda: c.ledger_charge(l, f, 1000, 13, 1, 0, {2**32 - 1}))")
+    s.same("c.ledger_head(l)", -4)
+    s.same(f"c.ledger_charge(l, f, 1000, 13, 1, 0, {2**32 - 1})", -4)
+    s.same(f"c.ledger_open(l, f, {key!r}, 7)", 0)
+    s.same("c.ledger_head(l)[1]", ledger.cumulative)
+    s.same("c.ledger_charge(bytearray(l), f, 1000, 13, 1, 0, 1)", -4)  # a copy is not the ledger
+
+    secret, entropy = rng.randbytes(32), rng.randbytes(32)
+    seeds = MemoryFlash(256)
+    native.Ratchet.provision(seeds, secret)
+    s.run("f = Flash()")
+    s.run("r = bytearray(c.ratchet_size())")
+    s.run("b = bytearray(32)")
+    s.same("c.ratchet_next(r, 0, b)", -4)
+    s.same(f"c.ratchet_boot(r, f, {entropy!r}, b'board')", -6)
+    s.same(f"c.ratchet_provision(f, {secret!r})", 0)
+    for boot in range(1, 9):
+        ratchet = native.Ratchet(seeds, entropy, b"board")
+        s.same(f"c.ratchet_boot(r, f, {entropy!r}, b'board')", boot)
+        s.same("bytes(f.image)", seeds.image)
+        for n in (0, 1, 2**32 - 1):
+            s.same(f"c.ratchet_next(r, {n}, b)", 0)
+            s.same("bytes(b)", ratchet.next(n))
+    s.run("f.left = 1")
+    s.run(f"raises(0, OSError, lambda: c.ratchet_boot(r, f, {entropy!r}, b'board'))")
+    s.same("c.ratchet_next(r, 0, b)", -4)
+    board(s)
+
+
+def test_refusals(board: Callable[[Script], None], rng: random.Random, random_model: Callable[..., Model]) -> None:
+    """Short, misaligned, foreign and absurd arguments: an error code or a TypeError, never a crash."""
+    s = Script()
+    s.run("k = bytes(32)")
+    s.run("b = bytearray(64)")
+    for call, code in {
+        "c.noise(k[1:], 6, b)": -3,
+        "c.noise(k, 0, b)": -1,
+        "c.noise(k, 26, b)": -1,
+        "c.noise(k, -1, b)": -1,
+        f"c.noise(k, {2**32 + 6}, b)": -1,
+        f"c.noise(k, {2**70}, b)": -1,
+        "c.noise(k, 6, memoryview(b)[1:5])": -3,
+        "c.noise(k, 6, memoryview(b)[0:0])": 0,
+        "c.chacha20(k[1:], b, 0, b)": -3,
+        "c.chacha20(k, b[:11], 0, b)": -3,
+        f"c.chacha20(k, b, {2**32}, b)": -1,
+        "c.blake2b(bytearray(0), b'', b'')": -1,
+        "c.blake2b(bytearray(65), b'', b'')": -1,
+        "c.blake2b(b, bytes(65), b'')": -1,
+        "c.x25519(b[:31], k, k)": -3,
+        "c.x25519(b, k, k[1:])": -3,
+        "c.entropy_condition(bytes(1023), b)": -1,
+        "c.entropy_condition(bytes(1024), b[:31])": -3,
+        "c.features_imu(bytes(1200), 100, b[:44])": -3,
+        "c.features_imu(bytes(1199), 100, b)": -3,
+        "c.features_imu(bytes(12), 1, b)": -1,
+        f"c.features_imu(bytes(12), {2**32 - 1}, b)": -1,
+        "c.frame_encode(b'', bytearray(2100))": -1,
+        "c.frame_encode(bytes(1025), bytearray(3000))": -1,
+        "c.frame_encode(b'abc', bytearray(5))": -3,
+        "c.frame_decode(b, 65)": -3,
+        "c.frame_decode(b, 0)": -9,
+        "c.trainer_size(b'', 0)": -2,
+        "c.trainer_size(b'abc', 7)": -2,
+        "c.trainer_init(b, b'abc', 0)": -2,
+        "c.trainer_fill(b, 1)": -4,
+        "c.trainer_fill(bytearray(3), 1)": -4,
+        "c.trainer_counts(b)": -4,
+        "c.ledger_head(b)": -4,
+        "c.ratchet_next(b, 0, b)": -4,
+    }.items():
+        s.same(call, code)
+    for call in (
+        "c.noise(k, '6', b)",
+        "c.noise(None, 6, b)",
+        "c.noise(k, 6, k)",
+        "c.crc32(5)",
+        "c.ledger_open(bytearray(200), None, k, 1)",
+    ):
+        s.run(f"raises({len(s.lines)}, (TypeError, AttributeError), lambda: {call})")
+    descriptor = encode_model(random_model(rng, width=6, layers=2))
+    s.run(f"d = {descriptor!r}")
+    s.run("m = bytearray(c.trainer_size(d, 0))")
+    s.same("c.trainer_init(bytearray(len(m) - 1), d, 0)", -3)
+    s.same("c.trainer_init(memoryview(bytearray(len(m) + 8))[1:], d, 0)", -3)
+    s.same("c.trainer_init(m, d, 0)", 0)
+    s.same("c.trainer_fill(bytearray(m), 1)", -4)
+    s.same("c.ledger_head(m)", -4)
+    for log2_sigma, norm, code in ((0, 0, -1), (5, 1, -1), (6, 0, -1), (26, 1, -1), (6, 2**20, -1), (6, 1, 0)):
+        s.same(f"c.trainer_begin(m, k, {log2_sigma}, {norm})", code)
+    s.same("c.trainer_encode(m, 0, b)", -4)
+    s.same("c.trainer_set_weights(m, 0, b'abc')", -1)
+    s.same(f"c.trainer_set_weights(m, {2**32 - 1}, b'ab')", -1)
+    s.same("c.trainer_set_weights(m, 0, b'\\x00\\x7f')", -2)
+    board(s)
+
+
+def test_module_is_where_the_toolchain_says() -> None:
+    path: Path = build.natmod("x64")
+    assert path.name == "picofed_core.mpy"
+    assert path.stat().st_size < 48 * 1024
