@@ -1,0 +1,1 @@
+"""Boards: ports, flashing, provisioning, emulation."""

@@ -1,0 +1,431 @@
+"""The default emulated board, driven as people drive boards: with mpremote and pyserial on its port."""
+
+import contextlib
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import serial
+from picofed.fleet.emulate import EmulationError, Fleet, UnixBoard
+from picofed.toolchain.build import natmod
+
+PATIENCE = 60.0
+PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
+
+
+def mpremote(board: UnixBoard, *words: str, ok: bool = True) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", str(board.port), *words],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode == 0) == ok, f"{words}: {done.stdout}{done.stderr}\nboard: {board.log}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[UnixBoard]:
+    with UnixBoard() as board:
+        yield board
+
+
+@contextlib.contextmanager
+def opened(board: UnixBoard) -> Iterator[serial.Serial]:
+    with serial.Serial(str(board.port), 115200, timeout=PATIENCE, write_timeout=PATIENCE) as port:
+        yield port
+
+
+def until(port: serial.Serial, wanted: bytes) -> bytes:
+    got = port.read_until(wanted)
+    assert got.endswith(wanted), got
+    return got
+
+
+def enter_raw(port: serial.Serial) -> None:
+    port.write(b"\r\x03\r\x01")
+    until(port, PROMPT)
+
+
+def run_raw(port: serial.Serial, code: str) -> bytes:
+    """What `code` prints when it is run in the raw REPL; an exception fails the test."""
+    port.write(code.encode() + b"\x04")
+    until(port, b"OK")
+    out = until(port, b"\x04")[:-1]
+    error = until(port, b"\x04>")[:-2]
+    assert error == b"", error.decode()
+    return out
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_exec_prints_and_reports_errors(shared: UnixBoard) -> None:
+    assert mpremote(shared, "exec", "print(6 * 7)") == "42\n"
+    mpremote(shared, "exec", "1 / 0", ok=False)
+    assert mpremote(shared, "exec", "import sys; print(sys.path, sys.version)").startswith(
+        "['', '/lib', '.frozen']"
+    )
+
+
+def test_namespace_of_a_program_starts_empty(shared: UnixBoard) -> None:
+    names = mpremote(shared, "exec", "print(sorted(n for n in dir() if n != 'gc'), __name__)")
+    assert names == "['__name__'] __main__\n"
+
+
+def test_heap_is_smaller_than_a_picos(shared: UnixBoard) -> None:
+    free = int(mpremote(shared, "exec", "import gc; gc.collect(); print(gc.mem_free())"))
+    assert 180_000 < free < 192 * 1024
+
+
+def test_files_are_copied_both_ways_and_listed(shared: UnixBoard, tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(20_000)
+    (tmp_path / "out.bin").write_bytes(data)
+    mpremote(shared, "cp", str(tmp_path / "out.bin"), ":data.bin")
+    assert (shared.flash / "data.bin").read_bytes() == data
+    mpremote(shared, "cp", ":data.bin", str(tmp_path / "back.bin"))
+    assert (tmp_path / "back.bin").read_bytes() == data
+    mpremote(shared, "mkdir", ":folder")
+    listing = mpremote(shared, "ls")
+    assert "data.bin" in listing and "folder/" in listing
+    mpremote(shared, "rm", ":data.bin")
+    assert not (shared.flash / "data.bin").exists()
+
+
+def test_run_a_host_file_and_mount_a_host_folder(shared: UnixBoard, tmp_path: Path) -> None:
+    (tmp_path / "where.py").write_text("HERE = 'on the host'\n")
+    (tmp_path / "program.py").write_text("print('running')\n")
+    assert mpremote(shared, "run", str(tmp_path / "program.py")) == "running\n"
+    out = mpremote(shared, "mount", str(tmp_path), "exec", "import where; print(where.HERE)")
+    assert "on the host" in out
+
+
+def test_modules_are_imported_from_lib(shared: UnixBoard) -> None:
+    (shared.flash / "lib").mkdir(exist_ok=True)
+    (shared.flash / "lib" / "library.py").write_text("VALUE = 5\n")
+    assert mpremote(shared, "exec", "import library; print(library.VALUE)") == "5\n"
+
+
+def test_boot_and_main_run_and_a_soft_reset_forgets_ram(tmp_path: Path) -> None:
+    with UnixBoard(tmp_path) as board:
+        (board.flash / "boot.py").write_text("booted = 'boot'\n")
+        (board.flash / "main.py").write_text("print(booted, 'main')\n")
+        mpremote(board, "exec", "kept = 1")
+        with opened(board) as port:
+            port.write(b"\x02\x04")
+            until(port, b"MPY: soft reboot\r\nboot main\n")
+            until(port, b">>> ")
+            port.write(b"kept\r")
+            until(port, b"NameError")
+        before = board.boots
+        mpremote(board, "soft-reset")
+        assert board.boots == before + 1
+
+
+def test_machine_module_resets_and_identifies(shared: UnixBoard) -> None:
+    with UnixBoard(board_id=bytes(range(8))) as board:
+        assert (
+            mpremote(board, "exec", "import machine; print(machine.unique_id().hex())")
+            == "0001020304050607\n"
+        )
+        mpremote(board, "reset")
+        wait_for(
+            lambda: mpremote(board, "resume", "exec", "import machine; print(machine.reset_cause())") == "1\n"
+        )
+        with opened(board) as port:
+            enter_raw(port)
+            port.write(b"import machine; machine.soft_reset()\x04")
+            until(port, PROMPT)
+            assert run_raw(port, "import machine; print(machine.reset_cause())") == b"5\n"
+
+
+def test_ctrl_c_stops_a_running_loop_and_is_data_when_asked(shared: UnixBoard) -> None:
+    with opened(shared) as port:
+        enter_raw(port)
+        # Often: a signal that meets a system call as it begins must not be lost.
+        for busy in 30 * (
+            "while True: pass",
+            "import time\ntime.sleep(1000)",
+            "import sys\nsys.stdin.read(5)",
+        ):
+            port.write(f"print('go')\n{busy}\x04".encode())
+            until(port, b"go\n")
+            port.write(b"\x03")
+            assert b"KeyboardInterrupt" in until(port, b"\x04>")
+        port.write(
+            b"import sys, micropython\nmicropython.kbd_intr(-1)\n"
+            b"print('go')\nprint(sys.stdin.buffer.read(3))\x04"
+        )
+        until(port, b"go\n")
+        port.write(b"\x01\x03\x04")
+        assert b"b'\\x01\\x03\\x04'" in until(port, b"\x04>")
+
+
+def test_native_module_is_imported(shared: UnixBoard) -> None:
+    (shared.flash / "lib").mkdir(exist_ok=True)
+    shutil.copy(natmod("x64"), shared.flash / "lib")
+    out = mpremote(
+        shared, "exec", "import picofed_core; print(picofed_core.__name__, len(dir(picofed_core)) > 3)"
+    )
+    assert out == "picofed_core True\n"
+
+
+def test_ctrl_c_stops_main_py(tmp_path: Path) -> None:
+    with UnixBoard(tmp_path) as board:
+        (board.flash / "main.py").write_text("while True: pass\n")
+        board.reset()
+        assert mpremote(board, "exec", "print('alive')") == "alive\n"
+
+
+ECHO = """
+import sys, micropython
+micropython.kbd_intr(-1)
+print('ready')
+left = {size}
+while left:
+    got = sys.stdin.buffer.read(min(left, 1000))
+    sys.stdout.buffer.write(got)
+    left -= len(got)
+"""
+
+
+def test_100_kilobytes_of_any_bytes_come_back_intact(shared: UnixBoard) -> None:
+    data = random.Random(2).randbytes(100_000)
+    with opened(shared) as port:
+        enter_raw(port)
+        port.write(ECHO.format(size=len(data)).encode() + b"\x04")
+        until(port, b"ready\n")
+        writer = threading.Thread(target=port.write, args=(data,))
+        writer.start()
+        assert port.read(len(data)) == data
+        writer.join()
+        until(port, b"\x04\x04>")
+
+
+def test_burst_to_a_board_that_reads_late_loses_nothing(shared: UnixBoard) -> None:
+    data = random.Random(3).randbytes(60_000)
+    with opened(shared) as port:
+        enter_raw(port)
+        port.write(
+            b"import time\nprint('slow')\ntime.sleep(0.5)\n" + ECHO.format(size=len(data)).encode() + b"\x04"
+        )
+        until(port, b"ready\n")
+        port.write(data)
+        assert port.read(len(data)) == data
+        until(port, b"\x04\x04>")
+
+
+def test_what_is_typed_during_a_soft_reset_is_not_lost(shared: UnixBoard) -> None:
+    with opened(shared) as port:
+        for number in range(50):
+            enter_raw(port)
+            port.write(b"\x04" + f"print({number} + 40)\x04".encode())
+            until(port, b"soft reboot\r\n" + PROMPT)
+            until(port, f"OK{number + 40}\n\x04\x04>".encode())
+
+
+def test_a_board_without_a_listener_runs_on(tmp_path: Path) -> None:
+    with UnixBoard(tmp_path) as board:
+        (board.flash / "main.py").write_text(
+            "for i in range(3000): print('x' * 100)\nopen('done', 'w').close()\n"
+        )
+        board.reset()
+        wait_for((board.flash / "done").exists)
+        assert mpremote(board, "exec", "print('alive')") == "alive\n"
+
+
+def test_closing_the_port_mid_output_neither_kills_nor_hangs(tmp_path: Path) -> None:
+    with UnixBoard(tmp_path) as board:
+        with opened(board) as port:
+            enter_raw(port)
+            port.write(b"while True: print('x' * 100)\x04")
+            port.read(10_000)
+        assert mpremote(board, "exec", "print('alive')") == "alive\n"
+        assert board.running
+
+
+def test_hard_reset_keeps_the_open_port(shared: UnixBoard) -> None:
+    with opened(shared) as port:
+        enter_raw(port)
+        run_raw(port, "kept = 1\nopen('kept.txt', 'w').write('flash')")
+        for _ in range(3):
+            shared.reset()
+            enter_raw(port)
+            assert run_raw(port, "print('kept' in globals(), open('kept.txt').read())") == b"False flash\n"
+
+
+def test_power_off_and_on(shared: UnixBoard) -> None:
+    states = [shared.running]
+    for change in (shared.power_cut, shared.reset):
+        change()
+        states.append(shared.running)
+    assert states == [True, False, True]
+    assert mpremote(shared, "exec", "print(1)") == "1\n"
+
+
+def stream(seed: bytes, boot: int, size: int) -> bytes:
+    """The entropy stream as boards/unix/README.md defines it."""
+    blocks = (
+        hashlib.sha256(seed + boot.to_bytes(4, "little") + block.to_bytes(4, "little")).digest()
+        for block in range(size // 32 + 1)
+    )
+    return b"".join(blocks)[:size]
+
+
+def test_entropy_is_predictable_and_never_repeats(tmp_path: Path) -> None:
+    read = "import boardserve; print((boardserve.entropy(5) + boardserve.entropy(100)).hex())"
+    with UnixBoard(tmp_path, entropy="00ff10") as board, opened(board) as port:
+        for restart in range(4):
+            if restart == 2:
+                board.reset()
+            elif restart:
+                port.write(b"\x04")
+                until(port, PROMPT)
+            enter_raw(port)
+            got = bytes.fromhex(run_raw(port, read).decode())
+            assert got == stream(b"\x00\xff\x10", board.boots - 1, 105)
+            assert board.boots == restart + 1
+
+
+def test_broken_entropy_sources() -> None:
+    read = "import boardserve; print(boardserve.entropy(4096).hex())"
+
+    def source(entropy: str | None) -> bytes:
+        with UnixBoard(entropy=entropy) as board:
+            return bytes.fromhex(mpremote(board, "resume", "exec", read))
+
+    assert source("stuck:5a") == b"\x5a" * 4096
+    assert source("constant") == stream(b"", 0, 32) * 128
+    ones = sum(byte.bit_count() for byte in source("biased"))
+    assert 0.74 < ones / (8 * 4096) < 0.76
+    assert source(None) != source(None)
+
+
+def test_malformed_entropy_is_refused_at_once() -> None:
+    with pytest.raises(EmulationError, match="entropy"), UnixBoard(entropy="xyz"):
+        pass
+
+
+WRITES = """
+import boardserve
+for i in range(5):
+    boardserve.flash_op()
+    open('f%d' % i, 'w').close()
+    boardserve.flash_op()
+"""
+
+
+@pytest.mark.parametrize("step", range(1, 11))
+def test_power_cut_in_every_flash_step(tmp_path: Path, step: int) -> None:
+    with UnixBoard(tmp_path, power_cut=step) as board:
+        (board.flash / "main.py").write_text(WRITES)
+        with opened(board) as port:
+            # A soft reset runs main.py and counts on, it does not start the count anew.
+            port.write(b"\r\x04")
+            assert board.wait_power_cut(PATIENCE)
+        assert len(list(board.flash.glob("f*"))) == step // 2
+        board.reset()
+        wait_for((board.flash / "f4").exists)
+        assert board.running
+
+
+def test_power_cut_armed_by_the_program() -> None:
+    with UnixBoard() as board, opened(board) as port:
+        enter_raw(port)
+        port.write(
+            b"import boardserve\nboardserve.power_cut_after(3)\nfor _ in range(9): boardserve.flash_op()\x04"
+        )
+        assert board.wait_power_cut(PATIENCE)
+
+
+def test_eight_boards_at_once() -> None:
+    def work(board: UnixBoard) -> str:
+        mpremote(board, "exec", "open('id', 'w').write('x')")
+        return mpremote(board, "exec", "import machine; print(machine.unique_id()[-1], sum(range(50000)))")
+
+    with Fleet(8) as boards, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, boards)) == [f"{number} 1249975000\n" for number in range(1, 9)]
+        processes = [board.process_id for board in boards]
+    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+
+
+def test_flash_survives_and_a_folder_is_used_once_at_a_time(tmp_path: Path) -> None:
+    with UnixBoard(tmp_path) as board:
+        identity = mpremote(
+            board, "exec", "import machine; print(machine.unique_id()); open('a', 'w').write('b')"
+        )
+        with pytest.raises(EmulationError, match="another folder"), UnixBoard(tmp_path):
+            pass
+        assert board.running
+    with UnixBoard(tmp_path) as board:
+        assert mpremote(board, "exec", "import machine; print(machine.unique_id())") == identity
+        assert (board.flash / "a").read_text() == "b"
+
+
+def test_a_board_outlives_the_thread_that_started_it() -> None:
+    board = UnixBoard()
+    thread = threading.Thread(target=board.__enter__)
+    thread.start()
+    thread.join()
+    try:
+        assert mpremote(board, "exec", "print(1)") == "1\n"
+    finally:
+        board.close()
+
+
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_board_outlives_its_emulator(death: signal.Signals) -> None:
+    code = (
+        "import sys, time; from picofed.fleet.emulate import Fleet\n"
+        "with Fleet(2) as boards:\n"
+        "    print(*[b.process_id for b in boards], flush=True); time.sleep(1000)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as emulator:
+        assert emulator.stdout is not None
+        processes = [int(word) for word in emulator.stdout.readline().split()]
+        assert len(processes) == 2
+        emulator.send_signal(death)
+        emulator.wait(PATIENCE)
+
+    def gone(process: int) -> bool:
+        try:
+            return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    wait_for(lambda: all(gone(process) for process in processes))
+
+
+def test_idle_boards_use_no_processor_time() -> None:
+    with Fleet(3) as boards:
+        for board in boards:
+            mpremote(board, "exec", "pass")
+        ticks = os.sysconf("SC_CLK_TCK")
+
+        def used() -> float:
+            stats = (
+                Path(f"/proc/{board.process_id}/stat").read_text().rpartition(")")[2].split()
+                for board in boards
+            )
+            return sum(int(stat[11]) + int(stat[12]) for stat in stats) / ticks
+
+        before = used()
+        time.sleep(1.5)
+        assert used() - before <= 0.05
