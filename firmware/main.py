@@ -1,0 +1,4 @@
+# Runs at every start of the board. With a sensor: picofed.main.run(sensor=...), see picofed's README.
+import picofed.main
+
+picofed.main.run()

@@ -1,0 +1,138 @@
+"""The board's secrets and what guards them: policy, ledger, ratchet. The only way to a noise key or to a release."""
+
+import struct
+
+import picofed_core as core
+
+from . import files, provision
+from .errors import BLANK, BUDGET, PicofedError, check, explain
+from .platform import clock, entropy, flash_regions, hardware_id
+
+RECORD = 32
+
+
+class Board:
+    """Raises nothing when made: `failure` is the PicofedError that keeps this board from taking part, or None; `refused`
+    the one that says what is wrong with a provisioning file. seq, spent, generation: head of the ledger; boot: number of this boot."""
+
+    def __init__(self):
+        self.policy = None
+        self.records_id = None
+        self.update_key = b""
+        self.failure = None
+        self.seq = self.spent = self.generation = self.boot = 0
+        self._ledger = bytearray(core.ledger_size())
+        self._ratchet = bytearray(core.ratchet_size())
+        self._keys = 0
+        self._opened = False
+        self.refused = None
+        try:
+            self._start()
+        except Exception as error:
+            self.failure = PicofedError(*explain(error))
+
+    def _start(self):
+        files.make_folder()
+        self._ledger_flash, self._seed_flash = flash_regions()
+        try:
+            state = provision.take_in(self._ledger_flash, self._seed_flash)
+        except PicofedError as error:
+            # a file that is refused changes nothing: the board goes on as what it was before
+            self.refused = error
+            state = provision.State.load()
+            if state is None or not state.done:
+                raise
+        if state is None:
+            raise PicofedError(BLANK)
+        self.policy = state.policy
+        self.records_id = state.records
+        self.update_key = state.update_key
+        self._ledger_key = state.ledger_key
+        self._open_ledger()
+        raw = entropy()
+        conditioned = bytearray(32)
+        check(core.entropy_condition(raw, conditioned), "start")
+        context = self.policy.board + clock()
+        self.boot = check(core.ratchet_boot(self._ratchet, self._seed_flash, conditioned, context), "seed store")
+        core.trainer_wipe(conditioned)
+
+    def _open_ledger(self):
+        self._opened = False
+        check(
+            core.ledger_open(self._ledger, self._ledger_flash, self._ledger_key, self.policy.max_charge), "ledger"
+        )
+        self._opened = True
+        self._head()
+
+    def _head(self):
+        self.seq, self.spent, self.generation, self._offset = core.ledger_head(self._ledger)
+
+    @property
+    def identity(self):
+        """8 bytes: the policy's board, before that the chip's."""
+        return self.policy.board if self.policy else hardware_id() or bytes(8)
+
+    def ready(self):
+        """Raise what keeps this board from a round."""
+        if self.failure is not None:
+            raise self.failure
+        if not self._opened:
+            self._open_ledger()
+
+    def check_release(self, job):
+        """Refuse a job that the policy forbids or whose release the budget cannot pay. Nothing is spent yet."""
+        self.ready()
+        charge = job.charge()
+        if self.spent + charge > self.policy.budget:
+            raise PicofedError(
+                BUDGET, "budget %d, spent %d, this release %d" % (self.policy.budget, self.spent, charge)
+            )
+        self.policy.check(job, charge)
+
+    def noise_key(self):
+        """A fresh key of the ratchet, 32 bytes; the caller wipes it."""
+        self.ready()
+        key = bytearray(32)
+        check(core.ratchet_next(self._ratchet, self._keys, key), "noise key")
+        self._keys += 1
+        return key
+
+    def charge(self, job):
+        """Charge a release of the job; returns (seq, cumulative) of its record. Only after this may it be shown."""
+        self.ready()
+        ident = struct.unpack_from("<I", job.id)[0]
+        # whatever happens in there, the ledger is opened again before it is used again
+        self._opened = False
+        result = core.ledger_charge(
+            self._ledger, self._ledger_flash, job.clip, job.log2_sigma, job.steps, ident, self.policy.budget
+        )
+        if result < 0:
+            self._open_ledger()
+        check(result, "ledger")
+        self._opened = True
+        self._head()
+        return self.seq, self.spent
+
+    def ledger_records(self, skip, count):
+        """Up to `count` records, newest first, after skipping `skip`."""
+        if not self._opened:
+            self.ready()
+        found = []
+        size = self._ledger_flash.block_size
+        current = (self._offset - RECORD) // size
+        tag = bytearray(8)
+        for block in (current, 1 - current):
+            end = self._offset if block == current else (block + 1) * size
+            for offset in range(end - RECORD, block * size - 1, -RECORD):
+                if len(found) == count:
+                    return found
+                record = bytearray(RECORD)
+                self._ledger_flash.read(offset, record)
+                core.blake2b(tag, self._ledger_key, memoryview(record)[:24])
+                if tag != record[24:]:
+                    continue
+                if skip:
+                    skip -= 1
+                else:
+                    found.append(record)
+        return found

@@ -1,0 +1,158 @@
+"""The board's own state (policy, keys) and how the provisioning file (SPEC 6.8) becomes it.
+
+Wherever power fails, the next start begins again with the same file, or finds the work done. The order makes sure of
+it: the highest known ledger head is saved before the ledger is erased; the provisioning counts only when ledger and
+seed store are written; the file goes last. `seq` and `spent` in the state are floors that no later file can lower.
+A seed that was taken in once is not taken in twice, as it could bring back noise keys.
+"""
+
+import os
+
+import picofed_core as core
+
+from . import cbor, files
+from .errors import ARGUMENT, BLANK, PicofedError, check
+from .platform import FOLDER, hardware_id, step
+from .policy import Policy, take
+
+FILE = FOLDER + "/provision.cbor"
+STATE = FOLDER + "/board"
+RECORDS = FOLDER + "/records.bin"
+
+_LIMIT = 2048
+_FIELDS = {"v": int, "policy": dict, "key": bytes, "secret": bytes, "seq": int, "spent": int, "records": bytes}
+
+
+def derive(key, label, size=32, data=b""):
+    """H(size, key, label | data)"""
+    out = bytearray(size)
+    core.blake2b(out, key, label + data)
+    return bytes(out)
+
+
+class State:
+    """What a provisioned board knows of itself. done: ledger and seed store are written; used: tag of the last seed."""
+
+    def __init__(self, item):
+        self.policy = Policy(item["policy"])
+        self.key = item["key"]
+        self.records = item["records"]
+        self.seq = item["seq"]
+        self.spent = item["spent"]
+        self.used = item["used"]
+        self.done = item["done"]
+        self.wipe = item["wipe"]
+        self.ledger_key = derive(self.key, b"picofed ledger")
+        self.update_key = derive(self.key, b"picofed update")
+
+    def save(self):
+        names = ("key", "records", "seq", "spent", "used", "done", "wipe")
+        item = {name: getattr(self, name) for name in names}
+        item["policy"] = self.policy.item
+        files.save(STATE, cbor.dumps(item))
+
+    @classmethod
+    def load(cls):
+        """The stored state, or None. Raises BLANK if it is damaged."""
+        data = files.load(STATE)
+        if data is None:
+            if files.is_saved(STATE):
+                raise PicofedError(BLANK, "the stored policy is damaged: provision this board again")
+            return None
+        return cls(cbor.loads(data))
+
+
+def _head(ledger_flash, state):
+    """(seq, cumulative) of a ledger under the key of `state`, or None. A torn record is charged first."""
+    mem = bytearray(core.ledger_size())
+    if core.ledger_open(mem, ledger_flash, state.ledger_key, state.policy.max_charge) != 0:
+        return None
+    seq, cumulative, _, _ = core.ledger_head(mem)
+    return seq, cumulative
+
+
+def _read():
+    """The provisioning file's map, checked; None if there is no file, or one that has been taken in."""
+    try:
+        size = os.stat(FILE)[6]
+    except OSError:
+        return None
+    with open(FILE, "rb") as file:
+        data = file.read(_LIMIT + 1) if size <= _LIMIT else b""
+    if not data and size:
+        raise PicofedError(ARGUMENT, "provisioning file is too long")
+    if not size or data[0] == 0:
+        # taken in, but not deleted before the power failed
+        _discard()
+        return None
+    try:
+        item = cbor.loads(data)
+    except PicofedError as error:
+        raise PicofedError(ARGUMENT, "provisioning file: " + error.text)
+    take(item, "provisioning file", _FIELDS)
+    if item["v"] != 1:
+        raise PicofedError(ARGUMENT, "provisioning file of an unknown version")
+    if len(item["key"]) != 32 or len(item["secret"]) != 32 or len(item["records"]) != 8:
+        raise PicofedError(ARGUMENT, "provisioning file: a key has the wrong length")
+    own = hardware_id()
+    if own is not None and item["policy"].get("board") != own:
+        raise PicofedError(ARGUMENT, "provisioning file is for another board than " + own.hex())
+    return item
+
+
+def _discard():
+    files.overwrite(FILE)
+    step()
+    os.remove(FILE)
+
+
+def take_in(ledger_flash, seed_flash):
+    """Take in the provisioning file if there is one; returns the board's state, or None if it was never provisioned.
+    Raises PicofedError: ARGUMENT for a file that is refused (it changes nothing), BLANK for a provisioning that was
+    broken off and whose file is gone, FLASH."""
+    item = _read()
+    if item is None:
+        state = State.load()
+        if state is not None and not state.done:
+            raise PicofedError(BLANK, "provisioning was broken off: provision this board again")
+        return state
+    try:
+        old = State.load()
+    except PicofedError:
+        old = None  # nothing left to keep but what the file says
+    new = State(
+        {
+            "policy": item["policy"],
+            "key": item["key"],
+            "records": item["records"],
+            "seq": item["seq"],
+            "spent": item["spent"],
+            "used": bytes(16),
+            "done": False,
+            "wipe": False,
+        }
+    )
+    heads = [_head(ledger_flash, new)]
+    if old is not None:
+        heads += [(old.seq, old.spent), _head(ledger_flash, old)]
+        new.used = old.used
+        # spent budget that nobody knows any more: the records it protected go too
+        new.wipe = old.wipe or (old.done and heads[0] is None and heads[2] is None)
+    for head in heads:
+        if head is not None:
+            new.seq = max(new.seq, head[0])
+            new.spent = max(new.spent, head[1])
+    new.save()
+    check(core.ledger_provision(ledger_flash, new.ledger_key, new.seq, new.spent), "ledger")
+    used = derive(item["secret"], b"picofed used", 16)
+    if used != new.used:
+        check(core.ratchet_provision(seed_flash, item["secret"]), "seed store")
+    if new.wipe and files.exists(RECORDS):
+        files.overwrite(RECORDS)
+        files.remove(RECORDS)
+    new.used = used
+    new.wipe = False
+    new.done = True
+    new.save()
+    _discard()
+    return new

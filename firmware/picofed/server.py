@@ -1,0 +1,264 @@
+"""Requests of SPEC 6.2: each is checked, done and answered. Nothing that comes over the link raises out of Server."""
+
+import gc
+
+import picofed_core as core
+from micropython import const
+
+from . import __version__, cbor, files, train
+from .errors import (
+    ARGUMENT,
+    BUSY,
+    MESSAGE,
+    POLICY,
+    RANGE,
+    RECORDS,
+    SPACE,
+    UNKNOWN,
+    PicofedError,
+    explain,
+    plain,
+)
+from .job import LIMIT, Job
+from .platform import FOLDER, name
+from .train import FILLING, IDLE, READY, TRAINING, Round, Trainer
+
+PROTOCOL = const(1)
+MTU = const(960)  # a request of put around it still fits into a frame
+_LEDGER = const(24)  # ledger records in an answer
+_JOB = FOLDER + "/job"
+
+
+class Server:
+    """board: board.Board; records: records.Records or None; objects: objects.Objects."""
+
+    def __init__(self, board, records, objects):
+        self.board = board
+        self.records = records
+        self.objects = objects
+        self.job = None
+        self.trainer = None
+        self.round = None
+        self.code = 0
+        self.text = ""
+        self._job_object = None
+        self._dropped = None
+        self._operations = {
+            1: (self._hello, (int,)),
+            2: (self._put, (bytes, int, int, bytes)),
+            3: (self._have, (bytes, int)),
+            4: (self._take_job, (bytes,)),
+            5: (self._start_round, (bytes, bytes)),
+            6: (self._status, ()),
+            7: (self._get, (bytes, int, int)),
+            8: (self._drop, (bytes,)),
+            9: (self._ledger, (int, int)),
+            10: (self._selftest, ()),
+            11: (self._abandon, ()),
+        }
+        ident = files.load(_JOB)
+        if ident is not None:
+            try:
+                self._take_job(ident)
+            except Exception as error:
+                # the policy or the firmware changed since: the host brings the job again
+                self.report(error)
+
+    # ---- messages --------------------------------------------------------------------------------------------
+
+    def answer(self, payload):
+        """The answer to a payload, as a bytearray; None where nothing says whom to answer."""
+        ident = None
+        try:
+            message = cbor.loads(payload)
+            if type(message) is not list or len(message) < 2:
+                raise PicofedError(MESSAGE)
+            if type(message[1]) is int and 0 <= message[1] <= 0xFFFFFFFF:
+                ident = message[1]
+            return cbor.dumps([0, ident] + self._do(message, ident))
+        except Exception as error:
+            if ident is None:
+                return None
+            code, text = explain(error)
+            return cbor.dumps([1, ident, code, text])
+
+    def _do(self, message, ident):
+        if ident is None or type(message[0]) is not int or message[0] not in self._operations:
+            raise PicofedError(MESSAGE, "unknown request")
+        operation, kinds = self._operations[message[0]]
+        arguments = message[2:]
+        if len(arguments) != len(kinds):
+            raise PicofedError(MESSAGE, "wrong number of arguments")
+        for value, kind in zip(arguments, kinds):
+            if type(value) is not kind or (kind is int and not 0 <= value <= 0xFFFFFFFF):
+                raise PicofedError(MESSAGE, "argument of the wrong type")
+        return operation(*arguments)
+
+    def step(self):
+        """Go on with the round; true while one is under way."""
+        current = self.round
+        if current is None or current.state == READY:
+            return False
+        try:
+            return current.step()
+        except Exception as error:
+            self.report(error)
+            # an update that is charged is shown, whatever failed behind it
+            if current.state != READY:
+                self._give_up()
+            return False
+
+    def report(self, error):
+        """Remember an error for the next status."""
+        self.code, self.text = explain(error)
+
+    def _give_up(self):
+        current, self.round = self.round, None
+        if current is not None:
+            try:
+                current.abandon()
+            except Exception as error:
+                # without a usable trainer there is no job: the host brings it again
+                self.report(error)
+                self._forget_job()
+
+    def _state(self):
+        return self.round.state if self.round else IDLE
+
+    def _is_busy(self):
+        return self._state() in (FILLING, TRAINING)
+
+    # ---- requests --------------------------------------------------------------------------------------------
+
+    def _hello(self, version):
+        board = self.board
+        policy = board.policy
+        current = self.round
+        update = current.update if current else None
+        gc.collect()
+        return [
+            PROTOCOL,
+            {
+                "board": board.identity,
+                "name": policy.name if policy else "",
+                "firmware": __version__,
+                "core": core.VERSION,
+                "machine": plain(name(), 80),
+                "mtu": MTU,
+                "heap": gc.mem_free(),
+                "used": gc.mem_alloc(),
+                "slots": self.records.count if self.records else 0,
+                "seq": board.seq,
+                "spent": board.spent,
+                "budget": policy.budget if policy else 0,
+                "max_charge": policy.max_charge if policy else 0,
+                "generation": board.generation,
+                "boot": board.boot,
+                "state": self._state(),
+                "job": self.job.id if self.job else None,
+                "update": current.update_id if update is not None else None,
+                "update_length": len(update) if update is not None else 0,
+            },
+        ]
+
+    def _put(self, ident, total, offset, data):
+        return [self.objects.put(ident, total, offset, data)]
+
+    def _have(self, ident, total):
+        return [self.objects.have(ident, total)]
+
+    def _take_job(self, ident):
+        file, length = self.objects.open(ident)
+        with file:
+            if length > LIMIT:
+                raise PicofedError(ARGUMENT, "a job has at most %d bytes" % LIMIT)
+            job = Job(file.read(length))
+        if self.job is not None and self.job.id == job.id:
+            return [job.id]
+        if self._is_busy():
+            raise PicofedError(BUSY)
+        self.board.ready()
+        self.board.policy.check(job, job.charge())
+        # the old trainer's memory is needed for the new one; an update that waits keeps its own
+        self._forget_job()
+        self.trainer = Trainer(job)
+        self.job = job
+        self._job_object = ident
+        self.objects.pinned = {ident}
+        if files.load(_JOB) != ident:
+            files.save(_JOB, ident)
+        return [job.id]
+
+    def _forget_job(self):
+        self.job = self.trainer = self._job_object = None
+        self.objects.pinned = set()
+        gc.collect()
+
+    def _start_round(self, job_id, ident):
+        if self.job is None or self.job.id != job_id:
+            raise PicofedError(UNKNOWN, "no such job here")
+        current = self.round
+        if current is not None:
+            # a request that was repeated: its round is under way, or done
+            if current.job_id == job_id and current.weights_id == ident:
+                return [current.state]
+            raise PicofedError(BUSY, "an update waits to be fetched" if current.state == READY else "")
+        if self.records is None:
+            raise PicofedError(RECORDS, "no record store")
+        self.board.check_release(self.job)
+        file, length = self.objects.open(ident)
+        with file:
+            version = self.trainer.load(file, length)
+        self.code, self.text = 0, ""
+        gc.collect()
+        self.round = Round(self.trainer, self.board, self.records, version, ident)
+        return [self.round.state]
+
+    def _status(self):
+        current = self.round
+        if current is None:
+            return [IDLE, 0, 0, None, 0, self.code, self.text]
+        update = current.update
+        return [
+            current.state,
+            current.done,
+            current.total,
+            current.update_id,
+            len(update) if update is not None else 0,
+            self.code,
+            self.text,
+        ]
+
+    def _held(self, ident):
+        current = self.round
+        if current is None or current.state != READY or current.update_id != ident:
+            raise PicofedError(UNKNOWN, "no such update here")
+        return current
+
+    def _get(self, ident, offset, length):
+        update = self._held(ident).update
+        if offset >= len(update) or not length:
+            raise PicofedError(ARGUMENT, "outside the update")
+        return [update[offset : offset + min(length, MTU)]]
+
+    def _drop(self, ident):
+        if ident != self._dropped or self._state() == READY:
+            self._held(ident)
+            self.round = None
+            self._dropped = ident
+        return []
+
+    def _ledger(self, skip, count):
+        return [self.board.ledger_records(skip, min(count, _LEDGER))]
+
+    def _selftest(self):
+        if self._is_busy():
+            raise PicofedError(BUSY)
+        # loaded only when asked for
+        from . import selftest
+
+        return [selftest.run(self.board)]
+
+    def _abandon(self):
+        self._give_up()
+        return [IDLE]

@@ -1,0 +1,237 @@
+"""A round (SPEC 2 to 5): fill with noise, pass over the records, charge the ledger, and only then show the update.
+
+Trainer holds the memory of one job; Round is one round on it, done in small steps so that link and sensor get their turn."""
+
+import gc
+import struct
+
+import picofed_core as core
+from micropython import const
+
+from .errors import ARGUMENT, RECORDS, SPACE, UNKNOWN, PicofedError, check
+from .features import FEATURES
+from .job import LOCAL
+
+IDLE = const(0)
+FILLING = const(1)
+TRAINING = const(2)
+READY = const(3)
+
+_NOISE = const(64)  # accumulators filled in a step
+_BATCH = const(4)  # records handed to the core at once
+_HEADER = const(40)
+_TAG = const(16)
+_PIECE = const(512)
+
+
+def _bytearray(size):
+    gc.collect()
+    try:
+        return bytearray(size)
+    except MemoryError:
+        raise PicofedError(SPACE, "no memory for %d bytes" % size)
+
+
+class Trainer:
+    """The core's trainer for a job, and room for its update. Raises PicofedError: RANGE, SPACE."""
+
+    def __init__(self, job):
+        self.job = job
+        self.mem = _bytearray(job.trainer_size())
+        check(core.trainer_init(self.mem, job.model, job.mode), "model")
+        counts = core.trainer_counts(self.mem)
+        self.parameters, self.trainable, self.inputs, self.outputs = counts
+        # Rice coding with k = 30 takes at most 34 bits a value, and the encoder takes the shortest (SPEC 7.6)
+        self.update = _bytearray(_HEADER + 3 + (34 * self.trainable + 7) // 8 + _TAG)
+        self.window = _bytearray(2 * job.channels * job.window)
+        self.features = _bytearray(_BATCH * self.inputs)
+        self.labels = bytearray(_BATCH)
+        self.rows = [memoryview(self.features)[i * self.inputs : (i + 1) * self.inputs] for i in range(_BATCH)]
+        self.whole = False  # all weights were given since this was made
+
+    def load(self, file, length):
+        """Take weights from an open weights object (SPEC 6.5); returns the version number."""
+        header = file.read(16)
+        if len(header) < 16:
+            raise PicofedError(ARGUMENT, "weights object is too short")
+        version, kind, zero, number, job = struct.unpack("<BBHI8s", header)
+        if version != 1 or kind > 1 or zero:
+            raise PicofedError(ARGUMENT, "not a weights object of version 1")
+        if job != self.job.id:
+            raise PicofedError(ARGUMENT, "weights are for another job")
+        if length != 16 + 2 * (self.trainable if kind else self.parameters):
+            raise PicofedError(ARGUMENT, "weights object has the wrong length for the model")
+        if kind and not self.whole:
+            raise PicofedError(UNKNOWN, "all weights are needed once after a start")
+        give = core.trainer_set_subset if kind else core.trainer_set_weights
+        piece = bytearray(_PIECE)
+        self.whole = False
+        for at in range(16, length, _PIECE):
+            n = min(_PIECE, length - at)
+            if file.readinto(piece) != n:
+                raise PicofedError(UNKNOWN, "weights object is cut off")
+            check(give(self.mem, (at - 16) // 2, memoryview(piece)[:n]), "weights")
+        self.whole = True
+        return number
+
+    def wipe(self):
+        """Overwrite everything that came from records. Weights stay if a later subset may build on them."""
+        kept = None
+        if self.whole and self.trainable < self.parameters:
+            try:
+                kept = bytearray(2 * self.parameters)
+                check(core.trainer_get_weights(self.mem, 0, kept))
+            except (MemoryError, PicofedError):
+                kept = None
+        core.trainer_wipe(self.mem)
+        core.trainer_wipe(self.window)
+        core.trainer_wipe(self.features)
+        core.trainer_wipe(self.labels)
+        self.whole = False
+        check(core.trainer_init(self.mem, self.job.model, self.job.mode), "model")
+        if kept is not None:
+            check(core.trainer_set_weights(self.mem, 0, kept), "weights")
+            self.whole = True
+
+
+class Round:
+    """One round of a trainer that holds its weights.
+
+    state, done, total: progress (accumulators filled, then records seen); update: memoryview of the update object and
+    update_id, once state is READY. step() raises whatever goes wrong; call abandon() then."""
+
+    def __init__(self, trainer, board, records, version, weights_id):
+        """board: keys, ratchet, ledger and policy (board.Board). Raises BUDGET, POLICY, RECORDS before anything is spent."""
+        job = trainer.job
+        board.check_release(job)
+        self.expected = records.count * records.samples // job.stride
+        if records.channels != job.channels:
+            raise PicofedError(RECORDS, "records have %d channels" % records.channels)
+        if not records.count:
+            raise PicofedError(RECORDS)
+        self.trainer = trainer
+        self.job_id = job.id
+        self.weights_id = weights_id
+        self.version = version
+        self.state = FILLING
+        self.done = 0
+        self.total = job.steps * (trainer.trainable + self.expected)
+        self.update = None
+        self.update_id = None
+        self._board = board
+        self._records = records
+        self._left = job.steps
+        self._seen = 0  # records of the first pass
+        self._windows = None
+        self._compute = FEATURES[job.features][4]
+        self._begin()
+
+    def _begin(self):
+        job = self.trainer.job
+        key = self._board.noise_key()
+        try:
+            check(core.trainer_begin(self.trainer.mem, key, job.log2_sigma, job.clip), "round")
+        finally:
+            core.trainer_wipe(key)
+        self._waiting = self.trainer.trainable
+        self.state = FILLING
+
+    def step(self):
+        """Do a little; returns True while the round is under way."""
+        if self.state == FILLING:
+            waiting = check(core.trainer_fill(self.trainer.mem, _NOISE), "noise")
+            self.done += self._waiting - waiting
+            self._waiting = waiting
+            if waiting == 0:
+                self._windows = self._records.windows(
+                    self.trainer.window, self.trainer.job.window, self.trainer.job.stride
+                )
+                self._pass = 0
+                self.state = TRAINING
+        elif self.state == TRAINING:
+            if not self._batch():
+                self._end_of_pass()
+        return self.state != READY
+
+    def _batch(self):
+        """Learn from a few records; False at the end of the pass."""
+        trainer = self.trainer
+        job = trainer.job
+        n = 0
+        label = -1
+        while n < _BATCH:
+            label = next(self._windows, None)
+            if label is None:
+                break
+            if label >= job.labels:
+                continue
+            check(self._compute(trainer.window, job.window, trainer.rows[n]), "features")
+            trainer.labels[n] = label
+            n += 1
+        if n:
+            check(core.trainer_examples(trainer.mem, trainer.features, trainer.labels, n), "records")
+            self._pass += n
+            self.done = min(self.done + n, self.total)
+        return label is not None
+
+    def _end_of_pass(self):
+        job = self.trainer.job
+        self._windows = None
+        if not self._pass:
+            raise PicofedError(RECORDS)
+        if self._left == job.steps:
+            self._seen = self._pass
+        if job.mode == LOCAL:
+            check(core.trainer_step(self.trainer.mem, job.multiplier, job.shift), "step")
+        self._left -= 1
+        if self._left:
+            self._begin()
+        else:
+            self._finish()
+
+    def _finish(self):
+        """Charge, then show. What needs memory comes before the charge: a shortage must not cost budget for nothing."""
+        trainer = self.trainer
+        job = trainer.job
+        board = self._board
+        update = trainer.update
+        whole = memoryview(update)
+        length = check(core.trainer_encode(trainer.mem, job.round_shift, whole[_HEADER:-_TAG]), "update")
+        body = whole[: _HEADER + length]
+        tag = whole[_HEADER + length : _HEADER + length + _TAG]
+        shown = whole[: _HEADER + length + _TAG]
+        ident = bytearray(16)
+        gc.collect()
+        seq, cumulative = board.charge(job)
+        struct.pack_into(
+            "<BBBBIIIII8s8s",
+            update,
+            0,
+            1,
+            job.mode,
+            job.log2_sigma,
+            0,
+            seq,
+            self.version,
+            self._seen,
+            job.clip | job.steps << 20,
+            cumulative,
+            job.id,
+            board.policy.board,
+        )
+        core.blake2b(tag, board.update_key, body)
+        core.blake2b(ident, b"", shown)
+        self.update = shown
+        self.update_id = bytes(ident)
+        self.done = self.total
+        self.state = READY
+        trainer.wipe()
+
+    def abandon(self):
+        """Give up. What was charged stays charged."""
+        self.state = IDLE
+        self.update = None
+        self.update_id = None
+        self._windows = None
+        core.trainer_wipe(self.trainer.update)
+        self.trainer.wipe()

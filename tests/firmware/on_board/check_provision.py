@@ -1,0 +1,331 @@
+# Provisioning (SPEC 6.8) and what guards the budget: files, floors, power cuts in every write.
+import os
+
+import picofed_core as core
+from harness import clear, cut_everywhere, power
+
+from picofed import cbor, files, platform, provision
+from picofed.board import Board
+from picofed.errors import ARGUMENT, BLANK, BUDGET, CORRUPT, ENTROPY
+
+POLICY = {
+    "v": 1,
+    "board": b"\0" * 8,
+    "name": "watch",
+    "budget": 1000000,
+    "max_charge": 300000,
+    "min_log2_sigma": 6,
+    "max_clip": 1 << 19,
+    "max_parameters": 1000,
+    "losses": [0],
+    "modes": [0, 1],
+    "features": ["imu45"],
+}
+
+
+class Release:
+    """As much of a job as a charge needs: 262145 units."""
+
+    id = b"jobjobjo"
+    clip = 1024
+    log2_sigma = 13
+    steps = 1
+
+
+def put_file(key=b"k", secret=b"s", spent=0, seq=0, records=b"records1", **policy):
+    item = {
+        "v": 1,
+        "policy": dict(POLICY, **policy),
+        "key": key * 32,
+        "secret": secret * 32,
+        "seq": seq,
+        "spent": spent,
+        "records": records,
+    }
+    item["policy"]["board"] = platform.hardware_id() or bytes(8)
+    with open(provision.FILE, "wb") as file:
+        file.write(cbor.dumps(item))
+    return item
+
+
+def put_item(item):
+    with open(provision.FILE, "wb") as file:
+        file.write(cbor.dumps(item))
+
+
+def provisioned(**options):
+    clear()
+    put_file(**options)
+    board = Board()
+    assert board.failure is None, board.failure
+    return board
+
+
+def has_file():
+    return files.exists(provision.FILE)
+
+
+def test_new_board_is_blank():
+    board = Board()
+    assert board.failure.code == BLANK and board.policy is None
+    assert Board().failure.code == BLANK
+
+
+def test_file_is_taken_in_and_gone():
+    board = provisioned(spent=77, seq=5)
+    assert (board.seq, board.spent, board.boot, board.generation) == (5, 77, 1, 1)
+    assert not has_file() and board.policy.name == "watch" and board.records_id == b"records1"
+    assert Board().boot == 2
+    assert len(board.ledger_records(0, 10)) == 1
+
+
+def test_keys_are_those_of_the_specification():
+    board = provisioned()
+    out = bytearray(32)
+    core.blake2b(out, b"k" * 32, b"picofed update")
+    assert board.update_key == out
+    core.blake2b(out, b"k" * 32, b"picofed ledger")
+    record = board.ledger_records(0, 1)[0]
+    tag = bytearray(8)
+    core.blake2b(tag, out, record[:24])
+    assert tag == record[24:]
+
+
+def test_spent_is_never_lowered():
+    board = provisioned()
+    assert board.charge(Release) == (1, 262145)
+    for key in (b"k", b"n"):
+        # the same file again, and one with another key: both know less than the board
+        put_file(key=key)
+        again = Board()
+        assert again.failure is None and (again.seq, again.spent) == (1, 262145), (again.failure, again.spent)
+    put_file(spent=900000, seq=9)
+    assert (Board().seq, Board().spent) == (9, 900000)
+
+
+def test_same_seed_is_not_taken_in_twice():
+    board = provisioned()
+    keys = [bytes(board.noise_key())]
+    assert board.boot == 1
+    put_file(name="renamed")
+    again = Board()
+    # the seed store went on instead of starting again
+    assert again.boot == 2 and again.policy.name == "renamed"
+    put_file(secret=b"t")
+    assert Board().boot == 1
+    keys.append(bytes(again.noise_key()))
+    assert keys[0] != keys[1]
+
+
+def test_refused_files_change_nothing():
+    provisioned(spent=5)
+    good = put_file(secret=b"t")
+    bad = [
+        dict(good, v=2),
+        dict(good, key=b"short"),
+        dict(good, secret=b""),
+        dict(good, records=b"123"),
+        dict(good, seq=-1),
+        dict(good, spent=1 << 32),
+        dict(good, more=1),
+        dict(good, policy=dict(POLICY, v=9, board=good["policy"]["board"])),
+        dict(good, policy=dict(POLICY, max_charge=1 << 31, board=good["policy"]["board"])),
+        dict(good, policy=dict(POLICY, losses=["x"], board=good["policy"]["board"])),
+        dict(good, policy={}),
+        [1, 2],
+    ]
+    if platform.hardware_id() is not None:
+        bad.append(dict(good, policy=dict(POLICY, board=b"another1")))
+    for item in bad:
+        put_item(item)
+        board = Board()
+        assert board.failure is None and board.spent == 5, item
+        assert board.refused.code == ARGUMENT and has_file()
+    for data in (b"\xa7", b"\xff" * 100, bytes(cbor.dumps(good))[:-1], b"\xa1" * 5000):
+        with open(provision.FILE, "wb") as file:
+            file.write(data)
+        board = Board()
+        assert board.failure is None and board.refused.code == ARGUMENT
+    # on a board that was never provisioned, a refused file says why
+    clear()
+    put_item(bad[0])
+    assert Board().failure.code == ARGUMENT
+
+
+def test_file_that_was_taken_in_but_not_deleted_is_deleted():
+    provisioned()
+    for data in (b"", bytes(100), bytes(50) + b"\xff" * 50):
+        with open(provision.FILE, "wb") as file:
+            file.write(data)
+        board = Board()
+        assert board.failure is None and not has_file()
+
+
+def test_power_cut_in_every_write_of_a_first_provisioning():
+    def prepare():
+        clear()
+        put_file(spent=123, seq=4)
+
+    def examine(cut):
+        board = Board()
+        assert board.failure is None, board.failure
+        assert (board.seq, board.spent) == (4, 123) and not has_file()
+        assert board.charge(Release) == (5, 123 + 262145)
+
+    steps = cut_everywhere(prepare, Board, examine)
+    assert steps > 15, steps
+
+
+def test_power_cut_in_every_write_of_a_second_provisioning():
+    for key in (b"k", b"n"):
+        for secret in (b"s", b"t"):
+
+            def prepare():
+                provisioned().charge(Release)
+                put_file(key=key, secret=secret, spent=7, name="second")
+
+            def examine(cut):
+                board = Board()
+                assert board.failure is None, board.failure
+                assert board.spent == 262145 and board.policy.name == "second" and not has_file()
+
+            cut_everywhere(prepare, Board, examine)
+
+
+def test_broken_off_provisioning_whose_file_is_lost_is_refused_and_forgets_nothing():
+    blank = []
+
+    def prepare():
+        provisioned().charge(Release)
+        put_file(key=b"n", secret=b"t", name="second")
+
+    def examine(cut):
+        if cut and has_file():
+            os.remove(provision.FILE)
+        board = Board()
+        if board.failure is not None:
+            assert board.failure.code in (BLANK, CORRUPT)
+            blank.append(1)
+        # a third file that knows nothing of what was spent
+        put_file(key=b"o", secret=b"u", name="third")
+        board = Board()
+        assert board.failure is None and board.policy.name == "third"
+        assert board.spent == 262145, board.spent
+
+    cut_everywhere(prepare, Board, examine)
+    assert len(blank) > 5
+
+
+def test_erased_ledger_is_refused_and_provisioning_again_wipes_the_records():
+    board = provisioned()
+    assert board.failure is None
+    os.remove(platform.FOLDER + "/flash.bin")
+    assert Board().failure.code == BLANK
+    with open(provision.RECORDS, "wb") as file:
+        file.write(b"x" * 100)
+    put_file()
+    board = Board()
+    assert not files.exists(provision.RECORDS)
+    # the seed of that file was used before: it does not come back from the dead
+    assert board.failure.code == BLANK
+    put_file(secret=b"t")
+    assert Board().failure is None
+
+
+def test_records_stay_when_nothing_was_lost():
+    clear()
+    with open(provision.RECORDS, "wb") as file:
+        file.write(b"x" * 100)
+    put_file()
+    assert Board().failure is None
+    put_file(name="again")
+    assert Board().policy.name == "again"
+    assert files.exists(provision.RECORDS)
+
+
+def test_damaged_state_is_refused():
+    provisioned()
+    for which in (".0", ".1"):
+        with open(provision.STATE + which, "r+b") as file:
+            file.seek(20)
+            file.write(b"\xff\xff")
+    assert Board().failure.code == BLANK
+
+
+def test_budget_holds_through_power_cuts_in_every_write_of_a_charge():
+    shown = []
+
+    def prepare():
+        shown.clear()
+        provisioned().charge(Release)
+
+    def work():
+        shown.append(Board().charge(Release)[1])
+
+    def examine(cut):
+        board = Board()
+        assert board.failure is None
+        # at least what was shown; a torn record costs max_charge
+        assert board.spent in (262145, 2 * 262145, 262145 + 300000), board.spent
+        if shown:
+            assert board.spent == shown[0] == 2 * 262145
+        before = board.spent
+        refused = 0
+        for _ in range(4):
+            try:
+                board.charge(Release)
+            except Exception as error:
+                assert error.code == BUDGET
+                refused += 1
+        assert board.spent <= 1000000 and board.spent == before + (4 - refused) * 262145
+        assert refused >= 2
+
+    assert cut_everywhere(prepare, work, examine) > 5
+
+
+def test_ledger_goes_on_after_a_failed_charge():
+    board = provisioned()
+    power.arm(1)
+    try:
+        board.charge(Release)
+        assert False
+    except BaseException:
+        pass
+    power.arm()
+    assert board.charge(Release)[1] == 262145
+
+
+def test_long_ledger_is_listed_newest_first_across_blocks():
+    board = provisioned(budget=4000000000)
+    small = Release()
+    small.clip, small.log2_sigma = 1, 12
+    for n in range(300):
+        board.charge(small)
+    sequence = []
+    while True:
+        records = board.ledger_records(len(sequence), 24)
+        if not records:
+            break
+        sequence += [int.from_bytes(record[4:8], "little") for record in records]
+    assert sequence[0] == board.seq and len(sequence) > 128
+    assert sequence == sorted(sequence, reverse=True)
+    assert Board().seq == board.seq and board.generation == 3
+
+
+def test_broken_entropy_fails_closed():
+    provisioned()
+    whole = platform.entropy
+    import picofed.board
+
+    picofed.board.entropy = lambda: bytes(1024)
+    try:
+        board = Board()
+    finally:
+        picofed.board.entropy = whole
+    assert board.failure.code == ENTROPY
+    try:
+        board.noise_key()
+        assert False
+    except Exception as error:
+        assert error.code == ENTROPY
+    assert len(board.ledger_records(0, 5)) == 1
