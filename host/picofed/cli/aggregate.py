@@ -1,0 +1,41 @@
+"""picofed aggregate: make the next version of the updates that were collected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from picofed.cli import common
+from picofed.errors import PicofedError
+from picofed.learn import jobfile
+from picofed.learn.coordinator import Coordinator
+
+
+@click.command(short_help="Make the next version of the updates collected so far.")
+@common.job_argument
+@common.site_option
+@common.rounds_option
+@common.epsilon_option
+@common.json_option
+def aggregate(job_file: Path, site: Path, rounds: int | None, epsilon: float | None, as_json: bool) -> None:
+    """Make the next version of JOB of all updates in the store, without waiting for more.
+
+    Example: picofed aggregate job.toml
+    """
+    job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    store = common.existing_store(site)
+    try:
+        coordinator = Coordinator(store, job, plan, common.open_registry(site).update_keys())
+        if coordinator.version.number >= plan.rounds:
+            raise PicofedError(f"all {plan.rounds} versions of {job.name} are made already")
+        if not coordinator.flush():
+            raise PicofedError(f"no updates of {job.name} are waiting: `picofed collect` fetches some")
+        number = coordinator.version.number
+        members = store.members(job.id, number)
+        if as_json:
+            common.print_json({"job": job.id.hex(), "version": number, "updates": len(members)})
+        else:
+            click.echo(f"version {number} from {len(members)} update{'s' * (len(members) != 1)}")
+    finally:
+        store.close()

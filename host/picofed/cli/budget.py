@@ -1,0 +1,57 @@
+"""picofed budget: what privacy has cost so far, board by board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from picofed import accounting
+from picofed.cli import common
+
+
+@click.command(short_help="Show what each board has spent of its privacy budget.")
+@common.site_option
+@click.option("--delta", type=float, default=1e-5, show_default=True, help="The delta at which epsilon is stated.")
+@common.json_option
+def budget(site: Path, delta: float, as_json: bool) -> None:
+    """Epsilon spent and left on every board that this site has seen, by the boards' own ledgers.
+
+    Record-level, zero-out adjacency; unconditional: it holds against this host too.
+
+    Example: picofed budget --delta 1e-6
+    """
+    store = common.existing_store(site)
+    try:
+        rows = store.boards()
+    finally:
+        store.close()
+    accounting.epsilon(0.0, delta)  # refuses a delta that makes no sense, also where there is no board
+    items = [
+        {
+            "board": row.id.hex(),
+            "name": row.name,
+            "seq": row.seq,
+            "spent_units": row.spent,
+            "budget_units": row.budget,
+            "epsilon_spent": common.epsilon_of(row.spent, delta),
+            "epsilon_budget": common.epsilon_of(row.budget, delta),
+        }
+        for row in rows
+    ]
+    if as_json:
+        common.print_json({"delta": delta, "boards": items})
+        return
+    table = Table(title=f"privacy at delta {delta:g}")
+    for column in ("board", "epsilon spent", "epsilon allowed", "releases and other records"):
+        table.add_column(column, justify="left" if column == "board" else "right")
+    for item in items:
+        table.add_row(
+            str(item["name"]),
+            f"{item['epsilon_spent']:.3f}",
+            f"{item['epsilon_budget']:.3f}",
+            str(item["seq"]),
+        )
+    Console().print(table)

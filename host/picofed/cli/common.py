@@ -1,0 +1,82 @@
+"""What several commands share: the site folder, the boards to drive, output for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from picofed import accounting
+from picofed.errors import PicofedError
+from picofed.fleet.boards import serial_ports
+from picofed.fleet.provision import Registry
+from picofed.learn.server import Opener
+from picofed.link.client import connect
+from picofed.store import Store
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+site_option = click.option(
+    "--site",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("picofed-site"),
+    show_default=True,
+    envvar="PICOFED_SITE",
+    help="Folder that holds this site's store and board keys.",
+)
+board_option = click.option(
+    "--board",
+    "ports",
+    multiple=True,
+    metavar="PORT",
+    help="A board's port; repeat for more. Default: registered boards, else all USB serial ports.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+job_argument = click.argument("job_file", metavar="JOB", type=click.Path(path_type=Path))
+rounds_option = click.option("--rounds", type=click.IntRange(1), help="Versions to make, instead of the job file's.")
+epsilon_option = click.option("--epsilon", type=float, help="Privacy target, instead of the job file's.")
+
+
+def open_store(site: Path) -> Store:
+    """The site's store, made if it is not there. Raises StoreError."""
+    return Store(site / "store.db")
+
+
+def existing_store(site: Path) -> Store:
+    """The site's store. Raises PicofedError if there is none: looking must not make one."""
+    if not (site / "store.db").exists():
+        raise PicofedError(f"there is no store in {site}: run a job first, or choose another --site")
+    return open_store(site)
+
+
+def open_registry(site: Path) -> Registry:
+    """The site's board keys."""
+    return Registry(site / "boards.json")
+
+
+def choose_ports(ports: Sequence[str], registry: Registry) -> list[str]:
+    """Where the boards are. Raises PicofedError if there is nowhere to look."""
+    chosen = list(dict.fromkeys(ports)) or [board.port for board in registry if board.port]
+    chosen = chosen or [port for port, _, _ in serial_ports()]
+    if not chosen:
+        raise PicofedError("no board found: plug one in, or name its port with --board")
+    return chosen
+
+
+def openers(ports: Sequence[str]) -> dict[str, Opener]:
+    """A function for each port that connects to the board there."""
+    return {port: partial(connect, port) for port in ports}
+
+
+def print_json(item: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(item, indent=2, sort_keys=True))
+
+
+def epsilon_of(units: int, delta: float) -> float:
+    """Epsilon that a ledger's cumulative charge amounts to."""
+    return accounting.epsilon(accounting.mu_squared_of(units), delta)

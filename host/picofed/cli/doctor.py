@@ -1,0 +1,130 @@
+"""picofed doctor: what is missing on this machine, and how to get it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from picofed.cli import common
+from picofed.errors import PicofedError
+from picofed.fleet.boards import serial_ports
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, whether it is there, what was seen or what to do."""
+
+    name: str
+    passed: bool
+    detail: str
+    needed_for: str
+
+
+def _program(name: str, package: str, needed_for: str) -> Check:
+    path = shutil.which(name)
+    return Check(name, path is not None, path or f"install it: sudo apt install {package}", needed_for)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    return Check(
+        "python",
+        good,
+        version if good else f"{version} is too old: picofed needs 3.11 or later",
+        "everything",
+    )
+
+
+def _core() -> Check:
+    try:
+        native = importlib.import_module("picofed.native")
+        good = native.crc32(b"123456789") == 0xCBF43926
+    except (ImportError, OSError) as error:
+        return Check("compiled core", False, f"reinstall picofed (needs gcc): {error}", "everything")
+    return Check("compiled core", good, "answers" if good else "computes wrongly: reinstall picofed", "everything")
+
+
+def _source() -> Check:
+    if explicit := os.environ.get("MICROPY_DIR"):
+        good = (Path(explicit) / "py" / "mpconfig.h").exists()
+        detail = explicit if good else f"MICROPY_DIR={explicit} is not a MicroPython checkout: correct or unset it"
+        return Check("MicroPython source", good, detail, "emulated boards")
+    ways = [name for name in ("git", "apt-get") if shutil.which(name)]
+    detail = f"will come by {' or '.join(ways)}" if ways else "install git, or point MICROPY_DIR at a checkout"
+    return Check("MicroPython source", bool(ways), detail, "emulated boards")
+
+
+def _cache() -> Check:
+    try:
+        from picofed.toolchain.cache import cache_dir
+
+        folder = cache_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        free = shutil.disk_usage(folder).free
+    except (OSError, PicofedError) as error:
+        return Check("build cache", False, f"not writable: {error}", "emulated boards")
+    good = free > 1 << 30
+    detail = f"{folder}, {free >> 20} MiB free" if good else f"{folder} has {free >> 20} MiB free: make room for 1 GiB"
+    return Check("build cache", good, detail, "emulated boards")
+
+
+def _pty() -> Check:
+    try:
+        import pty
+
+        for descriptor in pty.openpty():
+            os.close(descriptor)
+    except OSError as error:
+        return Check("pseudo-terminals", False, f"mount devpts: {error.strerror}", "emulated boards")
+    return Check("pseudo-terminals", True, "work", "emulated boards")
+
+
+def _ports() -> Check:
+    ports = [port for port, _, _ in serial_ports()]
+    closed = [port for port in ports if not os.access(port, os.R_OK | os.W_OK)]
+    if closed:
+        return Check("serial ports", False, f"no access to {closed[0]}: sudo adduser $USER dialout", "real boards")
+    return Check("serial ports", True, ", ".join(ports) or "none plugged in", "real boards")
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    _python,
+    _core,
+    lambda: _program("gcc", "gcc", "the compiled core, emulated boards"),
+    lambda: _program("make", "make", "emulated boards"),
+    lambda: _program("ar", "binutils", "emulated boards"),
+    _source,
+    _cache,
+    _pty,
+    _ports,
+)
+
+
+@click.command(short_help="Say what is missing on this machine.")
+@common.json_option
+def doctor(as_json: bool) -> None:
+    """Check everything that picofed needs here, and say how to get what is missing.
+
+    Example: picofed doctor
+    """
+    checks = [check() for check in CHECKS]
+    if as_json:
+        common.print_json([vars(check) for check in checks])
+    else:
+        for check in checks:
+            mark = "ok     " if check.passed else "MISSING"
+            click.echo(f"{mark} {check.name}: {check.detail}" + ("" if check.passed else f" (for {check.needed_for})"))
+    missing = [check.name for check in checks if not check.passed]
+    if missing:
+        raise PicofedError(f"missing: {', '.join(missing)}")

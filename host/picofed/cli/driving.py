@@ -1,0 +1,75 @@
+"""What run and collect have in common: drive boards through a job and say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from picofed.cli import common
+from picofed.cli.progress import RunProgress
+from picofed.errors import PicofedError
+from picofed.learn import jobfile
+from picofed.learn.coordinator import Coordinator
+from picofed.learn.server import Server
+
+
+def drive(
+    job_file: Path,
+    ports: Sequence[str],
+    site: Path,
+    rounds: int | None,
+    epsilon: float | None,
+    as_json: bool,
+    aggregate: bool,
+) -> None:
+    """Run a job on boards. Raises PicofedError if it ends before its goal."""
+    job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    registry = common.open_registry(site)
+    chosen = common.choose_ports(ports, registry)
+    store = common.open_store(site)
+    try:
+        with RunProgress(plan.rounds, quiet=as_json) as progress:
+            coordinator = Coordinator(
+                store,
+                job,
+                plan,
+                registry.update_keys(),
+                progress,
+                aggregate=aggregate,
+                expected=len(chosen),
+            )
+            Server(coordinator, common.openers(chosen)).run()
+        pending = len(store.updates(job.id))
+        heads = store.boards()
+        spent = max((board.spent for board in heads), default=0)
+        result = {
+            "job": job.id.hex(),
+            "version": coordinator.version.number,
+            "rounds": plan.rounds,
+            "pending_updates": pending,
+            "left": coordinator.left,
+            "epsilon": common.epsilon_of(spent, plan.delta),
+            "delta": plan.delta,
+        }
+        if as_json:
+            common.print_json(result)
+        else:
+            click.echo(
+                f"version {result['version']} of {plan.rounds}, "
+                f"{pending} update{'s' * (pending != 1)} waiting; "
+                f"largest epsilon spent: {result['epsilon']:.3f} at delta {plan.delta:g}"
+            )
+        for board in registry:
+            head = next((head for head in heads if head.id == board.provision.policy.board), None)
+            if head is not None and (head.seq, head.spent) > (board.provision.seq, board.provision.spent):
+                registry.add(board.provision.after(head.seq, head.spent), board.port)
+        if aggregate and coordinator.version.number < plan.rounds:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
+            raise PicofedError(f"stopped at version {coordinator.version.number}, no board is left: {reasons}")
+        if not aggregate and not pending:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
+            raise PicofedError(f"no update was collected: {reasons or 'all boards have contributed already'}")
+    finally:
+        store.close()

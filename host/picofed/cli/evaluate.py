@@ -1,0 +1,65 @@
+"""picofed evaluate: how good a version is, on data that the operator holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from picofed.cli import common
+from picofed.errors import PicofedError
+from picofed.learn import data, jobfile
+from picofed.learn.coordinator import deployed
+from picofed.learn.evaluate import evaluate as measure
+
+
+@click.command(short_help="Measure a version on data that you hold.")
+@common.job_argument
+@click.option("--data", "data_file", required=True, type=click.Path(path_type=Path), help="An .npz, .npy or .bin file.")
+@click.option("--version", "number", type=click.IntRange(0), help="Which version; default: the newest.")
+@common.site_option
+@common.rounds_option
+@common.epsilon_option
+@common.json_option
+def evaluate(
+    job_file: Path,
+    data_file: Path,
+    number: int | None,
+    site: Path,
+    rounds: int | None,
+    epsilon: float | None,
+    as_json: bool,
+) -> None:
+    """Accuracy and confusion matrix of a version of JOB on labelled data, person by person.
+
+    Use people who took no part: accuracy on a board's own wearer says little about the next one.
+
+    Example: picofed evaluate job.toml --data held-out.npz
+    """
+    job, _ = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    people = data.load(data_file, job)
+    store = common.existing_store(site)
+    try:
+        version = store.latest(job.id) if number is None else store.version(job.id, number)
+    finally:
+        store.close()
+    if version is None:
+        raise PicofedError(f"{site} holds no {'such ' if number is not None else ''}version of this job: run it first")
+    result = measure(job, deployed(version), people)
+    if as_json:
+        common.print_json(
+            {
+                "version": version.number,
+                "accuracy": result.accuracy,
+                "examples": result.examples,
+                "by_person": result.by_person,
+                "confusion": result.confusion.tolist(),
+            }
+        )
+        return
+    click.echo(f"version {version.number}: accuracy {result.accuracy:.3f} on {result.examples} examples")
+    for person, accuracy in result.by_person.items():
+        click.echo(f"  {person}: {accuracy:.3f}")
+    click.echo("confusion (rows: true class, columns: predicted)")
+    for row in result.confusion.tolist():
+        click.echo("  " + " ".join(f"{count:5d}" for count in row))

@@ -1,0 +1,63 @@
+"""Live progress of a run: a line a board and a line for the versions, on stderr."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from picofed.learn.coordinator import Event
+
+
+class RunProgress:
+    """An EventSink that draws on a terminal; into a file or pipe it writes one line for each thing that
+    matters.
+    """
+
+    def __init__(self, rounds: int, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = self._console.is_terminal and not quiet
+        self._quiet = quiet
+        self._lock = threading.Lock()
+        self._boards: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=self._console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._versions = self._progress.add_task("versions", total=rounds, state="")
+
+    def __enter__(self) -> RunProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event; any thread may call."""
+        with self._lock:
+            if self._live:
+                self._draw(event)
+            elif not self._quiet and (event.kind in ("joined", "left", "lost", "refused", "version", "finished")):
+                self._console.print(f"{event.board + ': ' if event.board else ''}{event.text}", markup=False)
+
+    def _draw(self, event: Event) -> None:
+        if event.kind in ("version", "finished"):
+            self._progress.update(self._versions, completed=event.data.get("version", 0), state=event.text)
+            return
+        if event.board not in self._boards:
+            self._boards[event.board] = self._progress.add_task(event.board, total=None, state="")
+        task = self._boards[event.board]
+        if event.kind in ("left", "refused"):
+            self._console.print(f"{event.board}: {event.text}", markup=False)
+        self._progress.update(
+            task, total=event.data.get("total") or None, completed=event.data.get("done", 0), state=event.text
+        )

@@ -1,0 +1,3 @@
+"""What is learnt and how: jobs, models, updates, aggregators, optimisers, the server, the simulator,
+evaluation.
+"""

@@ -1,0 +1,90 @@
+"""Labelled data that the operator holds: for evaluation, and for simulated boards.
+
+An .npz file has `labels` (int, shape (n,)), and either `windows` (int16, shape (n, window, 6)) or `features`
+(int8 Q7, shape (n, inputs)); optionally `clients` (shape (n,)): whose each example is, by name or number. A
+.npy file is the watch recordings (learn.watch), a .bin file a board's record store.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picofed import native, records
+from picofed.errors import PicofedError
+from picofed.learn import watch
+from picofed.learn.clients import Examples
+from picofed.learn.job import Job
+
+ALL = "all"
+
+
+class DataError(PicofedError):
+    """A data file that cannot be read or does not fit the job."""
+
+
+def sessions_by_person(path: Path) -> dict[str, list[records.Session]]:
+    """The watch recordings as boards record them, by person."""
+    people: dict[str, list[records.Session]] = {}
+    for recording in watch.load(path):
+        session = records.Session(recording.samples, recording.exercise)
+        people.setdefault(f"person-{recording.person}", []).append(session)
+    return dict(sorted(people.items()))
+
+
+def from_sessions(sessions: list[records.Session], job: Job) -> Examples:
+    """What a board that holds these recordings trains on."""
+    slots = sum(-(-len(session.samples) // 20) for session in sessions)
+    layout = records.Layout(bytes(8), channels=job.channels, slots=max(1, slots))
+    return Examples.from_records(records.write(layout, sessions), job)
+
+
+def load(path: Path | str, job: Job) -> dict[str, Examples]:
+    """Examples by client. Raises DataError in words for the user."""
+    path = Path(path)
+    try:
+        if path.suffix == ".npy":
+            return {name: from_sessions(sessions, job) for name, sessions in sessions_by_person(path).items()}
+        if path.suffix == ".bin":
+            return {path.stem: Examples.from_records(path.read_bytes(), job)}
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("labels", "windows", "features", "clients") if name in file}
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except (BadZipFile, ValueError, EOFError, KeyError) as error:
+        raise DataError(f"{path} is not a data file: give an .npz file, the watch's .npy or a record store") from error
+    return _examples(path, arrays, job)
+
+
+def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job) -> dict[str, Examples]:
+    labels = arrays.get("labels")
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
+        raise DataError(f"{path} needs `labels`: one whole number for each example")
+    if labels.min() < 0 or labels.max() >= job.labels:
+        raise DataError(f"{path} has labels outside 0 to {job.labels - 1}, which the job knows")
+    count = len(labels)
+    inputs = job.model.widths[0]
+    if "features" in arrays:
+        features = arrays["features"]
+        if features.shape != (count, inputs) or features.dtype != np.int8:
+            raise DataError(f"{path}: `features` must be int8 of shape ({count}, {inputs})")
+        if features.min() < -127:
+            raise DataError(f"{path}: `features` must be -127 to 127")
+    elif "windows" in arrays:
+        windows = arrays["windows"]
+        if windows.shape != (count, job.window, job.channels) or windows.dtype != np.int16:
+            raise DataError(f"{path}: `windows` must be int16 of shape ({count}, {job.window}, {job.channels})")
+        features = np.array([native.features_imu(window) for window in windows], np.int8)
+    else:
+        raise DataError(f"{path} needs `windows` or `features`")
+    clients = arrays.get("clients", np.full(count, ALL))
+    if clients.shape != (count,):
+        raise DataError(f"{path}: `clients` must name one client for each example")
+    return {
+        str(name): Examples(features[clients == name], labels[clients == name].astype(np.uint8))
+        for name in np.unique(clients)
+    }

@@ -1,0 +1,144 @@
+"""Evaluation on data that the operator holds, and the baselines that a private run is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picofed import native
+from picofed.learn.clients import Examples
+from picofed.learn.coordinator import make_optimiser
+from picofed.learn.job import Job, Plan
+from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, ModelError
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a version does on labelled examples. confusion[true, predicted] counts; by_person: accuracy of
+    each.
+    """
+
+    accuracy: float
+    examples: int
+    confusion: NDArray[np.int64]
+    by_person: dict[str, float]
+
+
+def predict(job: Job, weights: NDArray[np.int16], examples: Examples) -> NDArray[np.int64]:
+    """Classes that the compiled core gives (the first of equal logits). weights: int16 Q11, all
+    parameters.
+    """
+    trainer = native.Trainer(job.model.descriptor, 0)
+    trainer.set_weights(weights)
+    predicted: NDArray[np.int64] = trainer.logits(examples.features).argmax(axis=1).astype(np.int64)
+    return predicted
+
+
+def evaluate(job: Job, weights: NDArray[np.int16], people: Mapping[str, Examples]) -> Evaluation:
+    """Accuracy on the examples of each person, and of all of them together. Raises ModelError where there are
+    none.
+    """
+    confusion = np.zeros((job.labels, job.labels), np.int64)
+    by_person = {}
+    for person, examples in people.items():
+        if len(examples.labels):
+            predicted = predict(job, weights, examples)
+            np.add.at(confusion, (examples.labels, predicted), 1)
+            by_person[person] = float((predicted == examples.labels).mean())
+    total = int(confusion.sum())
+    if total == 0:
+        raise ModelError("there are no labelled examples to evaluate on")
+    return Evaluation(float(np.trace(confusion)) / total, total, confusion, by_person)
+
+
+def majority(clients: Sequence[Examples], people: Mapping[str, Examples]) -> float:
+    """Accuracy on `people` of always naming the clients' most frequent class."""
+    labels = np.concatenate([client.labels for client in clients])
+    guess = int(np.bincount(labels).argmax())
+    truth = np.concatenate([examples.labels for examples in people.values()])
+    return float((truth == guess).mean())
+
+
+def train_float(job: Job, plan: Plan, clients: Sequence[Examples]) -> list[NDArray[np.float64]]:
+    """The weights after each version, of the same rounds in float64 without clipping, noise or rounding.
+
+    Same optimiser, same averaging, full batches of all clients; softmax cross-entropy. Raises ModelError for
+    models whose float twin is not written (squared error).
+    """
+    if job.model.loss != "softmax":
+        raise ModelError("the float baseline knows softmax models only")
+    features = np.concatenate([client.features for client in clients]).astype(np.float64) / 128
+    labels = np.concatenate([client.labels for client in clients])
+    weights = job.model.initial(plan.seed)
+    optimiser = make_optimiser(plan, len(job.model.trainable))
+    limits = (WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
+    versions = []
+    average, count = weights, 0
+    for number in range(1, plan.rounds + 1):
+        gradient = _gradient(job.model.widths, weights, features, labels)[job.model.trainable]
+        weights = weights.copy()
+        weights[job.model.trainable] = np.clip(optimiser.step(weights[job.model.trainable], gradient), *limits)
+        if number >= plan.average_from:
+            count += 1
+            average = weights if count == 1 else average + (weights - average) / count
+        versions.append(average if count else weights)
+    return versions
+
+
+def float_accuracy(job: Job, weights: NDArray[np.float64], people: Mapping[str, Examples]) -> float:
+    """Accuracy of float weights on the examples of `people`."""
+    features = np.concatenate([examples.features for examples in people.values()]).astype(np.float64) / 128
+    labels = np.concatenate([examples.labels for examples in people.values()])
+    return float((_forward(job.model.widths, weights, features)[-1].argmax(axis=1) == labels).mean())
+
+
+def _layers(
+    widths: tuple[int, ...], weights: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    parts = []
+    start = 0
+    for columns, rows in pairwise(widths):
+        matrix = weights[start : start + rows * columns].reshape(rows, columns)
+        start += rows * columns
+        parts.append((matrix, weights[start : start + rows]))
+        start += rows
+    return parts
+
+
+def _forward(
+    widths: tuple[int, ...], weights: NDArray[np.float64], features: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """Inputs of every layer, then the logits. Hidden units are capped at 127/32 like the core's."""
+    outputs = [features]
+    layers = _layers(widths, weights)
+    for number, (matrix, bias) in enumerate(layers):
+        z = outputs[-1] @ matrix.T + bias
+        outputs.append(z if number == len(layers) - 1 else np.clip(z, 0, 127 / 32))
+    return outputs
+
+
+def _gradient(
+    widths: tuple[int, ...],
+    weights: NDArray[np.float64],
+    features: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+) -> NDArray[np.float64]:
+    """Mean gradient of the cross-entropy, in the order of the parameter vector."""
+    outputs = _forward(widths, weights, features)
+    shifted = outputs[-1] - outputs[-1].max(axis=1, keepdims=True)
+    delta = np.exp(shifted)
+    delta /= delta.sum(axis=1, keepdims=True)
+    delta[np.arange(len(labels)), labels] -= 1
+    delta /= len(labels)
+    parts: list[NDArray[np.float64]] = []
+    layers = _layers(widths, weights)
+    for number in range(len(layers) - 1, -1, -1):
+        parts = [(delta.T @ outputs[number]).ravel(), delta.sum(axis=0), *parts]
+        if number:
+            inside = (outputs[number] > 0) & (outputs[number] < 127 / 32)
+            delta = (delta @ layers[number][0]) * inside
+    return np.concatenate(parts)

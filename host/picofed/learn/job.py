@@ -1,0 +1,258 @@
+"""Jobs: what boards are asked to learn (SPEC 6.4), and the plan that the host follows with their updates.
+
+A Job is what travels, and its bytes are its identity. A Plan is the operator's own: aggregator, optimiser,
+rounds. Both come from one job file (`learn.jobfile`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Final
+
+import cbor2
+
+from picofed import accounting
+from picofed.errors import PicofedError
+from picofed.learn.model import Model
+from picofed.native import blake2b
+
+VERSION: Final = 1
+MODES: Final = ("gradient", "local")
+# Name: channels of the records, inputs of the model, shortest and longest window.
+FEATURES: Final = {"imu45": (6, 45, 16, 128)}
+UNITS: Final = ("window",)
+CLIP_NORM_MAX: Final = (1 << 20) - 1
+LOG2_SIGMA: Final = (6, 25)
+
+
+class JobError(PicofedError):
+    """A job that no board would take."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What boards learn, and how each release is clipped and noised.
+
+    clip: clipping norm in units of the first layer's accumulators (Q19); log2_sigma: 6..25; round_shift:
+    releases are rounded to multiples of 2^round_shift; multiplier, shift: the step of local mode (SPEC 7.5),
+    else 0; window, stride: samples. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in
+    simulation only.
+    """
+
+    name: str
+    model: Model
+    clip: int
+    log2_sigma: int
+    window: int
+    stride: int
+    labels: int
+    mode: str = "gradient"
+    steps: int = 1
+    round_shift: int = 0
+    multiplier: int = 0
+    shift: int = 0
+    features: str = "imu45"
+    unit: str = "window"
+    channels: int = 6
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.name.encode()) <= 40:
+            raise JobError("a job needs a name of 1 to 40 bytes")
+        if self.features not in FEATURES:
+            raise JobError(f"features {self.features!r} are not known: use one of {', '.join(FEATURES)}")
+        if self.unit not in UNITS:
+            raise JobError(f"unit {self.unit!r} is not known: use one of {', '.join(UNITS)}")
+        if self.mode not in MODES:
+            raise JobError(f"mode {self.mode!r} is not known: use one of {', '.join(MODES)}")
+        channels, inputs, shortest, longest = FEATURES[self.features]
+        if self.channels != channels:
+            raise JobError(f"{self.features} takes records of {channels} channels, not {self.channels}")
+        if self.model.widths[0] != inputs:
+            raise JobError(f"{self.features} gives {inputs} inputs, the model takes {self.model.widths[0]}")
+        if self.model.widths[-1] != self.labels:
+            raise JobError(f"the model has {self.model.widths[-1]} outputs for {self.labels} labels")
+        if self.model.loss != "softmax":
+            raise JobError("records have classes as labels, which only the softmax loss can learn from")
+        if not shortest <= self.window <= longest:
+            raise JobError(f"a window of {self.features} has {shortest} to {longest} samples, not {self.window}")
+        if self.stride < self.window:
+            raise JobError(
+                f"windows of {self.window} samples every {self.stride} overlap, "
+                "but the window is the unit of privacy: "
+                "one recording would count several times; make the stride at least the window"
+            )
+        if self.stride > 65535:
+            raise JobError("the stride must be below 65536 samples")
+        if not 0 <= self.round_shift <= 30:
+            raise JobError("round_shift must be 0 to 30")
+        if not 1 <= self.steps <= 4095 or (self.mode == "gradient" and self.steps != 1):
+            raise JobError("steps must be 1 in gradient mode and 1 to 4095 in local mode")
+        if self.mode == "local" and not (0 < self.multiplier < 1 << 16 and 0 <= self.shift <= 40):
+            raise JobError("local mode needs a multiplier of 1 to 65535 and a shift of 0 to 40")
+        if self.mode == "gradient" and (self.multiplier or self.shift):
+            raise JobError("multiplier and shift belong to local mode: leave them 0")
+        if self.private and not (0 < self.clip <= CLIP_NORM_MAX and LOG2_SIGMA[0] <= self.log2_sigma <= LOG2_SIGMA[1]):
+            raise JobError(
+                f"clip must be 1 to {CLIP_NORM_MAX} and log2_sigma {LOG2_SIGMA[0]} to {LOG2_SIGMA[1]}: "
+                "boards release nothing without noise"
+            )
+
+    @property
+    def private(self) -> bool:
+        """False for the simulator's non-private baseline only."""
+        return self.clip != 0 or self.log2_sigma != 0
+
+    @cached_property
+    def body(self) -> bytes:
+        """The CBOR map of SPEC 6.4."""
+        return cbor2.dumps(
+            {
+                "v": VERSION,
+                "name": self.name,
+                "model": self.model.descriptor,
+                "mode": MODES.index(self.mode),
+                "steps": self.steps,
+                "clip": self.clip,
+                "log2_sigma": self.log2_sigma,
+                "round_shift": self.round_shift,
+                "multiplier": self.multiplier,
+                "shift": self.shift,
+                "features": self.features,
+                "unit": self.unit,
+                "window": self.window,
+                "stride": self.stride,
+                "channels": self.channels,
+                "labels": self.labels,
+            }
+        )
+
+    @cached_property
+    def id(self) -> bytes:
+        """H(8, -, body)."""
+        return blake2b(self.body, 8)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Job:
+        """Read a CBOR map. Raises JobError."""
+        try:
+            item: Any = cbor2.loads(data)
+            if item.pop("v") != VERSION:
+                raise JobError("this job has a format that this picofed does not know: update picofed")
+            item["model"] = Model.parse(item["model"])
+            item["mode"] = MODES[item["mode"]]
+            if set(item) != {field.name for field in fields(cls)}:
+                raise JobError("a stored job lacks fields or has unknown ones")
+            return cls(**item)
+        except (cbor2.CBORDecodeError, AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
+            raise JobError("a stored job is damaged") from error
+
+
+def fit_noise(
+    epsilon: float, delta: float, rounds: int, *, steps: int = 1, records: int = 0, boards: int = 0
+) -> tuple[int, int]:
+    """Clipping norm and log2 sigma with which `rounds` releases just fit into (epsilon, delta).
+
+    sigma is a power of two, so for each of them there is one largest clipping norm; taken is the pair whose
+    norm is nearest to where learning does best: 1.25 when the budget is ample, less where noise would drown
+    the signal of so few records (in all) on so many boards; 1.0 where those are not known. Raises
+    AccountingError if nothing fits.
+    """
+    best = 1.0
+    if records and boards:
+        mu = math.sqrt(accounting.mu_squared_of(accounting.budget(epsilon, delta)))
+        best = min(1.25, 0.13 * records * mu / (rounds * math.sqrt(boards)))
+    fits: list[tuple[float, int, int]] = []
+    failure: accounting.AccountingError | None = None
+    for log2_sigma in range(LOG2_SIGMA[0], LOG2_SIGMA[1] + 1):
+        try:
+            clip = accounting.plan(epsilon, delta, rounds, log2_sigma, steps)
+        except accounting.AccountingError as error:
+            failure = error
+            continue
+        if clip < CLIP_NORM_MAX:  # at the limit the budget would not be used
+            fits.append((abs(math.log(clip / (best * 2.0**19))), clip, log2_sigma))
+    if not fits:
+        raise failure or JobError(f"epsilon {epsilon:g} is more than {rounds} rounds can use: plan more rounds")
+    _, clip, log2_sigma = min(fits)
+    return clip, log2_sigma
+
+
+def fit_step(learning_rate: float, examples: int, model: Model) -> tuple[int, int]:
+    """Multiplier and shift of SPEC 7.5 for a step of learning_rate on the mean gradient of `examples`
+    records.
+
+    The accumulators' unit is that of the first trained layer: other layers of a deeper model step 4 times as
+    far.
+    """
+    if learning_rate <= 0 or examples < 1:
+        raise JobError("local mode needs a learning rate above 0 and at least 1 record")
+    # weight change in Q23 = rate / n * accumulator * 2^-f * 2^23
+    factor = learning_rate / examples * float(model.gradient_units[0]) * 2.0**23
+    shift = min(40, max(0, 15 - math.floor(math.log2(factor))))
+    multiplier = round(factor * 2.0**shift)
+    if not 0 < multiplier < 1 << 16:
+        raise JobError(f"a learning rate of {learning_rate} is outside what boards can apply")
+    return multiplier, shift
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the host does with updates.
+
+    rounds: versions to make; epsilon: the target that the charge was fitted to, if any; delta: for reports;
+    average: the last part of the rounds whose versions are averaged for use (0: the last version is used);
+    deadline: seconds after which FedAvg goes on without stragglers; patience: seconds that a board may stay
+    silent before it is left out.
+    """
+
+    rounds: int = 20
+    epsilon: float | None = None
+    delta: float = 1e-5
+    aggregator: str = "fedavg"
+    deadline: float = 600.0
+    minimum: int = 1
+    capacity: int = 4
+    staleness_exponent: float = 0.5
+    max_staleness: int = 10
+    optimiser: str = "sgd"
+    learning_rate: float = 2.0
+    momentum: float = 0.8
+    nesterov: bool = True
+    beta1: float = 0.9
+    beta2: float = 0.99
+    tau: float = 1e-3
+    average: float = 0.0
+    seed: int = 0
+    patience: float = 60.0
+
+    def __post_init__(self) -> None:
+        checks = (
+            (1 <= self.rounds <= 100000, "rounds must be 1 to 100000"),
+            (self.epsilon is None or 0 < self.epsilon <= 100, "epsilon must be above 0 and at most 100"),
+            (0 < self.delta < 1, "delta must lie between 0 and 1"),
+            (self.aggregator in ("fedavg", "fedbuff"), "aggregator must be fedavg or fedbuff"),
+            (self.optimiser in ("sgd", "adam", "yogi"), "optimiser must be sgd, adam or yogi"),
+            (self.deadline > 0 and self.patience > 0, "deadline and patience must be above 0 seconds"),
+            (self.minimum >= 1 and self.capacity >= 1, "minimum and capacity must be at least 1"),
+            (
+                self.staleness_exponent >= 0 and self.max_staleness >= 0,
+                "staleness settings must not be negative",
+            ),
+            (self.learning_rate > 0 and self.tau > 0, "learning_rate and tau must be above 0"),
+            (
+                all(0 <= x < 1 for x in (self.momentum, self.beta1, self.beta2)),
+                "momenta must be at least 0, below 1",
+            ),
+            (0 <= self.average <= 1, "average must be 0 to 1"),
+            (self.seed >= 0, "seed must not be negative"),
+        )
+        for holds, text in checks:
+            if not holds:
+                raise JobError(text)
+
+    @property
+    def average_from(self) -> int:
+        """The first version that goes into the average; beyond `rounds` if none does."""
+        return self.rounds - int(self.rounds * self.average) + 1

@@ -1,0 +1,228 @@
+"""Job files: TOML or JSON, written by the operator, to a Job and a Plan.
+
+    name = "watch"
+
+    [model]              # hidden = [32] for an MLP; train = one entry a layer, for a subset
+    loss = "softmax"
+
+    [records]
+    window = 100         # samples; stride defaults to it
+    labels = 7
+
+    [privacy]            # epsilon (and delta), from which noise and clipping norm follow...
+    epsilon = 8.0
+    records = 1800       # of all boards, roughly; with boards it makes the fit better
+    boards = 8
+    # clip_norm = 524288, log2_sigma = 20: ...or both of these, in units of the accumulators
+
+    [server]             # any setting of learn.job.Plan
+    rounds = 20
+
+Unknown settings are errors, so that a misspelt one is not silently ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from picofed import accounting
+from picofed.errors import PicofedError
+from picofed.learn.job import FEATURES, Job, JobError, Plan, fit_noise, fit_step
+from picofed.learn.model import Model, Rectangle
+
+_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "": ("name", "model", "records", "privacy", "local", "server"),
+    "model": ("hidden", "loss", "train"),
+    "records": ("features", "unit", "window", "stride", "channels", "labels"),
+    "privacy": ("epsilon", "delta", "clip_norm", "log2_sigma", "round_shift", "records", "boards"),
+    "local": ("steps", "learning_rate", "records"),
+}
+FILE_MAX: Final = 1 << 20
+
+
+def load(path: Path | str, **overrides: Any) -> tuple[Job, Plan]:
+    """Read a job file. overrides: settings of Plan (rounds, epsilon...) that win over the file's.
+
+    Raises JobError naming the file and the setting that is wrong.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+        if len(raw) > FILE_MAX:
+            raise JobError(f"{path} is too large for a job file")
+        text = raw.decode("utf-8")
+        item = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise JobError(f"cannot read the job file {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise JobError(f"{path} is not a job file: it is not text") from error
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise JobError(f"{path} is not valid {kind}: {error}") from error
+    try:
+        return parse(item, **overrides)
+    except PicofedError as error:
+        raise JobError(f"{path}: {error}") from error
+
+
+def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
+    """A job file's content to a Job and a Plan. Raises JobError."""
+    top = _section(item, "", "the job file")
+    model_part, records, privacy = (
+        _section(top.get(key, {}), key, f"[{key}]") for key in ("model", "records", "privacy")
+    )
+    plan = _plan(top.get("server", {}), privacy, overrides)
+
+    name = _get(top, "name", str, "name")
+    labels = _get(records, "labels", int, "[records] labels")
+    window = _get(records, "window", int, "[records] window")
+    features = _get(records, "features", str, "[records] features", "imu45")
+    if features not in FEATURES:
+        raise JobError(f"features {features!r} are not known: use one of {', '.join(FEATURES)}")
+    hidden = model_part.get("hidden", [])
+    if not isinstance(hidden, list) or not all(type(width) is int for width in hidden):
+        raise JobError("[model] hidden must be a list of whole numbers, such as [32]")
+    model = _model([FEATURES[features][1], *hidden, labels], model_part)
+
+    local: dict[str, Any] = {}
+    steps = 1
+    if "local" in top:
+        part = _section(top["local"], "local", "[local]")
+        steps = _get(part, "steps", int, "[local] steps")
+        rate = _get(part, "learning_rate", float, "[local] learning_rate")
+        multiplier, shift = fit_step(rate, _get(part, "records", int, "[local] records"), model)
+        local = {"mode": "local", "steps": steps, "multiplier": multiplier, "shift": shift}
+
+    clip, log2_sigma = _noise(privacy, plan, steps)
+    # Post-processing: half a standard deviation is far finer than the noise, and costs a quarter of the
+    # bytes.
+    shift = 0 if local else max(0, log2_sigma - 1)
+    job = Job(
+        name=name,
+        model=model,
+        clip=clip,
+        log2_sigma=log2_sigma,
+        window=window,
+        stride=_get(records, "stride", int, "[records] stride", window),
+        labels=labels,
+        round_shift=_get(privacy, "round_shift", int, "[privacy] round_shift", shift),
+        features=features,
+        unit=_get(records, "unit", str, "[records] unit", "window"),
+        channels=_get(records, "channels", int, "[records] channels", FEATURES[features][0]),
+        **local,
+    )
+    return job, plan
+
+
+def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int) -> tuple[int, int]:
+    """Clipping norm and log2 sigma, as given or as they follow from epsilon."""
+    if plan.epsilon is None:
+        if "clip_norm" not in privacy:
+            raise JobError("[privacy] must say epsilon, or clip_norm and log2_sigma: nothing is released without noise")
+        return (
+            _get(privacy, "clip_norm", int, "[privacy] clip_norm"),
+            _get(privacy, "log2_sigma", int, "[privacy] log2_sigma"),
+        )
+    if "log2_sigma" in privacy and "clip_norm" not in privacy:
+        log2_sigma = _get(privacy, "log2_sigma", int, "[privacy] log2_sigma")
+        return accounting.plan(plan.epsilon, plan.delta, plan.rounds, log2_sigma, steps), log2_sigma
+    return fit_noise(
+        plan.epsilon,
+        plan.delta,
+        plan.rounds,
+        steps=steps,
+        records=_get(privacy, "records", int, "[privacy] records", 0),
+        boards=_get(privacy, "boards", int, "[privacy] boards", 0),
+    )
+
+
+def _section(item: Any, key: str, what: str) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise JobError(f"{what} must be a table of settings")
+    for name in item:
+        if name not in _SECTIONS[key]:
+            raise JobError(f"{what} has no setting {name!r}: it knows {', '.join(_SECTIONS[key])}")
+    return item
+
+
+def _get(item: Mapping[str, Any], key: str, kind: type, what: str, default: Any = None) -> Any:
+    value = item.get(key, default)
+    if value is None:
+        raise JobError(f"{what} is missing")
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise JobError(f"{what} must be {_NAMES[kind]}, not {value!r}")
+    return value
+
+
+_NAMES: Final[Mapping[type, str]] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+}
+
+
+def _plan(server: Any, privacy: Mapping[str, Any], overrides: Mapping[str, Any]) -> Plan:
+    if not isinstance(server, dict):
+        raise JobError("[server] must be a table of settings")
+    hints = typing.get_type_hints(Plan)
+    values = dict(server)
+    for key in ("epsilon", "delta"):
+        if key in values:
+            raise JobError(f"{key} belongs to [privacy]")
+        if key in privacy:
+            values[key] = privacy[key]
+    if "clip_norm" in privacy and "epsilon" in privacy:
+        raise JobError("[privacy] has both clip_norm and epsilon: give one, the other follows from it")
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    for key in list(values):
+        if key not in hints:
+            raise JobError(f"[server] has no setting {key!r}: it knows {', '.join(f.name for f in fields(Plan))}")
+        hint = hints[key]
+        kind = next(k for k in typing.get_args(hint) if k is not types.NoneType) if typing.get_args(hint) else hint
+        values[key] = _get(values, key, kind, key)
+    return Plan(**values)
+
+
+def _model(widths: Sequence[int], part: Mapping[str, Any]) -> Model:
+    loss = _get(part, "loss", str, "[model] loss", "softmax")
+    dense = Model.dense(widths, loss)
+    if "train" not in part:
+        return dense
+    entries = part["train"]
+    if not isinstance(entries, list) or len(entries) != len(dense.trained):
+        raise JobError(f"[model] train must be a list with one entry for each of the {len(dense.trained)} layers")
+    trained: list[Rectangle | None] = []
+    for number, entry in enumerate(entries):
+        if entry is False:
+            trained.append(None)
+        elif entry is True:
+            trained.append(dense.trained[number])
+        elif isinstance(entry, dict):
+            trained.append(_rectangle(entry, widths[number + 1], widths[number], number))
+        else:
+            raise JobError(f"[model] train, layer {number}: true, false or a table with rows, columns, bias")
+    return Model(tuple(widths), loss, tuple(trained))
+
+
+def _rectangle(entry: Mapping[str, Any], rows: int, columns: int, number: int) -> Rectangle:
+    for key in entry:
+        if key not in ("rows", "columns", "bias"):
+            raise JobError(f"[model] train, layer {number} has no setting {key!r}: it knows rows, columns, bias")
+    ends: dict[str, list[int]] = {}
+    for key, default in (("rows", [0, rows]), ("columns", [0, columns])):
+        pair = entry.get(key, default)
+        if not isinstance(pair, list) or len(pair) != 2 or not all(type(end) is int for end in pair):
+            raise JobError(f"[model] train, layer {number}: {key} is [first, one past the last]")
+        ends[key] = pair
+    bias = _get(entry, "bias", bool, f"[model] train, layer {number}: bias", True)
+    return Rectangle(ends["rows"][0], ends["rows"][1], ends["columns"][0], ends["columns"][1], bias)

@@ -1,0 +1,94 @@
+"""Update objects (SPEC 6.6): what a board releases, checked against its key before anything is made of it."""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picofed import native
+from picofed.errors import PicofedError
+from picofed.learn.model import Model
+
+VERSION: Final = 1
+TAG: Final = 16
+_HEADER: Final = struct.Struct("<BBBBIIIII8s8s")
+LENGTH_MAX: Final = 1 << 26  # bytes: larger than any model's update
+
+
+class UpdateError(PicofedError):
+    """An update that is malformed, forged, or not of this job."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One release. Charges are in units of 2^-24 mu^2; payload is SPEC 7.6."""
+
+    mode: int
+    log2_sigma: int
+    seq: int
+    version: int
+    records: int
+    clip_norm: int
+    steps: int
+    cumulative: int
+    job: bytes
+    board: bytes
+    payload: bytes
+
+    def pack(self, key: bytes) -> bytes:
+        """The object with its tag."""
+        body = (
+            _HEADER.pack(
+                VERSION,
+                self.mode,
+                self.log2_sigma,
+                0,
+                self.seq,
+                self.version,
+                self.records,
+                self.clip_norm | self.steps << 20,
+                self.cumulative,
+                self.job,
+                self.board,
+            )
+            + self.payload
+        )
+        return body + native.blake2b(body, TAG, key)
+
+    @classmethod
+    def parse(cls, data: bytes, key: bytes | None) -> Update:
+        """Check the tag (unless key is None: for looking only) and take the object apart. Raises
+        UpdateError.
+        """
+        if len(data) < _HEADER.size + 3 + TAG:
+            raise UpdateError("the update is too short")
+        if key is not None and not hmac.compare_digest(native.blake2b(data[:-TAG], TAG, key), data[-TAG:]):
+            raise UpdateError("the update does not carry this board's key: forged, or the board was provisioned anew")
+        version, mode, log2_sigma, zero, seq, number, records, norm, cumulative, job, board = _HEADER.unpack_from(data)
+        if version != VERSION or zero:
+            raise UpdateError("the update has a format that this picofed does not know: update picofed")
+        return cls(
+            mode,
+            log2_sigma,
+            seq,
+            number,
+            records,
+            norm & 0xFFFFF,
+            norm >> 20,
+            cumulative,
+            job,
+            board,
+            data[_HEADER.size : -TAG],
+        )
+
+    def values(self, model: Model) -> NDArray[np.int32]:
+        """The release as int32, one for each trainable parameter. Raises UpdateError."""
+        try:
+            return native.update_decode(self.payload, len(model.trainable))
+        except PicofedError as error:
+            raise UpdateError("the update's payload does not fit the model") from error

@@ -1,0 +1,134 @@
+"""One board's share of a job: bring it job and weights, start its round, wait, fetch its update, let it drop
+it.
+
+`Worker` knows no threads. The live server runs one in a thread for each board; the simulator runs all of them
+in turn.
+"""
+
+from __future__ import annotations
+
+import time
+
+from picofed.accounting import charge as charge_of
+from picofed.learn import weights
+from picofed.learn.coordinator import Coordinator
+from picofed.learn.updates import LENGTH_MAX, UpdateError
+from picofed.link.client import BoardApi
+from picofed.link.messages import BUDGET, BUSY, UNKNOWN, BoardError, Info, LinkError, State, Status
+from picofed.link.transfer import download, upload
+from picofed.store import BoardParts, ReplayError, Version
+
+
+class LeaveError(LinkError):
+    """The board takes no further part; the text says why."""
+
+
+class Worker:
+    """Drives one board. Raises LinkError when the board does not answer, LeaveError when it is out."""
+
+    def __init__(self, board: BoardApi, coordinator: Coordinator, port: str = "") -> None:
+        self.board = board
+        self.coordinator = coordinator
+        self.job = coordinator.job
+        self.port = port
+        self.ident = b""
+        self._mtu = 0
+        self._has_all_since = -1  # boot in which it was given all parameters
+
+    def join(self) -> Info:
+        """Meet the board, take over an update that it still holds, give it the job."""
+        info = self.board.hello()
+        self.ident, self._mtu = info.board, info.mtu
+        self.coordinator.join(info, self.port)
+        if not info.budget:
+            raise LeaveError("it was never provisioned: its owner has to give it a policy and keys first")
+        if self.coordinator.key(info.board) is None:
+            raise LeaveError("this host does not hold its update key: ask the board's owner for it")
+        if info.update is not None:
+            self._fetch(info.update, info.update_length)  # of an earlier run, perhaps of another job
+        elif info.state in (State.FILLING, State.TRAINING):
+            self.coordinator.show("training", info.board, "was at work already")
+            self.finish()
+            info = self.board.hello()
+        if info.job != self.job.id:
+            ident = upload(self.board, self.job.body, self._mtu)
+            if self.board.job(ident) != self.job.id:
+                raise LeaveError("it understood another job than it was sent: install the same picofed version on it")
+        return info
+
+    def start(self, version: Version) -> None:
+        """Bring the weights and start a round. Raises LeaveError when the budget is used up."""
+        info = self.board.hello()
+        charge = charge_of(self.job.clip, self.job.log2_sigma, self.job.steps) if self.job.private else 0
+        if info.spent + charge > info.budget:
+            raise LeaveError("its privacy budget is used up")
+        model = self.job.model
+        partial = len(model.trainable) < model.parameters and self._has_all_since == info.boot
+        data = weights.pack(self.job, version, weights.SUBSET if partial else weights.ALL)
+        ident = upload(self.board, data, self._mtu)
+        try:
+            self.board.round(self.job.id, ident)
+        except BoardError as error:
+            if error.code == BUDGET:
+                raise LeaveError("its privacy budget is used up") from error
+            if error.code == UNKNOWN:
+                raise LinkError("it has lost job or weights: it was reset") from error
+            if error.code != BUSY:
+                raise
+            self.finish()  # the round that it is busy with
+            return
+        self._has_all_since = info.boot
+        self.coordinator.show("training", info.board, f"training on version {version.number}", version=version.number)
+
+    def poll(self) -> Status:
+        """Progress of the round, shown. Raises BoardError when the round failed, LinkError when the board
+        forgot it.
+        """
+        status = self.board.status()
+        if status.state == State.READY and status.update is not None:
+            return status
+        if status.state in (State.IDLE, State.READY):
+            if status.error == BUDGET:
+                raise LeaveError("its privacy budget is used up")
+            if status.error:
+                raise BoardError(status.error, status.error_text)
+            raise LinkError("it has lost its round: it was reset")
+        self.coordinator.show("training", self.ident, status.state.name.lower(), done=status.done, total=status.total)
+        return status
+
+    def finish(self) -> None:
+        """Wait for the update, fetch it, make it durable, let the board drop it."""
+        pause = 0.02
+        moved = time.monotonic()
+        before: tuple[State, int] | None = None
+        while (status := self.poll()).state != State.READY:
+            if (status.state, status.done) != before:
+                before = (status.state, status.done)
+                moved = time.monotonic()
+            elif time.monotonic() - moved > self.coordinator.plan.patience:
+                self.board.abandon()
+                raise LeaveError("its round does not get on: reset the board and look at `picofed selftest`")
+            if self.coordinator.stopped:
+                return
+            time.sleep(pause)
+            pause = min(0.25, pause * 1.5)
+        if status.update is not None and (problem := self._fetch(status.update, status.update_length)):
+            # Another round would be charged and refused in the same way.
+            raise LeaveError(f"its update was not used: {problem}")
+
+    def _fetch(self, update: bytes, length: int) -> str:
+        """Take over an update; returns why it was refused, or ""."""
+        if length > LENGTH_MAX:
+            raise LeaveError(f"it announces an update of {length} bytes, more than any model has")
+        parts = BoardParts(self.coordinator.store, self.ident)
+        data = download(self.board, update, length, self._mtu, parts)
+        problem = ""
+        try:
+            self.coordinator.deliver(self.ident, data)
+        except (UpdateError, ReplayError) as error:
+            problem = str(error)
+            parts.clear(update)
+            self.coordinator.note("refused", self.ident, f"an update was not used: {problem}")
+        # Only now: what `deliver` took is on disk; what it refused will never be wanted.
+        self.board.drop(update)
+        return problem

@@ -1,0 +1,286 @@
+"""One board as an object with typed requests (SPEC 6.2). BoardApi is what the server drives: a real board
+over a link, an emulated one over its pty, or learn.simulate's boards, all alike."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, Final, Protocol
+
+from picofed.link.messages import (
+    BLANK,
+    BUSY,
+    LEDGER_RECORD,
+    OBJECT_ID,
+    PROTOCOL,
+    UNKNOWN,
+    BoardError,
+    Info,
+    LinkError,
+    MessageError,
+    Op,
+    SelfTest,
+    State,
+    Status,
+    answer,
+    missing,
+    octets,
+    request,
+    selftests,
+    state,
+    uint,
+)
+from picofed.link.stream import SerialStream, Stream
+
+TIMEOUTS: Final = (1.5, 3.0, 6.0)  # seconds for each attempt of a request
+SELFTEST_TIMEOUTS: Final = (30.0, 30.0)
+
+
+class BoardApi(Protocol):
+    """The requests of SPEC 6.2. Every method may raise BoardError (refused) or LinkError (no answer)."""
+
+    name: str
+
+    def hello(self) -> Info:
+        """Who the board is, and its state."""
+
+    def put(self, ident: bytes, total: int, offset: int, data: bytes) -> list[tuple[int, int]]:
+        """Give a piece of an object; returns the ranges still missing, [] when complete and verified."""
+
+    def have(self, ident: bytes, total: int) -> list[tuple[int, int]]:
+        """Ranges of an object that the board still misses."""
+
+    def job(self, ident: bytes) -> bytes:
+        """Make a complete object the current job; returns the job id."""
+
+    def round(self, job: bytes, weights: bytes) -> State:
+        """Start a round on a complete weights object."""
+
+    def status(self) -> Status:
+        """Progress of the round."""
+
+    def get(self, update: bytes, offset: int, length: int) -> bytes:
+        """A piece of the finished update."""
+
+    def drop(self, update: bytes) -> None:
+        """The update is durable here: the board may forget it."""
+
+    def ledger(self, skip: int, count: int) -> list[bytes]:
+        """Ledger records, newest first."""
+
+    def selftest(self) -> list[SelfTest]:
+        """Run the board's self-test."""
+
+    def abandon(self) -> State:
+        """Give up the current round. What was charged stays charged."""
+
+    def close(self) -> None:
+        """Release the link."""
+
+
+class BoardClient:
+    """Typed requests over a stream. One thread at a time."""
+
+    def __init__(self, stream: Stream, name: str = "", timeouts: tuple[float, ...] = TIMEOUTS) -> None:
+        self.stream = stream
+        self.name = name or stream.name
+        self._timeouts = timeouts
+        self._ident = secrets.randbits(32)
+        self.retries = 0
+
+    def request(self, op: Op, *arguments: Any, timeouts: tuple[float, ...] | None = None) -> list[Any]:
+        """Send a request until its answer comes, under one id. Raises LinkError when it never does."""
+        self._ident = (self._ident + 1) & 0xFFFFFFFF
+        payload = request(op, self._ident, *arguments)
+        refused: MessageError | None = None
+        for attempt, timeout in enumerate(timeouts or self._timeouts):
+            self.retries += attempt > 0
+            self.stream.send(payload)
+            deadline = time.monotonic() + timeout
+            while (left := deadline - time.monotonic()) > 0:
+                received = self.stream.receive(left)
+                if received is None:
+                    break
+                try:
+                    ident, results = answer(received)
+                except MessageError as error:
+                    refused = error
+                    continue
+                if ident != self._ident:  # a late answer to an earlier attempt
+                    continue
+                if isinstance(results, BoardError):
+                    raise results
+                return results
+        if refused is not None:
+            raise MessageError(f"{self.name}: {refused}; install the same picofed version on host and board")
+        raise LinkError(f"{self.name}: no answer to {op.name.lower()}: check the cable, or reset the board")
+
+    def _one(self, op: Op, *arguments: Any) -> Any:
+        results = self.request(op, *arguments)
+        if len(results) != 1:
+            raise MessageError(f"{self.name}: the answer to {op.name.lower()} has the wrong shape")
+        return results[0]
+
+    def hello(self) -> Info:
+        """Who the board is. Raises LinkError if it speaks another protocol version."""
+        results = self.request(Op.HELLO, PROTOCOL)
+        if len(results) != 2:
+            raise MessageError(f"{self.name}: the answer to hello has the wrong shape")
+        if uint(results[0]) != PROTOCOL:
+            raise LinkError(
+                f"{self.name}: speaks protocol {results[0]}, this host {PROTOCOL}: update the older of them"
+            )
+        info = Info.parse(results[1])
+        if info.name:
+            self.name = info.name
+        return info
+
+    def put(self, ident: bytes, total: int, offset: int, data: bytes) -> list[tuple[int, int]]:
+        """See BoardApi."""
+        return missing(self._one(Op.PUT, ident, total, offset, data), total)
+
+    def have(self, ident: bytes, total: int) -> list[tuple[int, int]]:
+        """See BoardApi."""
+        return missing(self._one(Op.HAVE, ident, total), total)
+
+    def job(self, ident: bytes) -> bytes:
+        """See BoardApi."""
+        return octets(self._one(Op.JOB, ident), 8)
+
+    def round(self, job: bytes, weights: bytes) -> State:
+        """See BoardApi."""
+        return state(self._one(Op.ROUND, job, weights))
+
+    def status(self) -> Status:
+        """See BoardApi."""
+        return Status.parse(self.request(Op.STATUS))
+
+    def get(self, update: bytes, offset: int, length: int) -> bytes:
+        """See BoardApi."""
+        data = octets(self._one(Op.GET, update, offset, length))
+        if not 0 < len(data) <= length:
+            raise MessageError(f"{self.name}: answered with {len(data)} bytes where up to {length} were asked for")
+        return data
+
+    def drop(self, update: bytes) -> None:
+        """See BoardApi. A board that no longer knows the update has dropped it: the first answer was lost."""
+        try:
+            self.request(Op.DROP, update)
+        except BoardError as error:
+            if error.code != UNKNOWN:
+                raise
+
+    def ledger(self, skip: int, count: int) -> list[bytes]:
+        """See BoardApi."""
+        records = self._one(Op.LEDGER, skip, count)
+        if not isinstance(records, list) or len(records) > count:
+            raise MessageError(f"{self.name}: the answer to ledger has the wrong shape")
+        return [octets(record, LEDGER_RECORD) for record in records]
+
+    def selftest(self) -> list[SelfTest]:
+        """See BoardApi."""
+        results = self.request(Op.SELFTEST, timeouts=SELFTEST_TIMEOUTS)
+        if len(results) != 1:
+            raise MessageError(f"{self.name}: the answer to selftest has the wrong shape")
+        return selftests(results[0])
+
+    def abandon(self) -> State:
+        """See BoardApi."""
+        return state(self._one(Op.ABANDON))
+
+    def close(self) -> None:
+        """See BoardApi."""
+        self.stream.close()
+
+
+def connect(port: str, name: str = "", interrupt: bool = True) -> BoardClient:
+    """Open a port and find the firmware behind it, from the REPL if need be.
+
+    interrupt: a board that does not answer may be stopped with Ctrl-C and soft-reset, as it sits at a REPL or
+    runs another program. Raises PortError or LinkError in words for the user.
+    """
+    stream = SerialStream(port)
+    try:
+        client = BoardClient(stream, name or port)
+        if _answers(client, (0.5, 1.0, 1.5)):
+            return client
+        if not interrupt:
+            raise LinkError(f"{port}: no picofed board answers")
+        _start_firmware(stream, client)
+        return client
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _answers(client: BoardClient, timeouts: tuple[float, ...]) -> bool:
+    try:
+        client.request(Op.HELLO, PROTOCOL, timeouts=timeouts)
+    except BoardError:
+        return True  # it speaks; hello() will say what is wrong
+    except MessageError:
+        raise
+    except LinkError as error:
+        if type(error) is not LinkError:  # the port has gone
+            raise
+        return False
+    return True
+
+
+def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
+    """Ctrl-C until a prompt shows, Ctrl-D for a soft reset; if that does not start the firmware, import
+    it.
+    """
+    if not _prompt(stream):
+        raise LinkError(
+            f"{stream.name}: nothing answers there, neither picofed nor MicroPython: is this the right port?"
+        )
+    stream.forget()
+    stream.write(b"\x04")
+    if _answers(client, (1.0, 1.0, 2.0)):
+        return
+    if not _prompt(stream):
+        raise LinkError(f"{stream.name}: the board does not come back from a soft reset: press its reset button")
+    stream.forget()
+    # /lib first: the data folder /picofed would otherwise be taken for the package.
+    stream.write(b"import sys; sys.path.insert(0, '/lib'); import picofed.main; picofed.main.run()\r\n")
+    if _answers(client, (1.0, 2.0, 3.0)):
+        return
+    text = stream.console
+    if "ImportError" in text or "no module named" in text.lower():
+        raise LinkError(
+            f"{stream.name}: a MicroPython board without the picofed firmware: install it on the board first"
+        )
+    lines = [line.strip() for line in text.splitlines() if "Error" in line]
+    said = f": it says {lines[-1]!r}" if lines else ""
+    raise LinkError(f"{stream.name}: the firmware on this board does not start{said}: install it again")
+
+
+def _prompt(stream: SerialStream) -> bool:
+    for _ in range(3):
+        stream.forget()
+        stream.write(b"\r\x03\x03")
+        stream.listen(0.3, ">>> ")
+        stream.write(b"\x02")  # from a raw REPL back to the friendly one
+        if ">>> " in stream.listen(0.7, ">>> "):
+            return True
+    return False
+
+
+__all__ = [
+    "BLANK",
+    "BUSY",
+    "OBJECT_ID",
+    "UNKNOWN",
+    "BoardApi",
+    "BoardClient",
+    "BoardError",
+    "Info",
+    "LinkError",
+    "MessageError",
+    "Op",
+    "SelfTest",
+    "State",
+    "Status",
+    "connect",
+]

@@ -1,0 +1,45 @@
+"""The core again, slowly, in Python ints: what SPEC.md says and nothing else. The compiled core is tested against it.
+
+Functions and classes have the signatures of picofed.native; sequences of ints stand where native has arrays.
+"""
+
+from picofed.native_errors import CoreError
+from picofed.reference.codec import update_decode, update_encode
+from picofed.reference.crypto import blake2b, chacha20, x25519, x25519_public
+from picofed.reference.entropy import entropy_condition
+from picofed.reference.features import features_imu
+from picofed.reference.frame import crc32, frame_decode, frame_encode
+from picofed.reference.ledger import Ledger, Record, charge, parse_record
+from picofed.reference.model import Layer, Loss, Model, encode_model, parse_model
+from picofed.reference.noise import discrete_gaussian
+from picofed.reference.ratchet import Ratchet
+from picofed.reference.training import Mode, Trainer, clip
+
+__all__ = [
+    "CoreError",
+    "Layer",
+    "Ledger",
+    "Loss",
+    "Mode",
+    "Model",
+    "Ratchet",
+    "Record",
+    "Trainer",
+    "blake2b",
+    "chacha20",
+    "charge",
+    "clip",
+    "crc32",
+    "discrete_gaussian",
+    "encode_model",
+    "entropy_condition",
+    "features_imu",
+    "frame_decode",
+    "frame_encode",
+    "parse_model",
+    "parse_record",
+    "update_decode",
+    "update_encode",
+    "x25519",
+    "x25519_public",
+]

@@ -1,0 +1,212 @@
+"""From a job's store to the numbers of summary.json: what the boards sent, what it cost, who contributed when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from picofed import __version__, accounting, native
+from picofed.errors import PicofedError
+from picofed.learn.coordinator import deployed
+from picofed.learn.evaluate import Evaluation
+from picofed.learn.job import MODES, Job, Plan
+from picofed.learn.updates import Update
+from picofed.report.summary import FORMAT
+from picofed.store import BoardRow, Store, StoredUpdate
+
+Evaluate = Callable[[Any], Evaluation]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a meter counted for one board (link.meter.Meter), bytes."""
+
+    up: int
+    down: int
+    update_bytes: int
+    heap_used: int
+
+
+def describe(job: Job) -> str:
+    """The model in a few letters, such as "softmax 45-7"."""
+    kind = job.model.loss if len(job.model.widths) == 2 else "MLP"
+    return f"{kind} {'-'.join(str(width) for width in job.model.widths)}"
+
+
+def summarise(
+    store: Store,
+    job: Job,
+    plan: Plan,
+    *,
+    command: str,
+    evaluate: Evaluate | None = None,
+    labels: Sequence[str] = (),
+    held_out: Sequence[str] = (),
+    traffic: Mapping[bytes, Traffic] | None = None,
+    states: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A dict that report.validate accepts. traffic: by board id; states: why boards left, by name. Without `evaluate` there
+    are no accuracies. Raises PicofedError where the store holds nothing of this job."""
+    rows = {stored.row: stored for stored in store.updates(job.id, None)}
+    by_seq = {(stored.board, stored.seq): _Sent(stored) for stored in rows.values()}
+    latest = store.latest(job.id)
+    if latest is None:
+        raise PicofedError("the store holds no version of this job: run it first")
+    boards = [row for row in store.boards() if any(board == row.id for board, _ in by_seq)]
+    versions, contributions = _versions(store, job, plan, latest.number, by_seq, evaluate)
+    summary: dict[str, Any] = {
+        "format": FORMAT,
+        "picofed": __version__,
+        "command": command,
+        "seed": plan.seed,
+        "job": {
+            "name": job.name,
+            "model": describe(job),
+            "parameters": job.model.parameters,
+            "trainable": len(job.model.trainable),
+            "clip_norm": job.clip,
+            "log2_sigma": job.log2_sigma,
+            "aggregator": plan.aggregator,
+            "optimiser": _optimiser(plan),
+        },
+        "boards": len(boards),
+        "rounds": latest.number,
+        "delta": plan.delta,
+        "epsilon_target": plan.epsilon,
+        "versions": versions,
+        "held_out": list(held_out),
+        "notes": list(notes),
+        "bytes_per_update_float32": 4 * job.model.parameters,
+        "privacy": _privacy(job),
+    }
+    entries = [
+        _board(
+            row, job, plan, [sent for (board, _), sent in by_seq.items() if board == row.id], traffic or {}
+        )
+        | {
+            "state": (states or {}).get(row.name, "took part to the end"),
+            "contributions": contributions.get(row.id, []),
+        }
+        for row in boards
+    ]
+    summary["board_list"] = entries
+    summary["records"] = sum(entry["records"] for entry in entries)
+    summary["epsilon"] = max((entry["epsilon_spent"] for entry in entries), default=0.0)
+    _measured(summary, job, len(by_seq), traffic or {}, [sent.length for sent in by_seq.values()])
+    if evaluate is not None:
+        final = evaluate(deployed(latest))
+        summary["accuracy"] = final.accuracy
+        summary["confusion"] = {"labels": list(labels), "counts": final.confusion.tolist()}
+    return summary
+
+
+class _Sent:
+    """An update as far as a report needs it."""
+
+    def __init__(self, stored: StoredUpdate) -> None:
+        update = Update.parse(stored.data, None)
+        self.version = stored.version
+        self.records = update.records
+        self.cumulative = update.cumulative
+        self.length = len(stored.data)
+
+
+def _versions(
+    store: Store,
+    job: Job,
+    plan: Plan,
+    newest: int,
+    by_seq: Mapping[tuple[bytes, int], _Sent],
+    evaluate: Evaluate | None,
+) -> tuple[list[dict[str, Any]], dict[bytes, list[dict[str, int]]]]:
+    versions: list[dict[str, Any]] = []
+    contributions: dict[bytes, list[dict[str, int]]] = {}
+    spent = 0
+    for number in range(1, newest + 1):
+        members = [(board, by_seq[board, seq]) for board, seq, _ in store.members(job.id, number)]
+        spent = max([spent, *(sent.cumulative for _, sent in members)])
+        for board, sent in members:
+            contributions.setdefault(board, []).append(
+                {"version": number, "staleness": number - 1 - sent.version}
+            )
+        made = store.version(job.id, number)
+        if evaluate is not None and made is not None:
+            versions.append(
+                {
+                    "version": number,
+                    "accuracy": evaluate(deployed(made)).accuracy,
+                    "updates": len(members),
+                    "epsilon": _epsilon(spent, plan.delta, job, number),
+                }
+            )
+    return versions, contributions
+
+
+def _board(
+    row: BoardRow, job: Job, plan: Plan, updates: Sequence[_Sent], traffic: Mapping[bytes, Traffic]
+) -> dict[str, Any]:
+    counted = traffic.get(row.id)
+    spent = _epsilon(row.spent, plan.delta, job, len(updates))
+    return {
+        "name": row.name,
+        "board": row.id.hex(),
+        "records": max((sent.records for sent in updates), default=0),
+        "releases": len(updates),
+        "spent": row.spent,
+        "budget": row.budget,
+        "epsilon_spent": spent,
+        "epsilon_left": max(0.0, _epsilon(row.budget, plan.delta, job, 0) - spent),
+        "bytes_up": counted.up if counted else sum(sent.length for sent in updates),
+        "bytes_down": counted.down if counted else 0,
+    }
+
+
+def _epsilon(units: int, delta: float, job: Job, releases: int) -> float:
+    """Epsilon of a ledger's cumulative charge; the sampler's distance from its ideal is included."""
+    if units >= accounting.UNITS_MAX:
+        return math.inf
+    samples = len(job.model.trainable) * releases * job.steps
+    return accounting.epsilon(accounting.mu_squared_of(units), delta, samples)
+
+
+def _measured(
+    summary: dict[str, Any], job: Job, updates: int, traffic: Mapping[bytes, Traffic], lengths: Sequence[int]
+) -> None:
+    """Bytes on the wire and on the boards: as counted where the link was metered, else the update objects' own."""
+    trainer = native.Trainer(job.model.descriptor, MODES.index(job.mode)).size
+    if not traffic or not updates:
+        summary["bytes_per_update"] = mean(lengths) if lengths else None
+        summary["ram_bytes"] = trainer
+        summary["ram"] = {"trainer": trainer}
+        return
+    summary["bytes_per_update"] = sum(each.update_bytes for each in traffic.values()) / updates
+    summary["bytes_down_per_round"] = sum(each.down for each in traffic.values()) / updates
+    used = max(each.heap_used for each in traffic.values())
+    summary["ram_bytes"] = used
+    summary["ram"] = {
+        "training: weights, accumulators, scratch": trainer,
+        "firmware, link and record buffers": max(0, used - trainer),
+    }
+
+
+def _optimiser(plan: Plan) -> str:
+    if plan.optimiser == "sgd":
+        kind = "Nesterov momentum" if plan.nesterov else "momentum"
+        return f"SGD, {kind} {plan.momentum:g}, learning rate {plan.learning_rate:g}"
+    return f"{plan.optimiser}, learning rate {plan.learning_rate:g}"
+
+
+def _privacy(job: Job) -> dict[str, str]:
+    return {
+        "unit": f"one {job.window / 50:g}-second window" if job.features == "imu45" else f"one {job.unit}",
+        "adjacency": "zero-out: one record's contribution replaced by zero; the number of records is public",
+        "mechanism": (
+            f"each record's gradient clipped to norm {job.clip}, discrete Gaussian noise of sigma 2^{job.log2_sigma} added "
+            "before the first record, every release charged to the board's own ledger (Gaussian differential privacy)"
+        ),
+        "trusted": "the board's owner, for its firmware and keys; nobody else: not the host, not other boards",
+    }

@@ -1,0 +1,266 @@
+"""The command line: help with an example everywhere, and every foreseeable mistake one line and exit status
+2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from picofed.cli import cli
+from picofed.learn import jobfile
+from picofed.provisioning import Policy, Provision
+
+JOB = """
+name = "small"
+[records]
+window = 100
+labels = 3
+[privacy]
+epsilon = 8.0
+[server]
+rounds = 2
+"""
+
+
+def picofed(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does."""
+    command = [sys.executable, "-c", "from picofed.cli import main; main()", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "200"}
+    environment.pop("PICOFED_SITE", None)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=120, env=environment, check=False, **options
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
+    """Exit status 2, and the last thing on stderr is one line that says what is wrong."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert re.search(words, done.stderr), done.stderr
+    assert done.stderr.rstrip().splitlines()[-1].startswith("picofed: ")
+    assert len([line for line in done.stderr.splitlines() if line.startswith("picofed: ")]) == 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder with a job and data for it."""
+    (tmp_path / "job.toml").write_text(JOB)
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 3, 120)
+    directions = generator.normal(size=(3, 45))
+    features = np.clip(np.rint(directions[labels] * 40 + generator.normal(size=(120, 45)) * 20), -127, 127)
+    np.savez(
+        tmp_path / "data.npz",
+        labels=labels,
+        features=features.astype(np.int8),
+        clients=np.repeat(["a", "b", "c"], 40),
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_has_help_with_an_example(name: str, tmp_path: Path) -> None:
+    done = picofed(name, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"Example: picofed {name}" in done.stdout
+    assert cli.commands[name].short_help
+
+
+def test_the_group_has_help_and_a_version(tmp_path: Path) -> None:
+    assert "Example: picofed" in picofed("--help", cwd=tmp_path).stdout
+    assert re.match(r"picofed, version \d", picofed("--version", cwd=tmp_path).stdout)
+    one_line(picofed("nonsense", cwd=tmp_path), "No such command")
+    one_line(picofed("run", cwd=tmp_path), "Missing argument")
+    one_line(picofed("run", "job.toml", "--rounds", "0", cwd=tmp_path), "rounds")
+
+
+def test_simulate_says_what_it_learnt(folder: Path) -> None:
+    done = picofed("simulate", "job.toml", "--data", "data.npz", "--hold-out", "c", "--baselines", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["boards"] == 2 and len(result["accuracy"]) == 2 == len(result["accuracy_nonprivate"])
+    assert 7.9 < result["epsilon"] <= 8 and result["accuracy_float"][-1] > 0.9
+    assert result["bytes_per_update"] < 0.3 * result["bytes_per_update_float32"]
+    text = picofed("simulate", "job.toml", "--data", "data.npz", cwd=folder)
+    assert text.returncode == 0 and "accuracy" in text.stdout and "--hold-out" in text.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("none.toml", "--data", "data.npz"), "cannot read the job file none.toml"),
+        (("data.npz", "--data", "data.npz"), "not a job file"),
+        (("job.toml", "--data", "none.npz"), "cannot read none.npz"),
+        (("job.toml", "--data", "job.toml"), "not a data file"),
+        (("job.toml", "--data", "data.npz", "--hold-out", "zoe"), "no client 'zoe'"),
+        (
+            ("job.toml", "--data", "data.npz", "--hold-out", "a", "--hold-out", "b", "--hold-out", "c"),
+            "no client is left",
+        ),
+        (("job.toml", "--data", "data.npz", "--epsilon", "-1"), "epsilon"),
+    ],
+)
+def test_simulate_with_mistakes(folder: Path, arguments: tuple[str, ...], words: str) -> None:
+    one_line(picofed("simulate", *arguments, cwd=folder), words)
+
+
+def test_data_files_with_mistakes(folder: Path) -> None:
+    labels = np.zeros(4, np.int64)
+    wrong = {
+        "needs `labels`": {"features": np.zeros((4, 45), np.int8)},
+        "outside 0 to 2": {"labels": labels + 3},
+        "needs `windows` or": {"labels": labels},
+        "must be int8": {"labels": labels, "features": np.zeros((4, 44), np.int8)},
+        "-127 to 127": {"labels": labels, "features": np.full((4, 45), -128, np.int8)},
+        "must be int16": {"labels": labels, "windows": np.zeros((4, 99, 6), np.int16)},
+        "one client for each": {
+            "labels": labels,
+            "features": np.zeros((4, 45), np.int8),
+            "clients": labels[:2],
+        },
+    }
+    for words, arrays in wrong.items():
+        np.savez(folder / "wrong.npz", **arrays)  # type: ignore[arg-type]
+        one_line(picofed("simulate", "job.toml", "--data", "wrong.npz", cwd=folder), words)
+    np.save(folder / "wrong.npy", np.array([{"x": 1}], object))
+    one_line(picofed("simulate", "job.toml", "--data", "wrong.npy", cwd=folder), "wrong.npy")
+    (folder / "wrong.bin").write_bytes(b"PFR1")
+    one_line(picofed("simulate", "job.toml", "--data", "wrong.bin", cwd=folder), "record store")
+
+
+def test_looking_at_a_site_that_is_not_there_makes_none(folder: Path) -> None:
+    for arguments in (
+        ("budget",),
+        ("aggregate", "job.toml"),
+        ("evaluate", "job.toml", "--data", "data.npz"),
+    ):
+        one_line(picofed(*arguments, cwd=folder), "no store in picofed-site")
+    assert not (folder / "picofed-site").exists()
+
+
+def test_wrong_ports(folder: Path) -> None:
+    for command in (("run", "job.toml", "--board"), ("selftest", "--board"), ("boards",)):
+        one_line(picofed(*command, folder / "no-such-port", cwd=folder), "there is no port")
+        one_line(picofed(*command, folder / "job.toml", cwd=folder), "not a serial port")
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[int, str]]:
+    """A pseudo-terminal: our end, and the port's name."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    yield master, os.ttyname(slave)
+    os.close(slave)
+    os.close(master)
+
+
+def test_a_busy_port(folder: Path, line: tuple[int, str]) -> None:
+    import serial
+
+    holder = serial.Serial(line[1], exclusive=True)
+    try:
+        for command in (("run", "job.toml", "--board"), ("collect", "job.toml", "--board"), ("boards",)):
+            one_line(picofed(*command, line[1], cwd=folder), "in use")
+    finally:
+        holder.close()
+
+
+def test_a_silent_port(folder: Path, line: tuple[int, str]) -> None:
+    one_line(picofed("boards", line[1], "--interrupt", cwd=folder), "nothing answers")
+
+
+def test_a_port_that_talks_nonsense(folder: Path, line: tuple[int, str]) -> None:
+    stop = threading.Event()
+
+    def babble() -> None:
+        generator = np.random.default_rng(1)
+        os.set_blocking(line[0], False)
+        while not stop.wait(0.01):
+            with contextlib.suppress(BlockingIOError):
+                os.write(line[0], generator.bytes(500))
+
+    thread = threading.Thread(target=babble)
+    thread.start()
+    try:
+        one_line(
+            picofed("run", "job.toml", "--board", line[1], cwd=folder),
+            "nothing answers|no answer|not take data",
+        )
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_no_board_at_all(folder: Path) -> None:
+    one_line(picofed("run", "job.toml", cwd=folder), "no board found")
+
+
+def test_a_damaged_site(folder: Path) -> None:
+    site = folder / "picofed-site"
+    site.mkdir()
+    (site / "boards.json").write_text("{")
+    one_line(picofed("run", "job.toml", "--board", "x", cwd=folder), "boards.json is damaged")
+    (site / "boards.json").unlink()
+    (site / "store.db").write_bytes(b"not a database at all, but long enough to be looked at" * 50)
+    one_line(picofed("budget", cwd=folder), "damaged or not a picofed store")
+    one_line(picofed("budget", "--site", folder / "job.toml", cwd=folder), "site")
+
+
+def test_a_full_disk(folder: Path) -> None:
+    """The whole command under a file size limit of 0: the store cannot be made."""
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    one_line(picofed("run", "job.toml", "--board", "x", cwd=folder, preexec_fn=limit), "disk is full")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", "from picofed.cli import main; main()", "doctor", "--json"]
+        done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "No space left" in done.stderr
+
+
+def test_doctor_names_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = picofed("doctor", "--json", cwd=folder)
+    assert {"name", "passed", "detail", "needed_for"} == set(json.loads(whole.stdout)[0])
+    monkeypatch.setenv("PATH", str(folder))
+    missing = picofed("doctor", cwd=folder)
+    one_line(missing, "missing: gcc, make")
+    assert "sudo apt install" in missing.stdout
+    monkeypatch.setenv("MICROPY_DIR", str(folder))
+    assert "not a MicroPython checkout" in picofed("doctor", cwd=folder).stdout
+
+
+def test_the_registry_is_private_and_remembers_the_highest_head(tmp_path: Path) -> None:
+    from picofed.fleet.provision import Registry
+
+    registry = Registry(tmp_path / "site" / "boards.json")
+    given = Provision.new(Policy(b"12345678", "watch", 1000, 100))
+    registry.add(given.after(9, 90), "/dev/x")
+    registry.add(given)
+    again = Registry(tmp_path / "site" / "boards.json").get(b"12345678")
+    assert again is not None
+    assert (again.provision.seq, again.provision.spent, again.port) == (9, 90, "/dev/x")
+    assert again.provision.key == given.key
+    assert (tmp_path / "site" / "boards.json").stat().st_mode & 0o777 == 0o600
+    assert "key" not in repr(given)
+
+
+def test_the_readme_job_is_the_job_files_own(tmp_path: Path) -> None:
+    lines = [line[4:] for line in (jobfile.__doc__ or "").splitlines() if line.startswith("    ")]
+    (tmp_path / "job.toml").write_text("\n".join(lines))
+    job, plan = jobfile.load(tmp_path / "job.toml")
+    assert (job.name, plan.rounds, job.labels) == ("watch", 20, 7)
