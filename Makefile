@@ -1,0 +1,64 @@
+# The door to picofed: `make help` lists what is behind it.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(wildcard native/src/*.[ch] native/include/*.h native/bindings/cffi_build.py)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format setup natmods bench clean distclean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## eight emulated watches learn together, privately; report in build/demo/
+	@$(BIN)/picofed demo $(DEMO)
+
+test: $(VENV)/.test lint ## every test, with all its set-up
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.test lint ## the quick part: lint, types, and the tests that start no board
+	@$(BIN)/python -m pytest -m "not slow" tests/native tests/host
+
+lint: $(VENV)/.test ## ruff, mypy, clang-format
+	@$(BIN)/ruff check host firmware tests benchmarks
+	@$(BIN)/ruff format --check host firmware tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+
+format: $(VENV)/.test ## rewrite Python and C in the project's style
+	@$(BIN)/ruff check --fix host firmware tests benchmarks
+	@$(BIN)/ruff format host firmware tests benchmarks
+	@$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
+
+setup: $(VENV)/.demo ## the Python environment with the compiled core, and nothing else
+
+natmods: $(VENV)/.demo ## the MicroPython native module
+	@$(BIN)/python -m picofed.toolchain natmod
+
+bench: $(VENV)/.test ## cycles on the Cortex-M0+ model: rewrites benchmarks/m0_cycles.md
+	@$(BIN)/python benchmarks/m0_cycles.py
+
+clean: ## remove what was built here
+	rm -rf build $(VENV)/.demo $(VENV)/.test
+
+distclean: clean ## the environment too (the download cache stays)
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@scripts/system-packages demo
+	@$(PYTHON) -m venv $(VENV)
+
+# Editable, so that only a changed core or a changed dependency installs again.
+$(VENV)/.demo: pyproject.toml $(wildcard setup.py) $(CORE) scripts/system-packages | $(BIN)/python
+	@scripts/system-packages demo
+	@echo "picofed: installing the host package and compiling its core"
+	@$(BIN)/pip install --quiet --editable '.[build]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@scripts/system-packages test
+	@echo "picofed: installing what the tests need"
+	@$(BIN)/pip install --quiet --editable '.[build,test]'
+	@touch $@

@@ -1,0 +1,115 @@
+"""The models that are measured, and how a measurement runs on the cycle model."""
+
+from __future__ import annotations
+
+import random
+import struct
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from .cortex_m0 import Call, CortexM0
+
+EXAMPLES = 16
+NOISE_SAMPLES = 2048
+WINDOW = 100
+CLIP_NORM = 1 << 18
+LOG2_SIGMA = 21
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as SPEC 7.1 describes it. areas: row_begin, row_end, column_begin, column_end, bias of each layer; none:
+    everything is trained."""
+
+    widths: tuple[int, ...]
+    loss: int = 0
+    areas: tuple[tuple[int, int, int, int, int], ...] = field(default=())
+
+    def _areas(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        pairs = pairwise(self.widths)
+        return self.areas or tuple((0, outputs, 0, inputs, 1) for inputs, outputs in pairs)
+
+    @property
+    def parameters(self) -> int:
+        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(self.widths))
+
+    @property
+    def trainable(self) -> int:
+        return sum((r1 - r0) * (c1 - c0 + bias) for r0, r1, c0, c1, bias in self._areas())
+
+    @property
+    def products(self) -> int:
+        """Multiplications of forward, backward and accumulating together, when everything is trained."""
+        forward = sum(inputs * outputs for inputs, outputs in pairwise(self.widths))
+        backward = sum(a * b for a, b in pairwise(self.widths[1:]))
+        return forward + backward + self.trainable
+
+    def descriptor(self) -> bytes:
+        head = struct.pack("<4B", 1, self.loss, len(self.widths) - 1, 0)
+        widths = struct.pack(f"<{len(self.widths)}H", *self.widths)
+        return head + widths + b"".join(struct.pack("<4HBB", *area, 0) for area in self._areas())
+
+
+MODELS = {
+    "softmax 45-7": Model((45, 7)),
+    "softmax 64-10": Model((64, 10)),
+    "MLP 64-32-10": Model((64, 32, 10)),
+}
+
+
+@dataclass(slots=True)
+class Training:
+    example: Call
+    """All EXAMPLES examples in one call."""
+    sizes: tuple[int, int]
+    """pf_trainer_size in gradient and in local mode."""
+    fill: int
+    forward: int
+
+
+def measure_training(machine: CortexM0, model: Model) -> Training:
+    """Deterministic: the weights, features and labels come from a fixed seed."""
+    chooser = random.Random(1)
+    descriptor = model.descriptor()
+    machine.write("bench_descriptor", descriptor)
+    gradient, local = (machine.call("bench_size", len(descriptor), mode).result for mode in (0, 1))
+    weights = (chooser.randint(-500, 500) for _ in range(model.parameters))
+    machine.write("bench_weights", struct.pack(f"<{model.parameters}h", *weights))
+    features = (chooser.randint(-127, 127) for _ in range(EXAMPLES * model.widths[0]))
+    machine.write("bench_features", struct.pack(f"<{EXAMPLES * model.widths[0]}b", *features))
+    machine.write("bench_targets", bytes(chooser.randrange(model.widths[-1]) for _ in range(EXAMPLES)))
+    machine.write("bench_key", bytes(range(32)))
+    expect(machine.call("bench_init", len(descriptor), 0))
+    expect(machine.call("bench_set_weights", model.parameters))
+    fill = expect(machine.call("bench_begin", LOG2_SIGMA, CLIP_NORM)).cycles
+    example = expect(machine.call("bench_examples", EXAMPLES))
+    forward = expect(machine.call("bench_forward")).cycles
+    return Training(example, (gradient, local), fill, forward)
+
+
+def measure_noise(machine: CortexM0) -> float:
+    """Cycles a sample, over NOISE_SAMPLES samples."""
+    machine.write("bench_key", bytes(range(32)))
+    expect(machine.call("bench_noise_init", LOG2_SIGMA))
+    return machine.call("bench_noise_fill", NOISE_SAMPLES).cycles / NOISE_SAMPLES
+
+
+def measure_features(machine: CortexM0) -> int:
+    """Cycles for one window of WINDOW samples."""
+    chooser = random.Random(1)
+    window = (chooser.randint(-8000, 8000) for _ in range(6 * WINDOW))
+    machine.write("bench_window", struct.pack(f"<{6 * WINDOW}h", *window))
+    return expect(machine.call("bench_imu", WINDOW)).cycles
+
+
+def measure_clip(machine: CortexM0) -> int:
+    """Cycles of pf_clip over 42 deltas that need clipping."""
+    chooser = random.Random(1)
+    machine.write("bench_window", struct.pack("<42h", *(chooser.randint(-4000, 4000) for _ in range(42))))
+    return expect(machine.call("bench_clip", CLIP_NORM)).cycles
+
+
+def expect(call: Call) -> Call:
+    if call.result != 0:
+        raise RuntimeError(f"a function under measurement answered {call.result:#x}")
+    return call

@@ -1,0 +1,158 @@
+"""Cycles, memory and code size of the core on a Cortex-M0+ model; rewrites m0_cycles.md.
+
+python benchmarks/m0_cycles.py            build, run, write benchmarks/m0_cycles.md
+python benchmarks/m0_cycles.py --check    build, run, compare with the committed table: exit 1 if a number got worse
+
+The numbers are deterministic for one compiler version, which the table names. Monocypher's source is taken from
+MONOCYPHER_DIR, or from the package registry through picofed's tool chain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from m0 import build as m0_build
+from m0 import workload
+from m0.cortex_m0 import CortexM0
+
+HERE = Path(__file__).resolve().parent
+TABLE = HERE / "m0_cycles.md"
+SHOWN = 0.01
+"""Functions below this share of a training example are left out of its table."""
+
+PREAMBLE = """# Cycles on the Cortex-M0+
+
+Written by `python benchmarks/m0_cycles.py`; `--check` compares. A cycle model over unicorn (benchmarks/m0/cortex_m0.py:
+costs of the Cortex-M0+ manual, one-cycle multiplier) with code and data in SRAM without wait states, as a native module
+runs on the RP2040. Not silicon: no interrupts, no bus contention. Less is better throughout.
+"""
+
+
+def monocypher() -> Path:
+    named = os.environ.get("MONOCYPHER_DIR")
+    if named:
+        return Path(named)
+    from picofed.toolchain import sources
+
+    return sources.monocypher_source()
+
+
+def training_tables(machine: CortexM0) -> list[str]:
+    lines = [
+        f"## Training, cycles an example (mean of {workload.EXAMPLES} in one call)",
+        "",
+        "Forward, softmax, backward, exact clipping, accumulating. Logits: forward alone. Noise fill: a whole round's.",
+        "",
+        "| model | example | per product | logits | noise fill | memory, gradient | memory, local | stack |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    details: list[str] = []
+    for name, model in workload.MODELS.items():
+        result = workload.measure_training(machine, model)
+        mean = result.example.cycles / workload.EXAMPLES
+        lines.append(
+            f"| {name} | {mean:.0f} | {mean / model.products:.2f} | {result.forward} | {result.fill} "
+            f"| {result.sizes[0]} B | {result.sizes[1]} B | {result.example.stack} B |"
+        )
+        details += ["", f"### {name}, by function", "", "| function | cycles an example |", "|---|---|"]
+        parts = sorted(result.example.by_function.items(), key=lambda part: (-part[1], part[0]))
+        for function, cycles in parts:
+            if cycles >= SHOWN * result.example.cycles:
+                details.append(f"| {name}: {function} | {cycles / workload.EXAMPLES:.0f} |")
+    return lines + details
+
+
+def native_module(folder: Path, source: Path) -> list[str]:
+    """Training compiled as MicroPython's native modules are: for size, all in one unit."""
+    machine = CortexM0(m0_build.build(folder, source, "-Os", one_unit=True).elf)
+    lines = [
+        "",
+        "## Built as a native module (-Os, one unit), cycles an example",
+        "",
+        "| model | example |",
+        "|---|---|",
+    ]
+    for name, model in workload.MODELS.items():
+        cycles = workload.measure_training(machine, model).example.cycles / workload.EXAMPLES
+        lines.append(f"| native module: {name} | {cycles:.0f} |")
+    lines.append(f"| native module: pf_noise_fill, a sample | {workload.measure_noise(machine):.1f} |")
+    return lines
+
+
+def table(folder: Path) -> str:
+    source = monocypher()
+    built = m0_build.build(folder / "parts", source)
+    machine = CortexM0(built.elf)
+    lines = [PREAMBLE, f"Compiler: {built.compiler}", "", *training_tables(machine)]
+    lines += [*native_module(folder / "unit", source), "", "## Other functions", ""]
+    lines += ["| function | cycles |", "|---|---|"]
+    lines.append(f"| pf_noise_fill, a sample | {workload.measure_noise(machine):.1f} |")
+    lines.append(f"| pf_clip, 42 deltas | {workload.measure_clip(machine)} |")
+    lines.append(f"| pf_features_imu, a window of {workload.WINDOW} samples | {workload.measure_features(machine)} |")
+    lines += ["", "## Code size", "", "| file | text, bytes |", "|---|---|"]
+    lines += [f"| {name}.c | {size} |" for name, size in built.text.items()]
+    lines.append(f"| all of these | {sum(built.text.values())} |")
+    return "\n".join(lines) + "\n"
+
+
+def numbers(text: str) -> dict[str, list[float]]:
+    """The numbers of every table row, by the row's first cell."""
+    found: dict[str, list[float]] = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        values = [re.fullmatch(r"([0-9.]+)( B)?", cell) for cell in cells[1:]]
+        if line.startswith("|") and values and all(values):
+            found[cells[0]] = [float(value[1]) for value in values if value]
+    return found
+
+
+def compare(committed: str, measured: str) -> list[str]:
+    """What got worse, one line each."""
+    compilers = [re.findall(r"^Compiler: (.*)$", text, re.MULTILINE) for text in (committed, measured)]
+    if compilers[0] != compilers[1]:
+        return [
+            f"measured with {compilers[1]}, the table with {compilers[0]}: run benchmarks/m0_cycles.py to rewrite it"
+        ]
+    old, new = numbers(committed), numbers(measured)
+    worse = [f"{name}: not in the table; run benchmarks/m0_cycles.py to rewrite it" for name in new if name not in old]
+    for name, values in new.items():
+        for before, after in zip(old.get(name, []), values, strict=False):
+            if after > before:
+                worse.append(f"{name}: {after:g}, was {before:g}")
+    return worse
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Cycles of the core on a Cortex-M0+ model.")
+    parser.add_argument("--check", action="store_true", help="compare with the committed table, exit 1 if worse")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory(prefix="picofed-m0-") as folder:
+        try:
+            measured = table(Path(folder))
+        except FileNotFoundError:
+            print(f"m0_cycles: {m0_build.COMPILER} not found: install gcc-arm-none-eabi", file=sys.stderr)
+            return 2
+        except subprocess.CalledProcessError as error:
+            print(f"m0_cycles: the build failed ({error.cmd[-1]}): see the compiler's message above", file=sys.stderr)
+            return 2
+    if not check:
+        TABLE.write_text(measured, encoding="utf-8")
+        print(f"wrote {TABLE.name}")
+        return 0
+    if not TABLE.exists():
+        print(f"m0_cycles: {TABLE} is missing: run benchmarks/m0_cycles.py", file=sys.stderr)
+        return 2
+    worse = compare(TABLE.read_text(encoding="utf-8"), measured)
+    for line in worse:
+        print(f"worse: {line}")
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
