@@ -31,5 +31,5 @@ endif
 # Warnings apply to our sources; Monocypher is shielded in unit.c.
 CFLAGS += -Wextra -Wno-unused-parameter
 
-SOURCES := $(wildcard $(NATIVE)/src/*.[ch] $(NATIVE)/include/*.h)
+SOURCES := $(wildcard $(NATIVE)/src/*.[ch] $(NATIVE)/include/*.h $(NATIVE)/bindings/*.h)
 $(SRC_O): $(SOURCES)

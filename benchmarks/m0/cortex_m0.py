@@ -14,7 +14,7 @@ from typing import Any
 from capstone import CS_ARCH_ARM, CS_MODE_MCLASS, CS_MODE_THUMB, Cs
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
-from unicorn import UC_ARCH_ARM, UC_HOOK_BLOCK, UC_MODE_MCLASS, UC_MODE_THUMB, Uc
+from unicorn import UC_ARCH_ARM, UC_HOOK_BLOCK, UC_MODE_MCLASS, UC_MODE_THUMB
 from unicorn.arm_const import (
     UC_ARM_REG_LR,
     UC_ARM_REG_R0,
@@ -24,6 +24,7 @@ from unicorn.arm_const import (
     UC_ARM_REG_SP,
     UC_CPU_ARM_CORTEX_M0,
 )
+from unicorn.unicorn import Uc
 
 RAM = 0x20000000
 RAM_SIZE = 0x100000

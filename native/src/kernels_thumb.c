@@ -7,7 +7,7 @@
 #define PF_LOW_BIAS 16384
 #define PF_PAIRS(columns) (((columns) + 1u) / 2u)
 
-/* Rows in groups of six, then of two (the last one possibly with a row of zeros). */
+/* Whole groups of six rows. */
 static uint32_t pf_thumb_sixes(uint32_t rows) {
     return rows * 10923u >> 16; /* rows / 6 for rows < 2^13: 10923 = ceil(2^16 / 6) */
 }

@@ -59,6 +59,7 @@ class Live:
     clients: list[BoardClient] = field(default_factory=list)
 
     def connect(self) -> BoardClient:
+        self.disconnect()
         self.clients.append(connect(str(self.board.port)))
         return self.clients[-1]
 

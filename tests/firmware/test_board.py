@@ -21,6 +21,8 @@ from .conftest import BOARD, DEEP, HEAD, JOB, LOCAL, Live, bring, fetch, recordi
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., Live]
+# the data folder /picofed must not be taken for the package
+PATH = "import sys; sys.path.insert(0, '/lib')"
 CHARGE = accounting.charge(JOB.clip, JOB.log2_sigma, 1)
 
 
@@ -89,6 +91,8 @@ def test_windows_are_the_hosts(live: Make) -> None:
         window = int(rng.integers(16, 90))
         stride = window + int(rng.integers(30))
         code = f"""
+import sys
+sys.path.insert(0, "/lib")
 import picofed_core as c
 from picofed.records import Records
 s = Records('/picofed/records.bin', {board.given.records_id!r})
@@ -119,7 +123,7 @@ def test_ctrl_c_gives_the_repl_and_a_soft_reset_the_firmware(live: Make) -> None
     board = live()
     assert board.client.hello().boot == 1
     board.disconnect()
-    assert mpremote(board, "exec", "import picofed; print(picofed.__version__)").strip()
+    assert mpremote(board, "exec", PATH + "; import picofed; print(picofed.__version__)").strip()
     assert "main.py" in mpremote(board, "ls")
     client = board.connect()
     info = client.hello()
@@ -137,7 +141,7 @@ def test_ctrl_c_gives_the_repl_and_a_soft_reset_the_firmware(live: Make) -> None
 def test_text_on_the_console_does_not_break_frames(live: Make) -> None:
     board = live()
     (board.board.flash / "main.py").write_text(
-        "import picofed.main\nprint('starting')\ndef sensor(store):\n    print('noise \\x00\\xff', end='')\n"
+        f"{PATH}\nimport picofed.main\nprint('starting')\ndef sensor(store):\n    print('noise \\x00\\xff', end='')\n"
         "picofed.main.run(sensor)\n"
     )
     board.board.reset()
@@ -150,7 +154,7 @@ def test_text_on_the_console_does_not_break_frames(live: Make) -> None:
 def test_sensor_records_while_a_round_runs(live: Make) -> None:
     board = live()
     (board.board.flash / "main.py").write_text(
-        "import picofed.main\nn = 0\ndef sensor(store):\n    global n\n"
+        f"{PATH}\nimport picofed.main\nn = 0\ndef sensor(store):\n    global n\n"
         "    if n == 0: store.begin(2)\n    if n < 200: store.append(bytes(12))\n    if n == 200: store.end()\n    n += 1\n"
         "picofed.main.run(sensor)\n"
     )

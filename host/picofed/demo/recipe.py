@@ -16,7 +16,7 @@ HELD_OUT: Final = ("person-0", "person-1")  # of the five pairs, the one whose r
 WINDOW: Final = 100  # samples: two seconds at 50 Hz
 MODELS: Final[dict[str, dict[str, Any]]] = {
     "softmax": {"hidden": [], "learning_rate": 2.0},
-    "mlp": {"hidden": [16], "learning_rate": 0.5},
+    "mlp": {"hidden": [16], "learning_rate": 1.0},
 }
 
 

@@ -237,14 +237,14 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
         )
     stream.forget()
     stream.write(b"\x04")
-    if _answers(client, (1.0, 1.0, 2.0)):
+    if _comes_up(stream, client, 6.0):
         return
     if not _prompt(stream):
         raise LinkError(f"{stream.name}: the board does not come back from a soft reset: press its reset button")
     stream.forget()
     # /lib first: the data folder /picofed would otherwise be taken for the package.
     stream.write(b"import sys; sys.path.insert(0, '/lib'); import picofed.main; picofed.main.run()\r\n")
-    if _answers(client, (1.0, 2.0, 3.0)):
+    if _comes_up(stream, client, 6.0):
         return
     text = stream.console
     if "ImportError" in text or "no module named" in text.lower():
@@ -254,6 +254,15 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
     lines = [line.strip() for line in text.splitlines() if "Error" in line]
     said = f": it says {lines[-1]!r}" if lines else ""
     raise LinkError(f"{stream.name}: the firmware on this board does not start{said}: install it again")
+
+
+def _comes_up(stream: SerialStream, client: BoardClient, patience: float) -> bool:
+    """Does the firmware answer before a prompt shows (nothing runs there) or `patience` seconds have passed?"""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and ">>> " not in stream.console:
+        if _answers(client, (0.5,)):
+            return True
+    return False
 
 
 def _prompt(stream: SerialStream) -> bool:
