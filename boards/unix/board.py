@@ -9,7 +9,7 @@ import vfs
 
 
 class Flash:
-    """VfsPosix whose rename works below a root: upstream's builds both paths in one buffer, so that the old one is lost.
+    """VfsPosix whose rename works below a root: upstream's builds both paths in one buffer.
 
     Not a subclass, which would inherit the native protocol but not the native object. Globals are gone by the time that
     programs run: what a method needs is bound here."""

@@ -4,16 +4,17 @@ import struct
 
 import picofed_core as core
 
-from . import files, provision
-from .errors import BLANK, BUDGET, PicofedError, check, explain
+from . import files
+from .errors import ARGUMENT, BLANK, BUDGET, PicofedError, check, explain
 from .platform import clock, entropy, flash_regions, hardware_id
 
 RECORD = 32
 
 
 class Board:
-    """Raises nothing when made: `failure` is the PicofedError that keeps this board from taking part, or None; `refused`
-    the one that says what is wrong with a provisioning file. seq, spent, generation: head of the ledger; boot: number of this boot."""
+    """Raises nothing when made. failure: the PicofedError that keeps this board from taking part, or None; refused:
+    the one that says what is wrong with a provisioning file; seq, spent, generation: head of the ledger; boot: number
+    of this boot."""
 
     def __init__(self):
         self.policy = None
@@ -32,6 +33,9 @@ class Board:
             self.failure = PicofedError(*explain(error))
 
     def _start(self):
+        # only needed here: main unloads it
+        from . import provision
+
         files.make_folder()
         self._ledger_flash, self._seed_flash = flash_regions()
         try:
@@ -58,9 +62,7 @@ class Board:
 
     def _open_ledger(self):
         self._opened = False
-        check(
-            core.ledger_open(self._ledger, self._ledger_flash, self._ledger_key, self.policy.max_charge), "ledger"
-        )
+        check(core.ledger_open(self._ledger, self._ledger_flash, self._ledger_key, self.policy.max_charge), "ledger")
         self._opened = True
         self._head()
 
@@ -101,15 +103,14 @@ class Board:
         """Charge a release of the job; returns (seq, cumulative) of its record. Only after this may it be shown."""
         self.ready()
         ident = struct.unpack_from("<I", job.id)[0]
-        # whatever happens in there, the ledger is opened again before it is used again
+        # closed while it is written: after a failure, ready() opens it again, which charges what is torn
         self._opened = False
         result = core.ledger_charge(
             self._ledger, self._ledger_flash, job.clip, job.log2_sigma, job.steps, ident, self.policy.budget
         )
-        if result < 0:
-            self._open_ledger()
+        # refused before anything was written
+        self._opened = result in (0, ARGUMENT, BUDGET)
         check(result, "ledger")
-        self._opened = True
         self._head()
         return self.seq, self.spent
 

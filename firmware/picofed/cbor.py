@@ -56,7 +56,7 @@ def _encode(out, item, depth):
 
 
 def dumps(item):
-    """The encoding of an item as a bytearray; a map comes in the order of its dict, which MicroPython does not promise."""
+    """The encoding of an item as a bytearray; a map in the order of its dict, which MicroPython does not promise."""
     out = bytearray()
     _encode(out, item, 0)
     return out

@@ -1,5 +1,5 @@
-"""Frames (SPEC 6.1) on the board's console: stdin and stdout. Whatever else is on the line passes by: typed text decodes
-to no frame here, printed text to none on the host, and Ctrl-C stays Ctrl-C."""
+"""Frames (SPEC 6.1) on the board's console: stdin and stdout. Whatever else is on the line passes by: typed text
+decodes to no frame here, printed text to none on the host, and Ctrl-C stays Ctrl-C."""
 
 import select
 import sys
@@ -37,7 +37,7 @@ class Link:
         return False
 
     def receive(self, ms):
-        """The next payload, as a memoryview that holds until the next call, or None. Waits up to ms for the first byte."""
+        """The next payload, a memoryview that holds until the next call, or None. Waits up to ms for the first byte."""
         byte = self._byte
         buffer = self._in
         # one byte at a time: on several ports read(n) waits for all of n

@@ -8,13 +8,11 @@ Ctrl-C ends it and gives back the REPL; a soft reset starts it again."""
 import gc
 import sys
 
-from . import selftest
 from .board import Board
 from .errors import ENTROPY, FLASH, PicofedError
 from .link import Link
 from .objects import Objects
-from .platform import FOLDER, Watchdog
-from .provision import RECORDS
+from .platform import FOLDER, RECORDS, Watchdog, unload
 from .records import Records
 from .server import Server
 
@@ -24,8 +22,11 @@ _SENSOR = 2
 
 def start(slots=1024):
     """Everything up to the loop: a Server. slots: size of a record store that does not exist yet."""
+    from . import selftest
+
     board = Board()
     failed = [line for line in selftest.run() if not line[1]]
+    unload("provision", "selftest")
     if failed and board.failure is None:
         code = ENTROPY if failed[0][0] == "entropy" else FLASH
         board.failure = PicofedError(code, "self-test failed: %s: %s" % (failed[0][0], failed[0][2]))
@@ -44,8 +45,8 @@ def start(slots=1024):
 
 def run(sensor=None, watchdog=0, slots=1024):
     """Serve for ever. sensor(records): called between all else, at least every few ms; records.Records takes what it
-    measures. watchdog: ms after which a board that hangs is reset, 0 for none (one that runs cannot be stopped: with it,
-    Ctrl-C gives a REPL for that long only)."""
+    measures. watchdog: ms after which a board that hangs is reset, 0 for none (one that runs cannot be stopped: with
+    it, Ctrl-C gives a REPL for that long only)."""
     gc.collect()
     server = start(slots)
     link = Link()

@@ -1,8 +1,8 @@
-"""Objects on their way to the board (SPEC 6.3): pieces in any order, kept over a reset, verified against the object's name.
+"""Objects on their way to the board (SPEC 6.3): pieces in any order, kept over a reset, verified against their name.
 
-An object is two files: its bytes, and a journal of the pieces that are in them (a header, then offset, length and crc32 of
-each piece, appended after the piece's bytes). A journal that ends torn has lost a piece, no more. A complete object's
-journal is one piece of full length, written only once the whole has the right hash."""
+An object is two files: its bytes, and a journal of the pieces that are in them (a header, then offset, length and
+crc32 of each piece, appended after the piece's bytes). A journal that ends torn has lost a piece, no more. The last
+piece of all is noted as one of the object's full length, and only once the whole has the right hash."""
 
 import gc
 import os
@@ -126,7 +126,7 @@ class _Object:
             return
         before = self.pieces
         self._add(offset, end)
-        # 15 pieces leave at most 16 holes. A piece more is not kept: the answer says that it is missing, and it comes again
+        # 15 pieces leave at most 16 holes. One more is not kept: the answer says that it is missing, and it comes again
         if len(self.pieces) >= RANGES:
             self.pieces = before
             return
@@ -215,7 +215,7 @@ class Objects:
         return None
 
     def _limit(self):
-        """Bytes of the largest object that can still come: it must fit into the file system, and into RAM to be verified."""
+        """Bytes of the largest object that can come: it must fit the file system, and RAM to be verified."""
         gc.collect()
         status = os.statvfs(self._folder)
         return min(status[0] * status[3] - 4096, gc.mem_free() // 2)

@@ -1,6 +1,7 @@
 """What differs from port to port: identity, entropy, clock, flash regions, watchdog. On an emulated board the module
 `boardserve` stands in for the hardware (boards/unix)."""
 
+import gc
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ except ImportError:
     boardserve = None
 
 FOLDER = "/picofed"
+RECORDS = FOLDER + "/records.bin"
 ENTROPY_BYTES = const(1024)
 BLOCK = const(4096)
 _BLOCKS = const(4)  # 0 and 1: ledger; 2 and 3: seed store
@@ -31,6 +33,17 @@ def step():
     """Called before every piece of a write, so that an emulated board can lose its power right there."""
     if _emulated_step is not None:
         _emulated_step()
+
+
+def unload(*names):
+    """Give back the memory of modules that are done."""
+    import picofed
+
+    for name in names:
+        sys.modules.pop("picofed." + name, None)
+        if hasattr(picofed, name):
+            delattr(picofed, name)
+    gc.collect()
 
 
 def hardware_id():
@@ -155,7 +168,7 @@ class FileFlash:
 
 
 class BlockFlash:
-    """Two erase blocks of a raw block device (rp2.Flash, esp32.Partition). page: bytes that must be programmed at once."""
+    """Two erase blocks of a raw device (rp2.Flash, esp32.Partition). page: bytes that must be programmed at once."""
 
     def __init__(self, device, first, page):
         self.block_size = BLOCK

@@ -12,12 +12,11 @@ import picofed_core as core
 
 from . import cbor, files
 from .errors import ARGUMENT, BLANK, PicofedError, check
-from .platform import FOLDER, hardware_id, step
+from .platform import FOLDER, RECORDS, hardware_id, step
 from .policy import Policy, take
 
 FILE = FOLDER + "/provision.cbor"
 STATE = FOLDER + "/board"
-RECORDS = FOLDER + "/records.bin"
 
 _LIMIT = 2048
 _FIELDS = {"v": int, "policy": dict, "key": bytes, "secret": bytes, "seq": int, "spent": int, "records": bytes}
@@ -88,7 +87,7 @@ def _read():
     try:
         item = cbor.loads(data)
     except PicofedError as error:
-        raise PicofedError(ARGUMENT, "provisioning file: " + error.text)
+        raise PicofedError(ARGUMENT, "provisioning file: " + error.text) from None
     take(item, "provisioning file", _FIELDS)
     if item["v"] != 1:
         raise PicofedError(ARGUMENT, "provisioning file of an unknown version")

@@ -208,8 +208,6 @@ class Records:
                 version = self.version
                 yield label
                 # a slot that was recorded meanwhile has gone through the same buffer
-                if version != self.version and not (
-                    self._load(seq % self.slots) and _u32(buffer, 0) == seq
-                ):
+                if version != self.version and not (self._load(seq % self.slots) and _u32(buffer, 0) == seq):
                     expected = -1
                     break

@@ -5,22 +5,19 @@ import gc
 import picofed_core as core
 from micropython import const
 
-from . import __version__, cbor, files, train
+from . import __version__, cbor, files
 from .errors import (
     ARGUMENT,
     BUSY,
     MESSAGE,
-    POLICY,
-    RANGE,
     RECORDS,
-    SPACE,
     UNKNOWN,
     PicofedError,
     explain,
     plain,
 )
 from .job import LIMIT, Job
-from .platform import FOLDER, name
+from .platform import FOLDER, name, unload
 from .train import FILLING, IDLE, READY, TRAINING, Round, Trainer
 
 PROTOCOL = const(1)
@@ -75,7 +72,9 @@ class Server:
                 raise PicofedError(MESSAGE)
             if type(message[1]) is int and 0 <= message[1] <= 0xFFFFFFFF:
                 ident = message[1]
-            return cbor.dumps([0, ident] + self._do(message, ident))
+            answer = [0, ident]
+            answer.extend(self._do(message, ident))
+            return cbor.dumps(answer)
         except Exception as error:
             if ident is None:
                 return None
@@ -89,7 +88,8 @@ class Server:
         arguments = message[2:]
         if len(arguments) != len(kinds):
             raise PicofedError(MESSAGE, "wrong number of arguments")
-        for value, kind in zip(arguments, kinds):
+        for i, kind in enumerate(kinds):
+            value = arguments[i]
             if type(value) is not kind or (kind is int and not 0 <= value <= 0xFFFFFFFF):
                 raise PicofedError(MESSAGE, "argument of the wrong type")
         return operation(*arguments)
@@ -257,7 +257,9 @@ class Server:
         # loaded only when asked for
         from . import selftest
 
-        return [selftest.run(self.board)]
+        lines = selftest.run(self.board)
+        unload("selftest")
+        return [lines]
 
     def _abandon(self):
         self._give_up()

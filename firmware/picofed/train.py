@@ -1,6 +1,6 @@
 """A round (SPEC 2 to 5): fill with noise, pass over the records, charge the ledger, and only then show the update.
 
-Trainer holds the memory of one job; Round is one round on it, done in small steps so that link and sensor get their turn."""
+Trainer holds the memory of one job; Round is one round on it, in small steps so that link and sensor get their turn."""
 
 import gc
 import struct
@@ -29,7 +29,7 @@ def _bytearray(size):
     try:
         return bytearray(size)
     except MemoryError:
-        raise PicofedError(SPACE, "no memory for %d bytes" % size)
+        raise PicofedError(SPACE, "no memory for %d bytes" % size) from None
 
 
 class Trainer:
@@ -101,7 +101,7 @@ class Round:
     update_id, once state is READY. step() raises whatever goes wrong; call abandon() then."""
 
     def __init__(self, trainer, board, records, version, weights_id):
-        """board: keys, ratchet, ledger and policy (board.Board). Raises BUDGET, POLICY, RECORDS before anything is spent."""
+        """board: policy, ratchet and ledger (board.Board). Raises BUDGET, POLICY, RECORDS before anything is spent."""
         job = trainer.job
         board.check_release(job)
         self.expected = records.count * records.samples // job.stride

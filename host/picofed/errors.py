@@ -2,6 +2,6 @@
 
 
 class PicofedError(Exception):
-    """Root of all foreseeable errors. str() is one line: what is wrong and what to do; the CLI exits with exit_status."""
+    """Root of all foreseeable errors. str() is one line: what is wrong, what to do; the CLI exits with exit_status."""
 
     exit_status = 2

@@ -62,9 +62,7 @@ typedef struct {
     uint32_t len;        /* of the whole buffer */
     uint32_t where;      /* low bits of its address */
     uint32_t target_len; /* trainer: bytes of one record's target */
-    uint32_t released;   /* trainer: encoded since it began; more records under the same noise would undo that noise */
-    uint32_t unused;
-    uint64_t object[1]; /* 8-byte aligned */
+    uint64_t object[1];  /* 8-byte aligned */
 } guarded;
 
 #define GUARD offsetof(guarded, object)
@@ -83,7 +81,6 @@ static void finish_new(guarded *new, uint32_t kind, size_t len, uint32_t target_
     new->len = (uint32_t)len;
     new->where = (uint32_t)(uintptr_t)new;
     new->target_len = target_len;
-    new->released = 0;
 }
 
 /* The object in a buffer, or NULL if it was not made there. */

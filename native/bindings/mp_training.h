@@ -96,11 +96,7 @@ static mp_obj_t core_trainer_begin(size_t n_args, const mp_obj_t *args) {
     if (log2_sigma < PF_LOG2_SIGMA_MIN || clip_norm == 0) {
         return answer(PF_E_ARGUMENT);
     }
-    pf_status status = pf_trainer_begin(trainer, key, log2_sigma, clip_norm);
-    if (status == PF_OK) {
-        guard_of(trainer)->released = 0;
-    }
-    return answer(status);
+    return answer(pf_trainer_begin(trainer, key, log2_sigma, clip_norm));
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_trainer_begin_obj, 4, 4, core_trainer_begin);
 
@@ -112,7 +108,7 @@ static mp_obj_t core_trainer_fill(mp_obj_t mem_in, mp_obj_t n_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(core_trainer_fill_obj, core_trainer_fill);
 
-/* trainer_examples(mem, features, targets, count) -> 0; PF_E_STATE once the round's release was encoded */
+/* trainer_examples(mem, features, targets, count) -> 0; PF_E_STATE once the release was encoded */
 static mp_obj_t core_trainer_examples(size_t n_args, const mp_obj_t *args) {
     (void)n_args;
     size_t features_len;
@@ -122,9 +118,6 @@ static mp_obj_t core_trainer_examples(size_t n_args, const mp_obj_t *args) {
     const uint8_t *targets = take_buffer(args[2], MP_BUFFER_READ, 0, 1, &targets_len);
     TAKE_U32(count, args[3]);
     const guarded *guard = guard_of(trainer);
-    if (guard->released) {
-        return answer(PF_E_STATE);
-    }
     if (pf_multiply(count, pf_trainer_inputs(trainer)) > features_len ||
         pf_multiply(count, guard->target_len) > targets_len) {
         return answer(PF_E_MEMORY);
@@ -163,11 +156,7 @@ static mp_obj_t core_trainer_encode(mp_obj_t mem_in, mp_obj_t shift_in, mp_obj_t
     if (release == NULL) {
         return answer(PF_E_STATE);
     }
-    pf_status length = pf_update_encode(out, len, release, pf_trainer_trainable(trainer), shift);
-    if (length >= 0) {
-        guard_of(trainer)->released = 1;
-    }
-    return answer(length);
+    return answer(pf_update_encode(out, len, release, pf_trainer_trainable(trainer), shift));
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_trainer_encode_obj, core_trainer_encode);
 

@@ -1,8 +1,8 @@
 /* picofed.h: the core's only public header.
  *
  * Integer only, no heap, no libc. The caller owns all memory: every stateful object has a size() and an init(mem, len).
- * Formats (frames, ledger records, updates, descriptors) are specified bit by bit in SPEC.md; the section is named beside
- * each function. All multi-byte fields on flash and on the wire are little-endian.
+ * Formats (frames, ledger records, updates, descriptors) are specified bit by bit in SPEC.md; the section is named
+ * beside each function. All multi-byte fields on flash and on the wire are little-endian.
  *
  * Fixed-point formats (SPEC 2):
  *   input activation   int8   Q7   [-127, 127]
@@ -43,8 +43,8 @@ enum {
 void pf_blake2b(uint8_t *out, size_t out_len, const uint8_t *key, size_t key_len, const uint8_t *data, size_t len);
 /* ChaCha20 (RFC 8439): out = data XOR keystream from block `counter`; data may be NULL for the keystream itself.
  * Returns the next block counter. */
-uint32_t pf_chacha20(uint8_t *out, const uint8_t *data, size_t len, const uint8_t key[32], const uint8_t nonce[12],
-    uint32_t counter);
+uint32_t pf_chacha20(
+    uint8_t *out, const uint8_t *data, size_t len, const uint8_t key[32], const uint8_t nonce[12], uint32_t counter);
 /* X25519 (RFC 7748): raw shared secret, to be hashed before use. */
 void pf_x25519(uint8_t shared[32], const uint8_t secret[32], const uint8_t public_key[32]);
 void pf_x25519_public(uint8_t public_key[32], const uint8_t secret[32]);
@@ -104,8 +104,8 @@ typedef struct {
 pf_status pf_ratchet_provision(const pf_flash *flash, const uint8_t secret[32]);
 /* Once a boot: take the stored secret, derive K and the next stored secret from it, the boot counter, 32 conditioned
  * entropy bytes and the caller's context (unique id, time); write and verify the next secret BEFORE K may be used. */
-pf_status pf_ratchet_boot(pf_ratchet *ratchet, const pf_flash *flash, const uint8_t entropy[32], const uint8_t *context,
-    size_t context_len);
+pf_status pf_ratchet_boot(
+    pf_ratchet *ratchet, const pf_flash *flash, const uint8_t entropy[32], const uint8_t *context, size_t context_len);
 /* out = BLAKE2b-256(K, "noise" | le32(seq)); K = BLAKE2b-256(K, "ratchet"). No key is ever given twice. */
 pf_status pf_ratchet_next(pf_ratchet *ratchet, uint32_t seq, uint8_t out[32]);
 
@@ -142,7 +142,8 @@ pf_status pf_ledger_charge(pf_ledger *ledger, const pf_flash *flash, uint32_t cl
 uint32_t pf_crc32(uint32_t crc, const uint8_t *data, size_t len);
 /* Largest encoded size of a frame with len payload bytes. */
 size_t pf_frame_bound(size_t len);
-/* payload -> CRC appended -> COBS -> bytes 0x03 and 0x1d escaped -> delimited by 0x00 on both sides. Returns the length. */
+/* payload -> CRC appended -> COBS -> bytes 0x03 and 0x1d escaped -> delimited by 0x00 on both sides. Returns the
+ * length. */
 pf_status pf_frame_encode(uint8_t *out, size_t out_len, const uint8_t *payload, size_t len);
 /* In place: data holds what stood between two delimiters. Returns the payload length, or PF_E_FRAME. */
 pf_status pf_frame_decode(uint8_t *data, size_t len);
@@ -161,9 +162,9 @@ pf_status pf_features_imu(int8_t out[PF_IMU_FEATURES], const int16_t *samples, s
 enum { PF_LOSS_SOFTMAX = 0, PF_LOSS_SQUARED = 1 };
 enum { PF_MODE_GRADIENT = 0, PF_MODE_LOCAL = 1 };
 
-/* Clip in place, exactly (SPEC 2.5): squares are sums over layers; the caller passes, per layer, delta and the squared
- * norm of the trainable activations (bias activation included where the bias is trained). before/after: squared norms.
- * Ranges: see pf_trainer_size. */
+/* Clip in place, exactly (SPEC 2.6): squares are sums over layers; the caller passes, per layer, delta and the squared
+ * norm of the trainable activations (bias activation included where the bias is trained). before/after, not NULL:
+ * squared norms. PF_E_RANGE: a |delta| above 16383, or a norm of 2^64 or more. */
 pf_status pf_clip(int16_t *const *deltas, const uint16_t *delta_counts, const uint32_t *activation_squares,
     size_t layers, uint32_t clip_norm, uint64_t *before, uint64_t *after);
 
@@ -196,8 +197,10 @@ pf_status pf_trainer_examples(pf_trainer *trainer, const int8_t *features, const
 /* Local mode: weights -= accumulators * multiplier / 2^shift (SPEC 7.5), 0 < multiplier < 2^16, shift <= 40. The next
  * step starts with pf_trainer_begin. */
 pf_status pf_trainer_step(pf_trainer *trainer, uint32_t multiplier, uint32_t shift);
-/* What is released: gradient mode: the accumulators; local mode: the change of the trainable weights, Q23. */
-const uint32_t *pf_trainer_release(const pf_trainer *trainer);
+/* What is released: gradient mode: the accumulators, which take no further example from here on (a second release under
+ * the same noise would show the difference); local mode: the change of the trainable weights, Q23, once a step is done.
+ * NULL while there is nothing to release. The pointer stays good until the next pf_trainer_begin. */
+const uint32_t *pf_trainer_release(pf_trainer *trainer);
 /* Forward only: int32 pre-activations of the last layer. */
 pf_status pf_trainer_logits(pf_trainer *trainer, const int8_t *features, int32_t *logits);
 

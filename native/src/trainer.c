@@ -165,9 +165,13 @@ pf_status pf_trainer_fill(pf_trainer *trainer, uint32_t n) {
     return (pf_status)waiting; /* < 2^23 */
 }
 
-const uint32_t *pf_trainer_release(const pf_trainer *trainer) {
+const uint32_t *pf_trainer_release(pf_trainer *trainer) {
     if (trainer->mode == PF_MODE_LOCAL) {
         return trainer->state == PF_TRAINER_IDLE && trainer->stepped ? (const uint32_t *)trainer->change : NULL;
     }
-    return trainer->state == PF_TRAINER_READY ? trainer->accumulators : NULL;
+    if (trainer->state != PF_TRAINER_READY && trainer->state != PF_TRAINER_RELEASED) {
+        return NULL;
+    }
+    trainer->state = PF_TRAINER_RELEASED;
+    return trainer->accumulators;
 }

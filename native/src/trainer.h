@@ -6,8 +6,10 @@
 #include "kernels.h"
 #include "model.h"
 
-/* IDLE -> begin -> FILLING -> fill -> READY -> examples -> READY -> step (local mode) -> IDLE. */
-enum { PF_TRAINER_IDLE = 0, PF_TRAINER_FILLING = 1, PF_TRAINER_READY = 2 };
+/* IDLE -> begin -> FILLING -> fill -> READY -> examples -> READY -> release -> RELEASED (gradient mode)
+ *                                                              -> step -> IDLE -> release -> IDLE (local mode).
+ * From RELEASED only `begin` leads on: two releases under one noise would show the difference of their records. */
+enum { PF_TRAINER_IDLE = 0, PF_TRAINER_FILLING = 1, PF_TRAINER_READY = 2, PF_TRAINER_RELEASED = 3 };
 
 /* One layer's memory; the pointers lie within the trainer's own. */
 typedef struct {

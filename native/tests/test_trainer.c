@@ -288,6 +288,25 @@ static void plain_step(plain_trainer *p, int k, int l, int row, int column, void
         (int32_t)plain_sat(p->start[k] + ((p->change[k] + 2048) >> 12), -16384, 16383);
 }
 
+/* A second release under the same noise would show the difference of the records between the two. */
+static void test_nothing_follows_a_release_under_its_noise(void) {
+    uint64_t state = check_seed();
+    random_model(&state, 10);
+    random_values(&state, 0, 8);
+    create(PF_MODE_GRADIENT);
+    CHECK(pf_trainer_release(trainer()) == NULL);
+    begin(10, 20000);
+    CHECK_EQ(pf_trainer_examples(trainer(), features, targets, 4), PF_OK);
+    (void)plain_examples(4, 20000);
+    check_accumulators();
+    CHECK_EQ(pf_trainer_examples(trainer(), features, targets, 4), PF_E_STATE);
+    CHECK_EQ(pf_trainer_fill(trainer(), 1), 0);
+    CHECK_EQ(pf_trainer_examples(trainer(), features, targets, 4), PF_E_STATE);
+    check_accumulators();
+    begin(10, 20000);
+    CHECK_EQ(pf_trainer_examples(trainer(), features, targets, 4), PF_OK);
+}
+
 static void test_local_mode(void) {
     uint64_t state = check_seed();
     for (int i = 0; i < 600; i++) {
@@ -387,6 +406,7 @@ int main(void) {
     RUN(test_extremes);
     RUN(test_batches);
     RUN(test_subset_is_part);
+    RUN(test_nothing_follows_a_release_under_its_noise);
     RUN(test_local_mode);
     RUN(test_weights);
     return 0;

@@ -27,9 +27,7 @@ MODEL = Model.dense((45, 7))
 JOB = Job("gestures", MODEL, clip=400000, log2_sigma=19, window=40, stride=40, labels=7, round_shift=8)
 LOCAL = replace(JOB, name="local", mode="local", steps=3, multiplier=9000, shift=30, round_shift=0)
 DEEP = replace(JOB, name="deep", model=Model.dense((45, 16, 7)))
-HEAD = replace(
-    JOB, name="head", model=Model((45, 16, 7), "softmax", (None, Rectangle(0, 7, 0, 16)))
-)
+HEAD = replace(JOB, name="head", model=Model((45, 16, 7), "softmax", (None, Rectangle(0, 7, 0, 16))))
 BOARD = bytes(range(1, 9))
 
 

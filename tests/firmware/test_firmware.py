@@ -1,4 +1,4 @@
-"""The firmware's own tests: each check_*.py of on_board/ runs ON MicroPython, on the unix port, with the native core."""
+"""The firmware's own tests: each check_*.py of on_board/ runs ON MicroPython, its unix port, with the native core."""
 
 import os
 import random
@@ -110,7 +110,12 @@ def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_on_micropython(program: str, flash: Path) -> None:
     argv = [str(build.unix_board()), "-X", "heapsize=200k", str(HERE / "on_board" / "start.py")]
     done = subprocess.run(
-        [*argv, str(flash), program, str(SEED)], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        [*argv, str(flash), program, str(SEED)],
+        env={**os.environ, "PICOFED_BOARD_ID": "0102030405060708"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     assert done.returncode == 0, f"PICOFED_SEED={SEED}\n{done.stdout}{done.stderr}"
     names = [line for line in (HERE / "on_board" / f"{program}.py").read_text().splitlines()]

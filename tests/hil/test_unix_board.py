@@ -78,9 +78,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_exec_prints_and_reports_errors(shared: UnixBoard) -> None:
     assert mpremote(shared, "exec", "print(6 * 7)") == "42\n"
     mpremote(shared, "exec", "1 / 0", ok=False)
-    assert mpremote(shared, "exec", "import sys; print(sys.path, sys.version)").startswith(
-        "['', '/lib', '.frozen']"
-    )
+    assert mpremote(shared, "exec", "import sys; print(sys.path, sys.version)").startswith("['', '/lib', '.frozen']")
 
 
 def test_namespace_of_a_program_starts_empty(shared: UnixBoard) -> None:
@@ -139,14 +137,9 @@ def test_boot_and_main_run_and_a_soft_reset_forgets_ram(tmp_path: Path) -> None:
 
 def test_machine_module_resets_and_identifies(shared: UnixBoard) -> None:
     with UnixBoard(board_id=bytes(range(8))) as board:
-        assert (
-            mpremote(board, "exec", "import machine; print(machine.unique_id().hex())")
-            == "0001020304050607\n"
-        )
+        assert mpremote(board, "exec", "import machine; print(machine.unique_id().hex())") == "0001020304050607\n"
         mpremote(board, "reset")
-        wait_for(
-            lambda: mpremote(board, "resume", "exec", "import machine; print(machine.reset_cause())") == "1\n"
-        )
+        wait_for(lambda: mpremote(board, "resume", "exec", "import machine; print(machine.reset_cause())") == "1\n")
         with opened(board) as port:
             enter_raw(port)
             port.write(b"import machine; machine.soft_reset()\x04")
@@ -168,8 +161,7 @@ def test_ctrl_c_stops_a_running_loop_and_is_data_when_asked(shared: UnixBoard) -
             port.write(b"\x03")
             assert b"KeyboardInterrupt" in until(port, b"\x04>")
         port.write(
-            b"import sys, micropython\nmicropython.kbd_intr(-1)\n"
-            b"print('go')\nprint(sys.stdin.buffer.read(3))\x04"
+            b"import sys, micropython\nmicropython.kbd_intr(-1)\nprint('go')\nprint(sys.stdin.buffer.read(3))\x04"
         )
         until(port, b"go\n")
         port.write(b"\x01\x03\x04")
@@ -179,9 +171,7 @@ def test_ctrl_c_stops_a_running_loop_and_is_data_when_asked(shared: UnixBoard) -
 def test_native_module_is_imported(shared: UnixBoard) -> None:
     (shared.flash / "lib").mkdir(exist_ok=True)
     shutil.copy(natmod("x64"), shared.flash / "lib")
-    out = mpremote(
-        shared, "exec", "import picofed_core; print(picofed_core.__name__, len(dir(picofed_core)) > 3)"
-    )
+    out = mpremote(shared, "exec", "import picofed_core; print(picofed_core.__name__, len(dir(picofed_core)) > 3)")
     assert out == "picofed_core True\n"
 
 
@@ -221,9 +211,7 @@ def test_burst_to_a_board_that_reads_late_loses_nothing(shared: UnixBoard) -> No
     data = random.Random(3).randbytes(60_000)
     with opened(shared) as port:
         enter_raw(port)
-        port.write(
-            b"import time\nprint('slow')\ntime.sleep(0.5)\n" + ECHO.format(size=len(data)).encode() + b"\x04"
-        )
+        port.write(b"import time\nprint('slow')\ntime.sleep(0.5)\n" + ECHO.format(size=len(data)).encode() + b"\x04")
         until(port, b"ready\n")
         port.write(data)
         assert port.read(len(data)) == data
@@ -241,9 +229,7 @@ def test_what_is_typed_during_a_soft_reset_is_not_lost(shared: UnixBoard) -> Non
 
 def test_a_board_without_a_listener_runs_on(tmp_path: Path) -> None:
     with UnixBoard(tmp_path) as board:
-        (board.flash / "main.py").write_text(
-            "for i in range(3000): print('x' * 100)\nopen('done', 'w').close()\n"
-        )
+        (board.flash / "main.py").write_text("for i in range(3000): print('x' * 100)\nopen('done', 'w').close()\n")
         board.reset()
         wait_for((board.flash / "done").exists)
         assert mpremote(board, "exec", "print('alive')") == "alive\n"
@@ -347,9 +333,7 @@ def test_power_cut_in_every_flash_step(tmp_path: Path, step: int) -> None:
 def test_power_cut_armed_by_the_program() -> None:
     with UnixBoard() as board, opened(board) as port:
         enter_raw(port)
-        port.write(
-            b"import boardserve\nboardserve.power_cut_after(3)\nfor _ in range(9): boardserve.flash_op()\x04"
-        )
+        port.write(b"import boardserve\nboardserve.power_cut_after(3)\nfor _ in range(9): boardserve.flash_op()\x04")
         assert board.wait_power_cut(PATIENCE)
 
 
@@ -366,9 +350,7 @@ def test_eight_boards_at_once() -> None:
 
 def test_flash_survives_and_a_folder_is_used_once_at_a_time(tmp_path: Path) -> None:
     with UnixBoard(tmp_path) as board:
-        identity = mpremote(
-            board, "exec", "import machine; print(machine.unique_id()); open('a', 'w').write('b')"
-        )
+        identity = mpremote(board, "exec", "import machine; print(machine.unique_id()); open('a', 'w').write('b')")
         with pytest.raises(EmulationError, match="another folder"), UnixBoard(tmp_path):
             pass
         assert board.running
@@ -420,10 +402,7 @@ def test_idle_boards_use_no_processor_time() -> None:
         ticks = os.sysconf("SC_CLK_TCK")
 
         def used() -> float:
-            stats = (
-                Path(f"/proc/{board.process_id}/stat").read_text().rpartition(")")[2].split()
-                for board in boards
-            )
+            stats = (Path(f"/proc/{board.process_id}/stat").read_text().rpartition(")")[2].split() for board in boards)
             return sum(int(stat[11]) + int(stat[12]) for stat in stats) / ticks
 
         before = used()

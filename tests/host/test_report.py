@@ -75,9 +75,7 @@ def sample(boards: int = 8, rounds: int = 40, classes: int = 7, seed: int = 5) -
                 "bytes_up": len(chosen) * 402,
                 "bytes_down": len(chosen) * 761,
                 "state": rng.choice(["ready", "out of budget"]),
-                "contributions": [
-                    {"version": v, "staleness": rng.choice([0, 0, 0, 1, 2, 5])} for v in chosen
-                ],
+                "contributions": [{"version": v, "staleness": rng.choice([0, 0, 0, 1, 2, 5])} for v in chosen],
             }
         )
     versions = [
@@ -214,9 +212,7 @@ def edge_cases() -> dict[str, dict[str, Any]]:
     odd["confusion"]["counts"][0] = [0] * 20
     odd["confusion"]["counts"][1] = [123456] * 20
     odd["versions"] = [{**odd["versions"][0], "version": 7, "accuracy": 1.0, "accuracy_nonprivate": None}]
-    odd["curve"] = [
-        {"epsilon": e, "accuracy": 1.0, "accuracy_sd": 0.4} for e in (0.01, 0.011, 0.012, 5, 1000)
-    ]
+    odd["curve"] = [{"epsilon": e, "accuracy": 1.0, "accuracy_sd": 0.4} for e in (0.01, 0.011, 0.012, 5, 1000)]
     odd["ram"] = {f"part {i}": i for i in range(40)}
     odd["ram_bytes"], odd["bytes_per_update"], odd["epsilon_target"] = 100, 4000.5, 0
     for board in odd["board_list"]:
@@ -234,9 +230,7 @@ def edge_cases() -> dict[str, dict[str, Any]]:
     cases["zeros"] = nothing_spent
     long = sample(9, 9)
     for i, board in enumerate(long["board_list"]):
-        board["name"] = (
-            f"the watch that is worn on the left wrist of the visitor of room \u624b\u9996 {i} " * 3
-        )
+        board["name"] = f"the watch that is worn on the left wrist of the visitor of room \u624b\u9996 {i} " * 3
     long["confusion"]["labels"] = [f"raising the arm as far as it will go, kind {i}" for i in range(7)]
     long["ram"] = {"a part of the memory whose name somebody made up late at night and never shortened": 644}
     cases["long names"] = long
@@ -294,9 +288,7 @@ def _extent(tag: str, v: dict[str, str], words: str) -> list[tuple[float, float]
         corners = re.findall(rf"M{number} {number}h{number}v{number}h{number}z", v["d"])
         assert "".join(re.findall(r"M", v["d"])) == "M" * len(corners)
         return [
-            p
-            for x, y, w, h, _ in corners
-            for p in ((float(x), float(y)), (float(x) + float(w), float(y) + float(h)))
+            p for x, y, w, h, _ in corners for p in ((float(x), float(y)), (float(x) + float(w), float(y) + float(h)))
         ]
     if tag == "text":
         x, y, long = float(v["x"]), float(v["y"]), tx.width(words, 12)
@@ -382,9 +374,7 @@ def test_every_number_is_on_the_page() -> None:
             f"{b['budget']:,}",
         ]
         expected += [str(b["records"]), str(b["releases"]), f"{b['bytes_up']:,}", f"{b['bytes_down']:,}"]
-    expected += [str(n) for row in document["confusion"]["counts"] for n in row] + document["confusion"][
-        "labels"
-    ]
+    expected += [str(n) for row in document["confusion"]["counts"] for n in row] + document["confusion"]["labels"]
     expected += ["74.1 %", "79.2 %", "82.3 %", "2.1 points", "none (no privacy)"]
     assert [one for one in expected if one not in words] == []
 
@@ -560,9 +550,7 @@ def test_write_replaces_the_whole_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) & stat.S_IRUSR
 
 
-def test_write_that_fails_leaves_the_old_page_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_that_fails_leaves_the_old_page_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from picofed.learn import watch
 from picofed.toolchain import sources
 

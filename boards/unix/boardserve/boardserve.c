@@ -105,7 +105,7 @@ MP_DEFINE_CONST_FUN_OBJ_0(boardserve_reset_cause_obj, boardserve_reset_cause);
 // unique_id() -> 8 bytes, also machine.unique_id()
 static mp_obj_t boardserve_unique_id(void) {
     const char *hex = getenv("PICOFED_BOARD_ID");
-    byte id[8] = { 0 };
+    byte id[8] = {0};
     unsigned long long number = hex != NULL ? strtoull(hex, NULL, 16) : 0;
     for (size_t i = 0; i < sizeof(id); i++) {
         id[i] = (byte)(number >> (56 - 8 * i)); // shift in 0..56
@@ -153,18 +153,18 @@ static mp_obj_t boardserve_rename(mp_obj_t old_path, mp_obj_t new_path) {
 static MP_DEFINE_CONST_FUN_OBJ_2(boardserve_rename_obj, boardserve_rename);
 
 static const mp_rom_map_elem_t boardserve_globals_table[] = {
-    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_boardserve) },
-    { MP_ROM_QSTR(MP_QSTR_serve), MP_ROM_PTR(&boardserve_serve_obj) },
-    { MP_ROM_QSTR(MP_QSTR_unique_id), MP_ROM_PTR(&boardserve_unique_id_obj) },
-    { MP_ROM_QSTR(MP_QSTR_rename), MP_ROM_PTR(&boardserve_rename_obj) },
-    { MP_ROM_QSTR(MP_QSTR_entropy), MP_ROM_PTR(&boardserve_entropy_obj) },
-    { MP_ROM_QSTR(MP_QSTR_flash_op), MP_ROM_PTR(&boardserve_flash_op_obj) },
-    { MP_ROM_QSTR(MP_QSTR_power_cut_after), MP_ROM_PTR(&boardserve_power_cut_after_obj) },
+    {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_boardserve)},
+    {MP_ROM_QSTR(MP_QSTR_serve), MP_ROM_PTR(&boardserve_serve_obj)},
+    {MP_ROM_QSTR(MP_QSTR_unique_id), MP_ROM_PTR(&boardserve_unique_id_obj)},
+    {MP_ROM_QSTR(MP_QSTR_rename), MP_ROM_PTR(&boardserve_rename_obj)},
+    {MP_ROM_QSTR(MP_QSTR_entropy), MP_ROM_PTR(&boardserve_entropy_obj)},
+    {MP_ROM_QSTR(MP_QSTR_flash_op), MP_ROM_PTR(&boardserve_flash_op_obj)},
+    {MP_ROM_QSTR(MP_QSTR_power_cut_after), MP_ROM_PTR(&boardserve_power_cut_after_obj)},
 };
 static MP_DEFINE_CONST_DICT(boardserve_globals, boardserve_globals_table);
 
 const mp_obj_module_t boardserve_module = {
-    .base = { &mp_type_module },
+    .base = {&mp_type_module},
     .globals = (mp_obj_dict_t *)&boardserve_globals,
 };
 MP_REGISTER_MODULE(MP_QSTR_boardserve, boardserve_module);

@@ -100,15 +100,15 @@ void entropy_read(uint8_t *out, size_t n) {
     }
     for (size_t i = 0; i < n; i++) {
         switch (entropy.source) {
-            case STUCK:
-                out[i] = entropy.stuck_at;
-                break;
-            case BIASED:
-                out[i] = next_byte();
-                out[i] |= next_byte();
-                break;
-            default:
-                out[i] = next_byte();
+        case STUCK:
+            out[i] = entropy.stuck_at;
+            break;
+        case BIASED:
+            out[i] = next_byte();
+            out[i] |= next_byte();
+            break;
+        default:
+            out[i] = next_byte();
         }
     }
 }

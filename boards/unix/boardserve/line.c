@@ -34,11 +34,11 @@ typedef struct {
 
 static struct {
     pthread_t thread, vm;
-    int master;       // the line, towards the host
-    int input;        // write end of the pipe that is the VM's stdin
-    int output;       // read end of the pipe that is the VM's stdout
-    int opened;       // inotify: somebody opened the port
-    bool connected;   // somebody has the port open
+    int master;     // the line, towards the host
+    int input;      // write end of the pipe that is the VM's stdin
+    int output;     // read end of the pipe that is the VM's stdout
+    int opened;     // inotify: somebody opened the port
+    bool connected; // somebody has the port open
     chunk_t to_vm, to_host;
 } line;
 
@@ -113,10 +113,10 @@ static void *line_run(void *unused) {
         line_events |= is_empty(&line.to_host) ? 0 : POLLOUT;
         // A descriptor that nothing is wanted of is left out: its hang-up would be reported over and over.
         struct pollfd p[4] = {
-            { .fd = line.connected && line_events ? line.master : -1, .events = line_events },
-            { .fd = line.connected ? -1 : line.opened, .events = POLLIN },
-            { .fd = is_empty(&line.to_vm) ? -1 : line.input, .events = POLLOUT },
-            { .fd = vm_open && is_empty(&line.to_host) ? line.output : -1, .events = POLLIN },
+            {.fd = line.connected && line_events ? line.master : -1, .events = line_events},
+            {.fd = line.connected ? -1 : line.opened, .events = POLLIN},
+            {.fd = is_empty(&line.to_vm) ? -1 : line.input, .events = POLLOUT},
+            {.fd = vm_open && is_empty(&line.to_host) ? line.output : -1, .events = POLLIN},
         };
         bool nudge = vm_open && interrupt_is_pending();
         bool look = !line.connected && line.opened < 0;
@@ -196,13 +196,14 @@ void line_start(int master) {
     // The watch comes before the first look at the port, so that no opening is missed. One too many does no harm.
     char port[64];
     line.opened = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (line.opened >= 0 && (ptsname_r(master, port, sizeof(port)) != 0 || inotify_add_watch(line.opened, port, IN_OPEN) < 0)) {
+    if (line.opened >= 0 &&
+        (ptsname_r(master, port, sizeof(port)) != 0 || inotify_add_watch(line.opened, port, IN_OPEN) < 0)) {
         close(line.opened);
         line.opened = -1;
     }
     line.connected = true;
 
-    struct sigaction action = { .sa_handler = on_interrupt };
+    struct sigaction action = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &action, NULL);
     sigset_t all, before;
     sigfillset(&all);

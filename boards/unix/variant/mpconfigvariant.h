@@ -13,9 +13,8 @@
 extern const struct _mp_obj_fun_builtin_fixed_t boardserve_reset_obj;
 extern const struct _mp_obj_fun_builtin_fixed_t boardserve_reset_cause_obj;
 extern const struct _mp_obj_fun_builtin_fixed_t boardserve_unique_id_obj;
-#define MICROPY_PY_MACHINE_EXTRA_GLOBALS \
-    { MP_ROM_QSTR(MP_QSTR_reset), MP_ROM_PTR(&boardserve_reset_obj) }, \
-    { MP_ROM_QSTR(MP_QSTR_reset_cause), MP_ROM_PTR(&boardserve_reset_cause_obj) }, \
-    { MP_ROM_QSTR(MP_QSTR_unique_id), MP_ROM_PTR(&boardserve_unique_id_obj) }, \
-    { MP_ROM_QSTR(MP_QSTR_PWRON_RESET), MP_ROM_INT(1) }, \
-    { MP_ROM_QSTR(MP_QSTR_SOFT_RESET), MP_ROM_INT(5) },
+#define MICROPY_PY_MACHINE_EXTRA_GLOBALS                                                                               \
+    {MP_ROM_QSTR(MP_QSTR_reset), MP_ROM_PTR(&boardserve_reset_obj)},                                                   \
+        {MP_ROM_QSTR(MP_QSTR_reset_cause), MP_ROM_PTR(&boardserve_reset_cause_obj)},                                   \
+        {MP_ROM_QSTR(MP_QSTR_unique_id), MP_ROM_PTR(&boardserve_unique_id_obj)},                                       \
+        {MP_ROM_QSTR(MP_QSTR_PWRON_RESET), MP_ROM_INT(1)}, {MP_ROM_QSTR(MP_QSTR_SOFT_RESET), MP_ROM_INT(5)},

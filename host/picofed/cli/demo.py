@@ -28,12 +28,8 @@ from picofed.toolchain.sources import watch_data
     show_default=True,
     help="Privacy target.",
 )
-@click.option(
-    "--boards", type=click.IntRange(1), default=8, show_default=True, help="Watches, one wearer each."
-)
-@click.option(
-    "--rounds", type=click.IntRange(1), default=recipe.ROUNDS, show_default=True, help="Versions to make."
-)
+@click.option("--boards", type=click.IntRange(1), default=8, show_default=True, help="Watches, one wearer each.")
+@click.option("--rounds", type=click.IntRange(1), default=recipe.ROUNDS, show_default=True, help="Versions to make.")
 @click.option(
     "--model",
     type=click.Choice(sorted(recipe.MODELS)),
@@ -48,9 +44,7 @@ from picofed.toolchain.sources import watch_data
     show_default=True,
     help="How updates meet.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the boards' keys and entropy."
-)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the boards' keys and entropy.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -59,9 +53,7 @@ from picofed.toolchain.sources import watch_data
     help="Where report.html and summary.json go.",
 )
 @click.option("--no-curve", is_flag=True, help="Leave out accuracy against epsilon.")
-@click.option(
-    "--cross-validate", is_flag=True, help="Hold out every person in turn instead (simulated boards)."
-)
+@click.option("--cross-validate", is_flag=True, help="Hold out every person in turn instead (simulated boards).")
 @common.json_option
 def demo(
     epsilon: float,
@@ -145,14 +137,11 @@ def _tables(console: Console, summary: dict[str, Any]) -> None:
         console.print(curve)
 
 
-def _cross_validate(
-    console: Console, model: str, epsilon: float, rounds: int, seed: str, as_json: bool
-) -> None:
+def _cross_validate(console: Console, model: str, epsilon: float, rounds: int, seed: str, as_json: bool) -> None:
     job, _ = recipe.make(model, epsilon, rounds, 1, 1)
     console.print("[bold]reading the recordings[/bold]")
     everyone = {
-        name: data.from_sessions(sessions, job)
-        for name, sessions in data.sessions_by_person(watch_data()).items()
+        name: data.from_sessions(sessions, job) for name, sessions in data.sessions_by_person(watch_data()).items()
     }
     folds = baselines.cross_validate(
         model, epsilon, rounds, everyone, seed, lambda person: console.print(f"holding out {person}")

@@ -18,12 +18,8 @@ from picofed.report.facts import summarise
 
 @click.command(short_help="Draw a job's report.")
 @click.argument("job_file", metavar="[JOB]", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--summary", "summary_file", type=click.Path(path_type=Path), help="A summary.json instead of a job."
-)
-@click.option(
-    "--data", "data_file", type=click.Path(path_type=Path), help="Labelled data to measure versions on."
-)
+@click.option("--summary", "summary_file", type=click.Path(path_type=Path), help="A summary.json instead of a job.")
+@click.option("--data", "data_file", type=click.Path(path_type=Path), help="Labelled data to measure versions on.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

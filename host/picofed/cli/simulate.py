@@ -17,6 +17,7 @@ from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.coordinator import deployed
 from picofed.learn.evaluate import evaluate, float_accuracy, majority, train_float
 from picofed.learn.job import Job, Plan
+from picofed.learn.simulate import Simulation
 from picofed.learn.simulate import simulate as run_simulation
 from picofed.provisioning import Policy, Provision
 
@@ -64,9 +65,7 @@ def simulate(
 
     with RunProgress(plan.rounds, quiet=as_json) as progress:
         simulation = run_simulation(job, plan, make_boards(job, plan, training, seed), events=progress)
-    if simulation.coordinator.version.number < plan.rounds:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in simulation.coordinator.left.items())
-        raise PicofedError(f"stopped at version {simulation.coordinator.version.number}: {reasons}")
+    check_complete(simulation, plan)
     updates = simulation.store.updates(job.id, None)
     spent = max(row.spent for row in simulation.store.boards())
     result: dict[str, Any] = {
@@ -118,8 +117,16 @@ def make_boards(job: Job, plan: Plan, clients: dict[str, Examples], seed: str) -
     return boards
 
 
+def check_complete(simulation: Simulation, plan: Plan) -> None:
+    """Raises PicofedError if a simulation ended before its last version."""
+    if simulation.coordinator.version.number < plan.rounds:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in simulation.coordinator.left.items())
+        raise PicofedError(f"stopped at version {simulation.coordinator.version.number}: {reasons}")
+
+
 def nonprivate_accuracy(job: Job, plan: Plan, clients: dict[str, Examples], people: dict[str, Examples]) -> list[float]:
     """Accuracy after each round of the same job without clipping, noise or rounding."""
     bare = replace(job, clip=0, log2_sigma=0, round_shift=0)
     simulation = run_simulation(bare, plan, make_boards(bare, plan, clients, "baseline"))
+    check_complete(simulation, plan)
     return [evaluate(bare, deployed(version), people).accuracy for version in simulation.versions[1:]]

@@ -1,4 +1,4 @@
-"""What a private run is compared with, all on simulated boards: no privacy, float, majority, other epsilons, other people."""
+"""What a private run is compared with: no privacy, float, majority, other epsilons, other people; all simulated."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from picofed.provisioning import Policy, Provision
 
 CURVE_EPSILONS: Final = (1.0, 2.0, 4.0, 8.0)
 CURVE_SEEDS: Final = 10
-FLOAT_ROUNDS: Final = (
-    400  # as long as it still helps: the float yardstick that is not limited to the job's rounds
-)
+FLOAT_ROUNDS: Final = 400  # as long as it still helps: the float yardstick that is not limited to the job's rounds
 People = Mapping[str, Examples]
 Tick = Callable[[str], None]
 
@@ -38,7 +36,7 @@ class Baselines:
 
 @dataclass(frozen=True)
 class Point:
-    """Mean accuracy of whole runs at one epsilon (inf: without privacy), and its standard deviation over noise seeds."""
+    """Mean accuracy of whole runs at one epsilon (inf: without privacy); deviation: over noise seeds."""
 
     epsilon: float
     accuracy: float
@@ -49,9 +47,7 @@ def boards(job: Job, plan: Plan, clients: People, seed: str) -> list[SimulatedBo
     """One simulated board for each client, keyed and noised from `seed`, with just the budget of the plan."""
     return [
         SimulatedBoard(provision, examples, seed.encode())
-        for provision, examples in zip(
-            provisions(job, plan, list(clients), seed), clients.values(), strict=True
-        )
+        for provision, examples in zip(provisions(job, plan, list(clients), seed), clients.values(), strict=True)
     ]
 
 

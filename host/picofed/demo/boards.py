@@ -1,4 +1,4 @@
-"""The demo's fleet: emulated watches, each with the firmware, keys, a policy and one wearer's recordings on its flash."""
+"""The demo's fleet: emulated watches, each with firmware, keys, policy and one wearer's recordings on its flash."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from picofed import records
 from picofed.errors import PicofedError
 from picofed.fleet.emulate import UnixBoard
 from picofed.fleet.provision import Registry, flash_folder
+from picofed.learn.server import Opener
 from picofed.link.client import connect
-from picofed.link.meter import Meter, MeteredBoard
+from picofed.link.meter import Meter, MeteredClient
 from picofed.provisioning import Provision
 from picofed.toolchain.build import natmod, unix_board
 from picofed.toolchain.layout import repo_root
@@ -61,10 +62,10 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def openers(boards: Mapping[str, UnixBoard], meters: Mapping[str, Meter]) -> dict[str, partial[MeteredBoard]]:
+def openers(boards: Mapping[str, UnixBoard], meters: Mapping[str, Meter]) -> dict[str, Opener]:
     """A function for each port that connects to the board there, counting bytes into its meter."""
     return {port: partial(_open, port, meters[port]) for port in boards}
 
 
-def _open(port: str, meter: Meter) -> MeteredBoard:
-    return MeteredBoard(connect(port), meter)
+def _open(port: str, meter: Meter) -> MeteredClient:
+    return MeteredClient(connect(port), meter)

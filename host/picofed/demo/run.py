@@ -50,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class People:
-    """The recordings as the demo deals them out: clients train, `held_out` never take part; in sessions and in examples."""
+    """The recordings as the demo deals them out: clients train, `held_out` never take part."""
 
     sessions: dict[str, list[Any]]
     clients: dict[str, Examples]
@@ -86,9 +86,7 @@ def plan_for(settings: Settings, people: People) -> tuple[Job, Plan]:
 class _Evaluating:
     """An EventSink that adds the accuracy on people never seen to each version's line."""
 
-    def __init__(
-        self, sink: EventSink, store: Store, job: Job, evaluate_weights: Callable[[Any], Evaluation]
-    ) -> None:
+    def __init__(self, sink: EventSink, store: Store, job: Job, evaluate_weights: Callable[[Any], Evaluation]) -> None:
         self._sink, self._store, self._job, self._evaluate = sink, store, job, evaluate_weights
 
     def __call__(self, event: Event) -> None:
@@ -136,9 +134,7 @@ def _run(
 
     provisions = baselines.provisions(job, plan, list(people.clients), settings.entropy)
     step(f"starting {len(provisions)} emulated boards")
-    with boards.fleet(
-        settings.output / "boards", provisions, people.sessions, settings.entropy, registry
-    ) as fleet:
+    with boards.fleet(settings.output / "boards", provisions, people.sessions, settings.entropy, registry) as fleet:
         meters = {port: Meter() for port in fleet}
         coordinator = Coordinator(
             store,
@@ -188,9 +184,7 @@ def _traffic(meters: Any) -> dict[bytes, Traffic]:
     }
 
 
-def _compare(
-    summary: dict[str, Any], compared: baselines.Baselines, points: Sequence[baselines.Point]
-) -> None:
+def _compare(summary: dict[str, Any], compared: baselines.Baselines, points: Sequence[baselines.Point]) -> None:
     for version, accuracy in zip(summary["versions"], compared.nonprivate, strict=True):
         version["accuracy_nonprivate"] = accuracy
     summary["accuracy_nonprivate"] = compared.nonprivate[-1]
@@ -209,9 +203,9 @@ def _compare(
 
 def _notes(settings: Settings, compared: baselines.Baselines) -> list[str]:
     return [
-        "The boards are emulated: MicroPython processes with our firmware, a serial line and a flash of their own. Their "
-        f"randomness comes from the seed {settings.seed}, so that the run can be repeated to the bit; real boards use "
-        "their own entropy.",
+        "The boards are emulated: MicroPython processes with our firmware, a serial line and a flash of their own. "
+        f"Their randomness comes from the seed {settings.seed}, so that the run can be repeated to the bit; "
+        "real boards use their own entropy.",
         "The runs without privacy, in float and at other epsilons are simulated on the same compiled core; they are no "
         "releases of any board.",
         f"Float for as many rounds as help ({baselines.FLOAT_ROUNDS}) reaches {compared.float_converged:.3f}: what is "

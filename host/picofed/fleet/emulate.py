@@ -68,9 +68,7 @@ class UnixBoard:
         power_cut: int | None = None,
     ) -> None:
         if entropy is not None and not _ENTROPY.fullmatch(entropy):
-            raise EmulationError(
-                f"entropy {entropy!r}: give 1 to 64 bytes in hex, or stuck:XX, biased or constant"
-            )
+            raise EmulationError(f"entropy {entropy!r}: give 1 to 64 bytes in hex, or stuck:XX, biased or constant")
         if board_id is not None and len(board_id) != 8:
             raise EmulationError(f"board_id has {len(board_id)} bytes: give 8")
         self._temporary = directory is None
@@ -203,9 +201,7 @@ class UnixBoard:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise EmulationError(
-                f"another emulated board runs in {self.directory}: use another folder"
-            ) from None
+            raise EmulationError(f"another emulated board runs in {self.directory}: use another folder") from None
 
     def _open_port(self) -> None:
         self._master, slave = pty.openpty()

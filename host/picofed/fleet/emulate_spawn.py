@@ -40,9 +40,7 @@ def _serve(requests: "queue.SimpleQueue[_Request]") -> None:
             future.set_result(process)
 
 
-def spawn(
-    argv: Sequence[str], environment: dict[str, str], line: int, log: IO[bytes]
-) -> "subprocess.Popen[bytes]":
+def spawn(argv: Sequence[str], environment: dict[str, str], line: int, log: IO[bytes]) -> "subprocess.Popen[bytes]":
     """Start `argv` with exactly `environment`, the descriptor `line` inherited and its messages in `log`."""
     global _requests, _started_by
     with _starting:

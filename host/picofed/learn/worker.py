@@ -40,7 +40,7 @@ class Worker:
         info = self.board.hello()
         self.ident, self._mtu = info.board, info.mtu
         self.coordinator.join(info, self.port)
-        if not info.budget:
+        if not info.name:
             raise LeaveError("it was never provisioned: its owner has to give it a policy and keys first")
         if self.coordinator.key(info.board) is None:
             raise LeaveError("this host does not hold its update key: ask the board's owner for it")

@@ -252,7 +252,7 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
             f"{stream.name}: a MicroPython board without the picofed firmware: install it on the board first"
         )
     lines = [line.strip() for line in text.splitlines() if "Error" in line]
-    said = f": it says {lines[-1]!r}" if lines else ""
+    said = f": it says {lines[0]!r}" if lines else ""
     raise LinkError(f"{stream.name}: the firmware on this board does not start{said}: install it again")
 
 

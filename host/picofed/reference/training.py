@@ -148,6 +148,7 @@ class _Phase(Enum):
     IDLE = 0
     NOISE = 1
     READY = 2
+    RELEASED = 3
 
 
 class Trainer:
@@ -244,7 +245,7 @@ class Trainer:
             assert self._noise is not None
             self._accumulators[len(self._order) - self._waiting] = self._noise.sample() % 2**32
             self._waiting -= 1
-        if not self._waiting:
+        if self._phase is _Phase.NOISE and not self._waiting:
             self._phase = _Phase.READY
         return self._waiting
 
@@ -296,8 +297,9 @@ class Trainer:
         """What leaves the board: the accumulators (gradient mode) or the changes in Q23 (local mode), int32 each."""
         if self.mode is Mode.LOCAL and self._phase is _Phase.IDLE and self._stepped:
             return list(self._change)
-        if self.mode is Mode.LOCAL or self._phase is not _Phase.READY:
+        if self.mode is Mode.LOCAL or self._phase not in (_Phase.READY, _Phase.RELEASED):
             raise CoreStateError("release")
+        self._phase = _Phase.RELEASED  # no further record under this noise
         return [signed32(value) for value in self._accumulators]
 
     def encode(self, shift: int) -> bytes:

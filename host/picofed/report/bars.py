@@ -34,18 +34,14 @@ def epsilon_by_board(s: Summary, width: float) -> Drawing:
     pitch, named = named_rows(len(boards))
     if not named:
         boards = by_spending(boards)
-    labels = [
-        f"{tx.epsilon(b.epsilon_spent)} of {tx.epsilon(b.epsilon_spent + b.epsilon_left)}" for b in boards
-    ]
+    labels = [f"{tx.epsilon(b.epsilon_spent)} of {tx.epsilon(b.epsilon_spent + b.epsilon_left)}" for b in boards]
     left = min(max(tx.width(tx.clean(b.name), _SIZE) for b in boards), width * 0.28) + 10 if named else 8.0
     right = max(tx.width(one, _SIZE) for one in labels) + 10 if named else 16.0
     top = 44.0
     foot = top + pitch * len(boards)
     d = Drawing(width, foot + 40)
     x0, x1 = left, width - right
-    finite = [
-        e for b in boards for e in (b.epsilon_spent, b.epsilon_spent + b.epsilon_left) if math.isfinite(e)
-    ]
+    finite = [e for b in boards for e in (b.epsilon_spent, b.epsilon_spent + b.epsilon_left) if math.isfinite(e)]
     if s.epsilon_target is not None:
         finite.append(s.epsilon_target)
     marks = ticks(max(finite, default=0.0), max(int((x1 - x0) / 60), 4))
@@ -116,9 +112,7 @@ def update_bars(s: Summary) -> list[Bar]:
     if s.bytes_per_update is not None:
         label = tx.size(s.bytes_per_update)
         gain = tx.saving(s.bytes_per_update, s.bytes_per_update_float32)
-        bars.append(
-            Bar("picofed, one update", s.bytes_per_update, f"{label}, {gain}" if gain else label, "private")
-        )
+        bars.append(Bar("picofed, one update", s.bytes_per_update, f"{label}, {gain}" if gain else label, "private"))
     if s.bytes_down_per_round is not None:
         bars.append(
             Bar(
@@ -150,11 +144,7 @@ def labelled_bars(bars: Sequence[Bar], width: float) -> Drawing:
     pitch, bar = 44.0, 16.0
     d = Drawing(width, pitch * len(bars) + 2)
     room = max((tx.width(one.label, _BOLD) for one in bars), default=0.0) + 10
-    scale = (
-        (width - room) / max((one.value for one in bars), default=1.0)
-        if any(one.value for one in bars)
-        else 0.0
-    )
+    scale = (width - room) / max((one.value for one in bars), default=1.0) if any(one.value for one in bars) else 0.0
     for i, one in enumerate(bars):
         y = i * pitch
         length = max(one.value * scale, 1.0 if one.value else 0.0)

@@ -65,9 +65,7 @@ def accuracy_by_version(s: Summary, width: float) -> Drawing:
 
 def _levels(s: Summary) -> list[_Series]:
     series: list[_Series] = []
-    plain = tuple(
-        (float(v.version), v.accuracy_nonprivate) for v in s.versions if v.accuracy_nonprivate is not None
-    )
+    plain = tuple((float(v.version), v.accuracy_nonprivate) for v in s.versions if v.accuracy_nonprivate is not None)
     if plain:
         series.append(_Series(plain, "plain", f"no privacy {tx.percent(plain[-1][1])}"))
     elif s.accuracy_nonprivate is not None:
@@ -76,9 +74,7 @@ def _levels(s: Summary) -> list[_Series]:
     if s.accuracy_float is not None:
         series.append(_Series((), "float", f"float {tx.percent(s.accuracy_float)}", s.accuracy_float))
     if s.accuracy_majority is not None:
-        series.append(
-            _Series((), "majority", f"majority {tx.percent(s.accuracy_majority)}", s.accuracy_majority)
-        )
+        series.append(_Series((), "majority", f"majority {tx.percent(s.accuracy_majority)}", s.accuracy_majority))
     return series
 
 
@@ -89,9 +85,7 @@ def _percent_axis(d: Drawing, x0: float, x1: float, y0: float, y1: float) -> Non
         d.text(x0 - 6, y + 4, f"{tick}{tx.THIN}%", "t m", "end")
 
 
-def _end_labels(
-    d: Drawing, series: list[_Series], ys: list[float], x: float, top: float, bottom: float
-) -> None:
+def _end_labels(d: Drawing, series: list[_Series], ys: list[float], x: float, top: float, bottom: float) -> None:
     """A label at the right end of each line; labels that would overlap move apart and keep a thin leader."""
     for one, y, placed in zip(series, ys, spread(ys, 16, top, bottom), strict=True):
         d.line(x + 1, y, x + 9, placed, f"leader {one.cls}")
@@ -114,9 +108,7 @@ def accuracy_by_epsilon(s: Summary, width: float) -> Drawing:
         y = y0 - accuracy * (y0 - y1)
         if math.isinf(epsilon):
             return x1 - 14, y
-        return (first + end) / 2 if high == low else first + (math.log(epsilon) - low) / (high - low) * (
-            end - first
-        ), y
+        return (first + end) / 2 if high == low else first + (math.log(epsilon) - low) / (high - low) * (end - first), y
 
     _percent_axis(d, x0, x1, y0, y1)
     if s.accuracy_majority is not None:

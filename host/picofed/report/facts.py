@@ -49,8 +49,10 @@ def summarise(
     states: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A dict that report.validate accepts. traffic: by board id; states: why boards left, by name. Without `evaluate` there
-    are no accuracies. Raises PicofedError where the store holds nothing of this job."""
+    """A dict that report.validate accepts. Raises PicofedError where the store holds nothing of this job.
+
+    traffic: by board id; states: why boards left, by name. Without `evaluate` there are no accuracies.
+    """
     rows = {stored.row: stored for stored in store.updates(job.id, None)}
     by_seq = {(stored.board, stored.seq): _Sent(stored) for stored in rows.values()}
     latest = store.latest(job.id)
@@ -84,9 +86,7 @@ def summarise(
         "privacy": _privacy(job),
     }
     entries = [
-        _board(
-            row, job, plan, [sent for (board, _), sent in by_seq.items() if board == row.id], traffic or {}
-        )
+        _board(row, job, plan, [sent for (board, _), sent in by_seq.items() if board == row.id], traffic or {})
         | {
             "state": (states or {}).get(row.name, "took part to the end"),
             "contributions": contributions.get(row.id, []),
@@ -130,9 +130,7 @@ def _versions(
         members = [(board, by_seq[board, seq]) for board, seq, _ in store.members(job.id, number)]
         spent = max([spent, *(sent.cumulative for _, sent in members)])
         for board, sent in members:
-            contributions.setdefault(board, []).append(
-                {"version": number, "staleness": number - 1 - sent.version}
-            )
+            contributions.setdefault(board, []).append({"version": number, "staleness": number - 1 - sent.version})
         made = store.version(job.id, number)
         if evaluate is not None and made is not None:
             versions.append(
@@ -205,8 +203,8 @@ def _privacy(job: Job) -> dict[str, str]:
         "unit": f"one {job.window / 50:g}-second window" if job.features == "imu45" else f"one {job.unit}",
         "adjacency": "zero-out: one record's contribution replaced by zero; the number of records is public",
         "mechanism": (
-            f"each record's gradient clipped to norm {job.clip}, discrete Gaussian noise of sigma 2^{job.log2_sigma} added "
-            "before the first record, every release charged to the board's own ledger (Gaussian differential privacy)"
+            f"each record's gradient clipped to norm {job.clip}, discrete Gaussian noise of sigma 2^{job.log2_sigma} "
+            "added before the first record, every release charged to the board's own ledger (Gaussian DP)"
         ),
         "trusted": "the board's owner, for its firmware and keys; nobody else: not the host, not other boards",
     }

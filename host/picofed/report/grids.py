@@ -58,9 +58,7 @@ def confusion(matrix: Confusion, width: float) -> Drawing:
                 continue
             if cell >= 34 and high >= 34:
                 d.text(x + cell / 2, y + high / 2 - 2, value, f"t b {ink}", "middle")
-                d.text(
-                    x + cell / 2, y + high / 2 + 12, f"{100 * share:.0f}{tx.THIN}%", f"t s {ink}", "middle"
-                )
+                d.text(x + cell / 2, y + high / 2 + 12, f"{100 * share:.0f}{tx.THIN}%", f"t s {ink}", "middle")
             elif high >= 14:
                 d.text(x + cell / 2, y + high / 2 + 4, value, f"t {ink}", "middle")
     return d
@@ -79,9 +77,7 @@ def _ink(share: float) -> str:
 
 def all_versions(s: Summary) -> list[int]:
     """Every version that is listed or contributed to, in order."""
-    return sorted(
-        {v.version for v in s.versions} | {c.version for b in s.board_list for c in b.contributions}
-    )
+    return sorted({v.version for v in s.versions} | {c.version for b in s.board_list for c in b.contributions})
 
 
 def bins_of(versions: Sequence[int], room: float) -> tuple[int, int, int]:
@@ -126,9 +122,7 @@ def contributions(s: Summary, width: float) -> Drawing:
             worst[at] = max(worst.get(at, 0), one.staleness)
         for at, length, level in _runs(worst, join=not named):
             high = tall * _TALL[level]
-            marks[level].append(
-                (left + at * column + gap / 2, middle - high / 2, length * column - gap, high)
-            )
+            marks[level].append((left + at * column + gap / 2, middle - high / 2, length * column - gap, high))
     for level, rects in enumerate(marks):
         d.cells(rects, f"fill stale{level}")
     return d

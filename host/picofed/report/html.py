@@ -118,9 +118,7 @@ def _learning(s: Summary) -> str:
             if value is not None
         ]
         say += f". To compare: {', '.join(compared)}." if compared else "."
-        cards.append(
-            _figure("accuracy", title, say, lambda w: charts.accuracy_by_version(s, w), tables.versions(s))
-        )
+        cards.append(_figure("accuracy", title, say, lambda w: charts.accuracy_by_version(s, w), tables.versions(s)))
     else:
         cards.append(_missing(title, "No version has been made yet."))
     if s.confusion is not None:
@@ -128,9 +126,7 @@ def _learning(s: Summary) -> str:
         total = sum(map(sum, matrix.counts))
         right = sum(row[i] for i, row in enumerate(matrix.counts))
         say = f"{right:,} of {total:,} right ({tx.percent(right / total if total else None)})."
-        mistakes = [
-            (n, i, j) for i, row in enumerate(matrix.counts) for j, n in enumerate(row) if i != j and n
-        ]
+        mistakes = [(n, i, j) for i, row in enumerate(matrix.counts) for j, n in enumerate(row) if i != j and n]
         if mistakes:
             n, i, j = max(mistakes, key=lambda m: m[0])
             say += f" Most often confused: {matrix.labels[i]} taken for {matrix.labels[j]}, {n:,} times."
@@ -204,9 +200,7 @@ def _price(s: Summary) -> str:
                 "Counted as sent on the wire, frames included."
             )
         table = tables.sizes("Bytes on the wire", update)
-        cards.append(
-            _figure("bytes", "Bytes per update", say, lambda w: bars.labelled_bars(update, w), table)
-        )
+        cards.append(_figure("bytes", "Bytes per update", say, lambda w: bars.labelled_bars(update, w), table))
     memory = bars.memory_bars(s)
     if memory:
         say = (
@@ -217,9 +211,7 @@ def _price(s: Summary) -> str:
         if s.ram_bytes is not None and sum(size for _, size in s.ram) > s.ram_bytes:
             say += " Parts share memory, so that they add up to more than is ever in use at once."
         table = tables.sizes("Memory on a board, in bytes", memory)
-        cards.append(
-            _figure("memory", "Memory on a board", say, lambda w: bars.labelled_bars(memory, w), table)
-        )
+        cards.append(_figure("memory", "Memory on a board", say, lambda w: bars.labelled_bars(memory, w), table))
     return _pair("What it cost in bytes and memory", cards)
 
 
@@ -231,11 +223,7 @@ def _fleet(s: Summary) -> str:
     if ages:
         fresh = sum(age == 0 for age in ages)
         say = f"{tx.count(len(ages), 'update')} went into a version; {fresh:,} computed on the newest one"
-        say += (
-            f", the stalest was {tx.count(max(ages), 'version')} behind."
-            if max(ages)
-            else ", none was stale."
-        )
+        say += f", the stalest was {tx.count(max(ages), 'version')} behind." if max(ages) else ", none was stale."
         numbers = grids.all_versions(s)
         if not bars.named_rows(len(s.board_list), 24.0)[1]:
             say += " Boards in order of what they have spent; their names are in the table."
@@ -293,9 +281,7 @@ def _making(s: Summary) -> str:
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     notes = "".join(f"<li>{safe(note)}</li>" for note in s.notes)
     notes = f'<section class="card"><h3>Notes</h3><ul>{notes}</ul></section>' if notes else ""
-    return (
-        f'<section><h2>How this was made</h2><section class="card"><dl>{rows}</dl></section>{notes}</section>'
-    )
+    return f'<section><h2>How this was made</h2><section class="card"><dl>{rows}</dl></section>{notes}</section>'
 
 
 def _multiplier(clip_norm: int, sigma: float) -> str:

@@ -9,9 +9,7 @@ from picofed.report import text as tx
 from picofed.report.summary import Summary
 from picofed.report.text import safe
 
-_PERSON = re.compile(
-    r"\b(person|people|patient|wearer|user|subject|participant|client|board)s?\b", re.IGNORECASE
-)
+_PERSON = re.compile(r"\b(person|people|patient|wearer|user|subject|participant|client|board)s?\b", re.IGNORECASE)
 
 
 def lead(s: Summary) -> str:
@@ -49,9 +47,7 @@ def _accuracy(s: Summary) -> str:
     say = []
     if s.accuracy_nonprivate is not None:
         lost = s.accuracy_nonprivate - s.accuracy
-        effect = (
-            f"privacy costs {tx.points(lost)}" if lost >= 0 else f"privacy happens to gain {tx.points(lost)}"
-        )
+        effect = f"privacy costs {tx.points(lost)}" if lost >= 0 else f"privacy happens to gain {tx.points(lost)}"
         say.append(f"{tx.percent(s.accuracy_nonprivate, 0)} without privacy: {effect}.")
     if s.accuracy_float is not None:
         say.append(f"{tx.percent(s.accuracy_float, 0)} with float arithmetic.")
@@ -66,9 +62,7 @@ def _accuracy(s: Summary) -> str:
 def _epsilon(s: Summary) -> str:
     p = s.privacy
     if math.isinf(s.epsilon):
-        return _tile(
-            "Privacy spent", "no bound", "This run gives no privacy guarantee: epsilon is infinite.", True
-        )
+        return _tile("Privacy spent", "no bound", "This run gives no privacy guarantee: epsilon is infinite.", True)
     say = (
         f"At most epsilon {tx.epsilon(s.epsilon)} at delta {tx.delta(s.delta)} per board; "
         f"unit: {p.unit}; {_adjacency(p.adjacency)}."
@@ -108,8 +102,7 @@ def privacy_section(s: Summary) -> str:
         ("Whom you must trust for this number", _trust(s)),
     )
     cards = "".join(
-        f'<section class="card"><h3>{title}</h3>'
-        f"<ul>{''.join(f'<li>{safe(one)}</li>' for one in items)}</ul></section>"
+        f'<section class="card"><h3>{title}</h3><ul>{"".join(f"<li>{safe(one)}</li>" for one in items)}</ul></section>'
         for title, items in columns
     )
     return f'<section><h2>What happened to the data</h2><div class="three">{cards}</div></section>'
@@ -120,8 +113,7 @@ def _left(s: Summary) -> list[str]:
     up, down = sum(b.bytes_up for b in s.board_list), sum(b.bytes_down for b in s.board_list)
     many = f"{tx.count(releases, 'update')}" if s.board_list else "Updates"
     items = [
-        f"{many}, each a list of {tx.count(s.job.trainable, 'whole number')}: "
-        "a sum over all records of one board."
+        f"{many}, each a list of {tx.count(s.job.trainable, 'whole number')}: a sum over all records of one board."
     ]
     if math.isinf(s.epsilon):
         items.append("At least one board's updates carry no bound on what they tell about a record.")
@@ -131,9 +123,7 @@ def _left(s: Summary) -> list[str]:
             f"of standard deviation {tx.power_of_two(s.job.log2_sigma)} was there first: "
             "a sum without noise never existed, not even in the board's memory."
         )
-    items.append(
-        "Each board's name and id, how many records it holds, and what its ledger says it has spent."
-    )
+    items.append("Each board's name and id, how many records it holds, and what its ledger says it has spent.")
     if s.board_list:
         items.append(f"In all {tx.size(up)} from the boards, {tx.size(down)} to them.")
     return items
@@ -149,8 +139,7 @@ def _stayed(s: Summary) -> list[str]:
     if s.held_out:
         who = tx.count(len(s.held_out), "person", "people")
         items.append(
-            f"Not part of this: the recordings of {who} held out, which the operator holds "
-            "to measure accuracy."
+            f"Not part of this: the recordings of {who} held out, which the operator holds to measure accuracy."
         )
     return items
 
@@ -167,10 +156,6 @@ def _trust(s: Summary) -> list[str]:
             f"{chance}{tx.THIN}% of the time; a coin is right 50{tx.THIN}%."
         )
     if not _PERSON.search(p.unit):
-        items.append(
-            f"The promise is for {p.unit} at a time. Many records of one person together are protected less."
-        )
-    items.append(
-        f"Assumed: {_adjacency(p.adjacency)}; {p.mechanism}. Every epsilon on this page is rounded up."
-    )
+        items.append(f"The promise is for {p.unit} at a time. Many records of one person together are protected less.")
+    items.append(f"Assumed: {_adjacency(p.adjacency)}; {p.mechanism}. Every epsilon on this page is rounded up.")
     return items

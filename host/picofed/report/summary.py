@@ -192,9 +192,7 @@ def validate(obj: object) -> Summary:
         notes=top.texts("notes"),
     )
     if summary.board_list and len(summary.board_list) != summary.boards:
-        raise top.wrong(
-            "board_list", f"a list of {summary.boards} boards, as `boards` says", len(summary.board_list)
-        )
+        raise top.wrong("board_list", f"a list of {summary.boards} boards, as `boards` says", len(summary.board_list))
     return summary
 
 
@@ -238,8 +236,7 @@ def _board(f: _Fields) -> BoardSummary:
         bytes_down=f.whole("bytes_down"),
         state=f.text("state"),
         contributions=tuple(
-            Contribution(version=c.whole("version"), staleness=c.whole("staleness"))
-            for c in f.rows("contributions")
+            Contribution(version=c.whole("version"), staleness=c.whole("staleness")) for c in f.rows("contributions")
         ),
     )
 

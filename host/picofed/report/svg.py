@@ -36,9 +36,7 @@ class Drawing:
         opacity: float | None = None,
         tip: str | None = None,
     ) -> None:
-        attributes = (
-            f'x="{num(x)}" y="{num(y)}" width="{num(max(w, 0))}" height="{num(max(h, 0))}" class="{cls}"'
-        )
+        attributes = f'x="{num(x)}" y="{num(y)}" width="{num(max(w, 0))}" height="{num(max(h, 0))}" class="{cls}"'
         if opacity is not None:
             attributes += f' fill-opacity="{opacity:.2f}"'
         self._shape("rect", attributes, tip)
@@ -47,9 +45,7 @@ class Drawing:
         self._shape("circle", f'cx="{num(x)}" cy="{num(y)}" r="{num(r)}" class="{cls}"', tip)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, cls: str) -> None:
-        self._parts.append(
-            f'<line x1="{num(x1)}" y1="{num(y1)}" x2="{num(x2)}" y2="{num(y2)}" class="{cls}"/>'
-        )
+        self._parts.append(f'<line x1="{num(x1)}" y1="{num(y1)}" x2="{num(x2)}" y2="{num(y2)}" class="{cls}"/>')
 
     def polyline(self, points: Sequence[Point], cls: str) -> None:
         joined = " ".join(f"{num(x)},{num(y)}" for x, y in points)

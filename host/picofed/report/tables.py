@@ -153,9 +153,7 @@ def confusion(matrix: Confusion) -> str:
         total = sum(counts)
         cells = (f"{n} ({100 * n / total:.0f}{tx.THIN}%)" if total and n else str(n) for n in counts)
         rows.append((label, *cells, str(total), tx.percent(counts[i] / total if total else None, 0)))
-    return table(
-        "Rows: the truth. Columns: what the model said. In brackets: share of the row", columns, rows
-    )
+    return table("Rows: the truth. Columns: what the model said. In brackets: share of the row", columns, rows)
 
 
 def sizes(caption: str, bars: Sequence[Bar]) -> str:

@@ -109,9 +109,7 @@ def content_addressed(
     return entry(f"{name}-{key}", fill)
 
 
-def _upstream(
-    what: str, name: str, target: str, program: str, flags: Sequence[str], own: Sequence[Path]
-) -> Path:
+def _upstream(what: str, name: str, target: str, program: str, flags: Sequence[str], own: Sequence[Path]) -> Path:
     """Build `program` with the makefile in folder `target` of MicroPython's tree, outside of that tree.
 
     own: our folders that go into it.

@@ -74,9 +74,7 @@ def sha256_of(path: Path) -> str:
 def check_sha256(path: Path, expected: str) -> None:
     """Raise ToolchainError unless the file's SHA-256 is `expected`."""
     if sha256_of(path) != expected:
-        raise ToolchainError(
-            f"{path.name} is not the file picofed was made with (SHA-256 differs): do not use it"
-        )
+        raise ToolchainError(f"{path.name} is not the file picofed was made with (SHA-256 differs): do not use it")
 
 
 def fetch(
@@ -103,9 +101,7 @@ def fetch(
             conf = _configure(folder, f"{kind} {options}{mirror} {suite} main")
             verb = ["--download-only", "source"] if source else ["download"]
             try:
-                run_logged(
-                    [apt, "-q", "-c", str(conf), "update"], log, f"reading Debian's {suite} package list"
-                )
+                run_logged([apt, "-q", "-c", str(conf), "update"], log, f"reading Debian's {suite} package list")
                 run_logged(
                     [apt, "-q", "-c", str(conf), *verb, f"{package}={version}"],
                     log,

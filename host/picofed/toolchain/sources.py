@@ -59,9 +59,7 @@ def micropython_source(progress: Progress | None = None) -> Path:
 
 def _explicit_micropython(path: Path) -> Path:
     if not (path / "py" / "mpconfig.h").is_file() or not (path / "ports" / "unix" / "Makefile").is_file():
-        raise ToolchainError(
-            f"MICROPY_DIR is {path}, which is no MicroPython source tree: correct it or unset it"
-        )
+        raise ToolchainError(f"MICROPY_DIR is {path}, which is no MicroPython source tree: correct it or unset it")
     return path.resolve()
 
 
@@ -189,9 +187,7 @@ def watch_data() -> Path:
 def _make_watch_data(folder: Path) -> None:
     log = log_path(f"seglearn-{_SEGLEARN_VERSION}")
     with tempfile.TemporaryDirectory(prefix="picofed-pip-") as name:
-        wheel = _pip_download(
-            f"seglearn=={_SEGLEARN_VERSION}", _SEGLEARN_SHA256, Path(name), log, source=False
-        )
+        wheel = _pip_download(f"seglearn=={_SEGLEARN_VERSION}", _SEGLEARN_SHA256, Path(name), log, source=False)
         target = folder / Path(_WATCH_FILE).name
         with zipfile.ZipFile(wheel) as archive, archive.open(_WATCH_FILE) as packed, target.open("wb") as out:
             shutil.copyfileobj(packed, out)

@@ -3,9 +3,9 @@ import struct
 
 from check_provision import POLICY
 from harness import refuses
-
 from picofed import cbor
-from picofed.errors import ARGUMENT, POLICY as FORBIDDEN, RANGE
+from picofed.errors import ARGUMENT, RANGE
+from picofed.errors import POLICY as FORBIDDEN
 from picofed.job import Job
 from picofed.policy import Policy
 
@@ -85,7 +85,7 @@ def test_refused_jobs():
         ("unknown field", {"extra": 1}),
     ]
     for word, change in wrong:
-        text = refuses(ARGUMENT, lambda: make(**change))
+        text = refuses(ARGUMENT, lambda change=change: make(**change))
         assert word in text, (word, text)
     for name in JOB:
         item = dict(JOB)
@@ -96,11 +96,13 @@ def test_refused_jobs():
 
 
 def test_models_that_the_core_refuses():
-    refuses(RANGE, make(model=descriptor(45, 7)[:-1]).trainer_size)
+    refuses(ARGUMENT, make(model=descriptor(45, 7)[:-1]).trainer_size)
     broken = bytearray(descriptor(45, 7))
     broken[8] = 3
     broken[10] = 2
-    refuses(RANGE, make(model=bytes(broken)).trainer_size)
+    refuses(ARGUMENT, make(model=bytes(broken)).trainer_size)
+    # the worst case of its clipping leaves 64 bits
+    refuses(RANGE, make(model=descriptor(45, *[1000] * 7, 7)).trainer_size)
 
 
 def test_policy_forbids_and_says_what():

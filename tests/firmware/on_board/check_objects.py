@@ -2,7 +2,6 @@
 import os
 
 from harness import Random, clear, cut_everywhere, refuses
-
 from picofed.errors import ARGUMENT, SPACE, UNKNOWN
 from picofed.objects import KEPT, Objects, object_id
 

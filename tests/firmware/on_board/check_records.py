@@ -3,7 +3,6 @@ import struct
 
 import picofed_core as core
 from harness import Random, cut_everywhere, refuses
-
 from picofed.errors import ARGUMENT, STATE
 from picofed.records import NO_LABEL, Records
 

@@ -1,5 +1,5 @@
-# What the check_*.py programs share. main() runs every function of a program whose name begins with test_, each on an empty
-# /picofed, and prints "ok NAME" or a traceback.
+# What the check_*.py programs share. main() runs every function of a program whose name begins with test_, each on an
+# empty /picofed, and prints "ok NAME" or a traceback.
 import gc
 import os
 import sys
@@ -27,8 +27,8 @@ class Power:
 
 
 def cut_everywhere(prepare, work, examine):
-    """prepare(), then work() under a power cut in its first step, then examine(cut=True); again for every later step; at
-    last without a cut. Returns the number of steps."""
+    """prepare(), then work() under a power cut in its first step, then examine(cut=True); again for every later step;
+    at last without a cut. Returns the number of steps."""
     step = 0
     while True:
         step += 1
@@ -56,7 +56,7 @@ def refuses(code, function, *arguments):
     except PicofedError as error:
         assert error.code == code, (error.code, error.text)
         return error.text
-    assert False, "was not refused"
+    raise AssertionError("was not refused")
 
 
 def clear(path="/picofed"):

@@ -1,5 +1,5 @@
-# start.py FLASH PROGRAM SEED, run by MicroPython: FLASH (a folder of the host) becomes `/`, with the firmware in /lib; then
-# the tests of PROGRAM are run.
+# start.py FLASH PROGRAM SEED, run by MicroPython: FLASH (a folder of the host) becomes `/`, with the firmware in /lib;
+# then the tests of PROGRAM are run.
 import os
 import sys
 
