@@ -6,7 +6,7 @@ import picofed_core as core
 
 from . import files
 from .errors import ARGUMENT, BLANK, BUDGET, PicofedError, check, explain
-from .platform import clock, entropy, flash_regions, hardware_id
+from .platform import Uninterrupted, clock, entropy, flash_regions, hardware_id
 
 RECORD = 32
 
@@ -28,7 +28,8 @@ class Board:
         self._opened = False
         self.refused = None
         try:
-            self._start()
+            with Uninterrupted():
+                self._start()
         except Exception as error:
             self.failure = PicofedError(*explain(error))
 
@@ -79,7 +80,8 @@ class Board:
         if self.failure is not None:
             raise self.failure
         if not self._opened:
-            self._open_ledger()
+            with Uninterrupted():
+                self._open_ledger()
 
     def check_release(self, job):
         """Refuse a job that the policy forbids or whose release the budget cannot pay. Nothing is spent yet."""
@@ -105,9 +107,11 @@ class Board:
         ident = struct.unpack_from("<I", job.id)[0]
         # closed while it is written: after a failure, ready() opens it again, which charges what is torn
         self._opened = False
-        result = core.ledger_charge(
-            self._ledger, self._ledger_flash, job.clip, job.log2_sigma, job.steps, ident, self.policy.budget
-        )
+        budget = self.policy.budget
+        with Uninterrupted():
+            result = core.ledger_charge(
+                self._ledger, self._ledger_flash, job.clip, job.log2_sigma, job.steps, ident, budget
+            )
         # refused before anything was written
         self._opened = result in (0, ARGUMENT, BUDGET)
         check(result, "ledger")

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+import micropython
 import picofed_core as core
 from micropython import const
 
@@ -44,6 +45,22 @@ def unload(*names):
         if hasattr(picofed, name):
             delattr(picofed, name)
     gc.collect()
+
+
+class Uninterrupted:
+    """`with Uninterrupted():` keeps Ctrl-C out: in the middle of a ledger record it would cost what a power cut costs."""
+
+    def __enter__(self):
+        try:
+            micropython.kbd_intr(-1)
+            # one that is already on its way comes here
+            time.sleep_ms(1)
+        except KeyboardInterrupt:
+            micropython.kbd_intr(3)
+            raise
+
+    def __exit__(self, kind, error, trace):
+        micropython.kbd_intr(3)
 
 
 def hardware_id():

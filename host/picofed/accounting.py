@@ -119,11 +119,16 @@ def epsilon_distributed(mu_squared: float, delta: float, honest: int | Sequence[
 
 
 @lru_cache(maxsize=256)
-def budget(epsilon: float, delta: float) -> int:
-    """The largest number of units whose epsilon() at this delta does not exceed the given one."""
+def budget(epsilon: float, delta: float, samples: int = 0) -> int:
+    """The largest number of units whose epsilon() at this delta is not above the given one. samples: see epsilon()."""
     _check_delta(delta)
     if not 0 < epsilon < math.inf:
         raise AccountingError(f"epsilon is {epsilon}: choose a positive number such as 4")
+    if samples:
+        delta = (delta - sampler_delta(epsilon, samples)) * (1 - 1e-12)
+        epsilon -= samples * 2.0**LOG2_LEMMA
+        if not (delta >= 1e-300 and epsilon > 0):
+            raise AccountingError(f"{samples} samples are too many for this goal: choose a larger delta")
     low, high = 0, UNITS_MAX + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -134,14 +139,15 @@ def budget(epsilon: float, delta: float) -> int:
     return low
 
 
-def plan(epsilon: float, delta: float, releases: int, log2_sigma: int, steps: int = 1) -> int:
+def plan(epsilon: float, delta: float, releases: int, log2_sigma: int, steps: int = 1, parameters: int = 0) -> int:
     """The largest clipping norm C with which `releases` releases of `steps` steps each fit into budget(epsilon, delta).
 
-    C is in units of the accumulators (SPEC 2.7), like sigma. Raises AccountingError if not even C = 1 fits.
+    C is in units of the accumulators (SPEC 2.7), like sigma. parameters: how many are trained; given, the imperfections
+    of the sampler are paid for too. Raises AccountingError if not even C = 1 fits.
     """
     if releases < 1:
         raise AccountingError(f"{releases} releases: plan at least one")
-    units = budget(epsilon, delta)
+    units = budget(epsilon, delta, releases * max(steps, 1) * parameters)
     low, high = 0, 2**20
     while high - low > 1:
         middle = (low + high) // 2

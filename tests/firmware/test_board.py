@@ -143,6 +143,22 @@ def test_ctrl_c_gives_the_repl_and_a_soft_reset_the_firmware(live: Make) -> None
     assert info.spent == 0 and info.job == DEEP.id and info.state is State.IDLE
 
 
+def test_ctrl_c_never_tears_a_ledger_record(live: Make) -> None:
+    board = live()
+    for number in range(25):
+        client = board.connect()
+        if number == 0:
+            bring(client, JOB)
+        before = client.hello().spent
+        ident = upload(client, weights.pack(JOB, version(JOB)), 900)
+        client.stream.send(cbor2.dumps([5, 1, JOB.id, ident]))  # type: ignore[attr-defined]
+        time.sleep(0.002 * number)
+        client.stream.write(b"\x03")  # type: ignore[attr-defined]
+        client = board.connect()
+        assert client.hello().spent - before in (0, CHARGE)
+        client.abandon()
+
+
 def test_text_on_the_console_does_not_break_frames(live: Make) -> None:
     board = live()
     board.client.hello()

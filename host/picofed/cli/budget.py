@@ -10,6 +10,7 @@ from rich.table import Table
 
 from picofed import accounting
 from picofed.cli import common
+from picofed.learn.job import Job
 
 
 @click.command(short_help="Show what each board has spent of its privacy budget.")
@@ -26,9 +27,11 @@ def budget(site: Path, delta: float, as_json: bool) -> None:
     store = common.existing_store(site)
     try:
         rows = store.boards()
+        jobs = [Job.parse(body) for _, _, body in store.jobs()]
     finally:
         store.close()
     accounting.epsilon(0.0, delta)  # refuses a delta that makes no sense, also where there is no board
+    largest = max((common.samples_of(job, 1) for job in jobs), default=0)
     items = [
         {
             "board": row.id.hex(),
@@ -36,8 +39,8 @@ def budget(site: Path, delta: float, as_json: bool) -> None:
             "seq": row.seq,
             "spent_units": row.spent,
             "budget_units": row.budget,
-            "epsilon_spent": common.epsilon_of(row.spent, delta),
-            "epsilon_budget": common.epsilon_of(row.budget, delta),
+            "epsilon_spent": common.epsilon_of(row.spent, delta, largest * row.seq),
+            "epsilon_budget": common.epsilon_of(row.budget, delta, largest * row.seq),
         }
         for row in rows
     ]
@@ -50,8 +53,8 @@ def budget(site: Path, delta: float, as_json: bool) -> None:
     for item in items:
         table.add_row(
             str(item["name"]),
-            f"{item['epsilon_spent']:.3f}",
-            f"{item['epsilon_budget']:.3f}",
+            common.epsilon_text(item["epsilon_spent"]),
+            common.epsilon_text(item["epsilon_budget"]),
             str(item["seq"]),
         )
     Console().print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from picofed import accounting
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
+from picofed.learn.job import Job
 from picofed.learn.server import Opener
 from picofed.link.client import connect
 from picofed.store import Store
@@ -77,6 +79,16 @@ def print_json(item: Any) -> None:
     click.echo(json.dumps(item, indent=2, sort_keys=True))
 
 
-def epsilon_of(units: int, delta: float) -> float:
-    """Epsilon that a ledger's cumulative charge amounts to."""
-    return accounting.epsilon(accounting.mu_squared_of(units), delta)
+def epsilon_of(units: int, delta: float, samples: int) -> float:
+    """Epsilon that a ledger's cumulative charge amounts to. samples: at least as many as were released."""
+    return accounting.epsilon(accounting.mu_squared_of(units), delta, samples)
+
+
+def samples_of(job: Job, releases: int) -> int:
+    """Noise samples in so many releases of a job."""
+    return len(job.model.trainable) * job.steps * releases
+
+
+def epsilon_text(epsilon: Any) -> str:
+    """Three decimals, rounded up: never less than the truth."""
+    return f"{math.ceil(epsilon * 1000 - 1e-9) / 1000:.3f}"

@@ -44,7 +44,9 @@ from picofed.toolchain.sources import watch_data
     show_default=True,
     help="How updates meet.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the boards' keys and entropy.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=recipe.SEED, show_default=True, help="Of the boards' keys and entropy."
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -110,7 +112,7 @@ def _tables(console: Console, summary: dict[str, Any]) -> None:
         ("  always the most frequent exercise", f"{summary['accuracy_majority']:.3f}"),
         (
             "epsilon, largest over boards",
-            f"{summary['epsilon']:.3f} (delta {summary['delta']:g})",
+            f"{common.epsilon_text(summary['epsilon'])} (delta {summary['delta']:g})",
         ),
         ("unit of privacy", summary["privacy"]["unit"]),
         (

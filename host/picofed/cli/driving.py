@@ -50,7 +50,9 @@ def drive(
             "rounds": plan.rounds,
             "pending_updates": pending,
             "left": coordinator.left,
-            "epsilon": common.epsilon_of(spent, plan.delta),
+            "epsilon": common.epsilon_of(
+                spent, plan.delta, common.samples_of(job, max((board.seq for board in heads), default=0))
+            ),
             "delta": plan.delta,
         }
         if as_json:
@@ -59,7 +61,7 @@ def drive(
             click.echo(
                 f"version {result['version']} of {plan.rounds}, "
                 f"{pending} update{'s' * (pending != 1)} waiting; "
-                f"largest epsilon spent: {result['epsilon']:.3f} at delta {plan.delta:g}"
+                f"largest epsilon spent: {common.epsilon_text(result['epsilon'])} at delta {plan.delta:g}"
             )
         for board in registry:
             head = next((head for head in heads if head.id == board.provision.policy.board), None)

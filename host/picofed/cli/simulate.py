@@ -75,7 +75,7 @@ def simulate(
         "clip_norm": job.clip,
         "log2_sigma": job.log2_sigma,
         "accuracy": [evaluate(job, deployed(version), people).accuracy for version in simulation.versions[1:]],
-        "epsilon": common.epsilon_of(spent, plan.delta),
+        "epsilon": common.epsilon_of(spent, plan.delta, common.samples_of(job, plan.rounds)),
         "delta": plan.delta,
         "bytes_per_update": sum(len(update.data) for update in updates) / len(updates),
         "bytes_per_update_float32": 4 * job.model.parameters,
@@ -91,7 +91,8 @@ def simulate(
         return
     where = f"on {', '.join(held)}" if held else "on the training clients themselves (--hold-out is the honest way)"
     click.echo(
-        f"accuracy {result['accuracy'][-1]:.3f} {where}; epsilon {result['epsilon']:.3f} at delta {plan.delta:g}"
+        f"accuracy {result['accuracy'][-1]:.3f} {where}; "
+        f"epsilon {common.epsilon_text(result['epsilon'])} at delta {plan.delta:g}"
     )
     click.echo(
         f"{len(training)} boards, {plan.rounds} rounds, "

@@ -54,10 +54,10 @@ def boards(job: Job, plan: Plan, clients: People, seed: str) -> list[SimulatedBo
 def provisions(job: Job, plan: Plan, names: Sequence[str], seed: str) -> list[Provision]:
     """Keys and policies of emulated or simulated boards; from `seed`, for nothing is at stake on them."""
     charge = accounting.charge(job.clip, job.log2_sigma, job.steps) if job.private else 0
-    if plan.epsilon is None:
-        budget = charge * plan.rounds
-    else:
-        budget = max(accounting.budget(plan.epsilon, plan.delta), charge * plan.rounds)
+    budget = charge * plan.rounds
+    if plan.epsilon is not None:
+        samples = len(job.model.trainable) * job.steps * plan.rounds
+        budget = max(budget, accounting.budget(plan.epsilon, plan.delta, samples))
     return [
         Provision.new(
             Policy(

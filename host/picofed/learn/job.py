@@ -150,7 +150,14 @@ class Job:
 
 
 def fit_noise(
-    epsilon: float, delta: float, rounds: int, *, steps: int = 1, records: int = 0, boards: int = 0
+    epsilon: float,
+    delta: float,
+    rounds: int,
+    *,
+    steps: int = 1,
+    records: int = 0,
+    boards: int = 0,
+    parameters: int = 0,
 ) -> tuple[int, int]:
     """Clipping norm and log2 sigma with which `rounds` releases just fit into (epsilon, delta).
 
@@ -167,7 +174,7 @@ def fit_noise(
     failure: accounting.AccountingError | None = None
     for log2_sigma in range(LOG2_SIGMA[0], LOG2_SIGMA[1] + 1):
         try:
-            clip = accounting.plan(epsilon, delta, rounds, log2_sigma, steps)
+            clip = accounting.plan(epsilon, delta, rounds, log2_sigma, steps, parameters)
         except accounting.AccountingError as error:
             failure = error
             continue

@@ -100,7 +100,7 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
         multiplier, shift = fit_step(rate, _get(part, "records", int, "[local] records"), model)
         local = {"mode": "local", "steps": steps, "multiplier": multiplier, "shift": shift}
 
-    clip, log2_sigma = _noise(privacy, plan, steps)
+    clip, log2_sigma = _noise(privacy, plan, steps, len(model.trainable))
     # Post-processing: half a standard deviation is far finer than the noise, and costs a quarter of the
     # bytes.
     shift = 0 if local else max(0, log2_sigma - 1)
@@ -121,7 +121,7 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
     return job, plan
 
 
-def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int) -> tuple[int, int]:
+def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int, parameters: int) -> tuple[int, int]:
     """Clipping norm and log2 sigma, as given or as they follow from epsilon."""
     if plan.epsilon is None:
         if "clip_norm" not in privacy:
@@ -132,7 +132,7 @@ def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int) -> tuple[int, int
         )
     if "log2_sigma" in privacy and "clip_norm" not in privacy:
         log2_sigma = _get(privacy, "log2_sigma", int, "[privacy] log2_sigma")
-        return accounting.plan(plan.epsilon, plan.delta, plan.rounds, log2_sigma, steps), log2_sigma
+        return accounting.plan(plan.epsilon, plan.delta, plan.rounds, log2_sigma, steps, parameters), log2_sigma
     return fit_noise(
         plan.epsilon,
         plan.delta,
@@ -140,6 +140,7 @@ def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int) -> tuple[int, int
         steps=steps,
         records=_get(privacy, "records", int, "[privacy] records", 0),
         boards=_get(privacy, "boards", int, "[privacy] boards", 0),
+        parameters=parameters,
     )
 
 

@@ -157,7 +157,7 @@ def _board(
         "spent": row.spent,
         "budget": row.budget,
         "epsilon_spent": spent,
-        "epsilon_left": max(0.0, _epsilon(row.budget, plan.delta, job, 0) - spent),
+        "epsilon_left": max(0.0, _epsilon(row.budget, plan.delta, job, len(updates)) - spent),
         "bytes_up": counted.up if counted else sum(sent.length for sent in updates),
         "bytes_down": counted.down if counted else 0,
     }
@@ -201,7 +201,7 @@ def _optimiser(plan: Plan) -> str:
 def _privacy(job: Job) -> dict[str, str]:
     return {
         "unit": f"one {job.window / 50:g}-second window" if job.features == "imu45" else f"one {job.unit}",
-        "adjacency": "zero-out: one record's contribution replaced by zero; the number of records is public",
+        "adjacency": "zero-out adjacency: a record's contribution replaced by zero; the number of records is public",
         "mechanism": (
             f"each record's gradient clipped to norm {job.clip}, discrete Gaussian noise of sigma 2^{job.log2_sigma} "
             "added before the first record, every release charged to the board's own ledger (Gaussian DP)"
