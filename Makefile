@@ -16,6 +16,7 @@ demo: $(VENV)/.demo ## eight emulated watches learn together, privately; report 
 	@$(BIN)/picofed demo $(DEMO)
 
 test: $(VENV)/.test lint ## every test, with all its set-up
+	@$(BIN)/python benchmarks/m0_cycles.py --check
 	@$(BIN)/python -m pytest $(TESTS)
 
 check: $(VENV)/.test lint ## the quick part: lint, types, and the tests that start no board

@@ -48,7 +48,7 @@ def unload(*names):
 
 
 class Uninterrupted:
-    """`with Uninterrupted():` keeps Ctrl-C out: in the middle of a ledger record it would cost what a power cut costs."""
+    """`with Uninterrupted():` keeps Ctrl-C out: within a ledger record it would cost as much as a power cut."""
 
     def __enter__(self):
         try:

@@ -92,7 +92,7 @@ def demo(
         curve_seeds=0 if no_curve else baselines.CURVE_SEEDS,
     )
     with RunProgress(rounds, quiet=as_json) as progress:
-        summary = run(settings, lambda text: console.print(f"[bold]{text}[/bold]"), progress)
+        summary = run(settings, progress.step, progress)
     if as_json:
         common.print_json(summary)
         return

@@ -41,6 +41,11 @@ class RunProgress:
     ) -> None:
         self._progress.stop()
 
+    def step(self, text: str) -> None:
+        """Say what comes next, above the bars."""
+        if not self._quiet:
+            self._console.print(text, style="bold", markup=False)
+
     def __call__(self, event: Event) -> None:
         """Show an event; any thread may call."""
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,15 @@ from picofed.link.meter import Meter, MeteredClient
 from picofed.provisioning import Provision
 from picofed.toolchain.build import natmod, unix_board
 from picofed.toolchain.layout import repo_root
+from picofed.toolchain.sources import micropython_source
 
 
-def build() -> None:
+def build(step: Callable[[str], None]) -> None:
     """MicroPython as a board, and the native module; nothing that has not changed is built again."""
+    micropython_source(step)
+    step("building MicroPython for the emulated boards (only if it has changed)")
     unix_board()
+    step("building the native module (only if it has changed)")
     natmod("x64")
 
 

@@ -104,8 +104,7 @@ def run(settings: Settings, step: Step, sink: EventSink) -> dict[str, Any]:
     step("reading the recordings")
     people = deal(settings)
     job, plan = plan_for(settings, people)
-    step("building MicroPython and the native module (only what has changed)")
-    boards.build()
+    boards.build(step)
 
     output = settings.output
     output.mkdir(parents=True, exist_ok=True)
