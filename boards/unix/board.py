@@ -32,7 +32,7 @@ def start(flash, state):
     counter = state + "/boots"
     try:
         with open(counter) as file:
-            boot = int(file.read())
+            boot = int(file.read() or 0)  # empty: the power failed while it was written
     except OSError:
         boot = 0
     with open(counter, "w") as file:

@@ -21,7 +21,7 @@ try:
 except ImportError:
     boardserve = None
 
-FOLDER = "/picofed"
+FOLDER = "/picofed-data"
 RECORDS = FOLDER + "/records.bin"
 ENTROPY_BYTES = const(1024)
 BLOCK = const(4096)

@@ -107,7 +107,7 @@ class Provision:
         return blake2b(b"picofed update", 32, self.key)
 
     def file(self) -> bytes:
-        """The bytes of `/picofed/provision.cbor`."""
+        """The bytes of `/picofed-data/provision.cbor`."""
         return cbor2.dumps(
             {
                 "v": VERSION,

@@ -140,12 +140,26 @@ static void test_biased_sources(void) {
     CHECK_EQ(failures(4, 50, 10), 50);
 }
 
-/* These two tests look for stuck and biased sources, no others: a clock line passes them. That is why the secret of the
- * seed store, not this source, carries the security (SPEC 4.3). */
-static void test_alternating_source_is_beyond_these_tests(void) {
+/* A stuck byte, a clock line or a repeated block passes the standard's tests of single bits. */
+static void test_repeating_sources(void) {
     uint8_t raw[LEN];
+    for (size_t period = 1; period <= 32; period *= 2) {
+        good(raw, LEN, 6);
+        for (size_t i = period; i < LEN; i++) {
+            raw[i] = raw[i - period];
+        }
+        CHECK_EQ(condition(raw, LEN), PF_E_ENTROPY);
+    }
     memset(raw, 0x55, LEN);
-    CHECK_EQ(condition(raw, LEN), PF_OK);
+    CHECK_EQ(condition(raw, LEN), PF_E_ENTROPY);
+    for (size_t block = 0; block + 1 < LEN / 32; block++) {
+        good(raw, LEN, 7);
+        CHECK_EQ(condition(raw, LEN), PF_OK);
+        memcpy(raw + 32 * (block + 1), raw + 32 * block, 32);
+        CHECK_EQ(condition(raw, LEN), PF_E_ENTROPY);
+        raw[32 * block + 31] ^= 0x80; /* one bit makes the difference */
+        CHECK_EQ(condition(raw, LEN), PF_OK);
+    }
 }
 
 int main(void) {
@@ -156,6 +170,6 @@ int main(void) {
     RUN(test_proportion_cutoff_is_991);
     RUN(test_a_last_partial_window_is_not_tested);
     RUN(test_biased_sources);
-    RUN(test_alternating_source_is_beyond_these_tests);
+    RUN(test_repeating_sources);
     return 0;
 }

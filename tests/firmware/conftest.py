@@ -70,7 +70,7 @@ class Live:
             self.clients.pop().close()
 
     def simulated(self, job: Job) -> SimulatedBoard:
-        store = (self.board.flash / "picofed" / "records.bin").read_bytes()
+        store = (self.board.flash / "picofed-data" / "records.bin").read_bytes()
         examples = Examples.from_records(store, job)
         return SimulatedBoard(self.given, examples, ENTROPY, first_boot=self.board.boots - 1)
 

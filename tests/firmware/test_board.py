@@ -43,7 +43,7 @@ def test_hello_says_who_it_is(live: Make) -> None:
     assert (info.budget, info.max_charge, info.generation) == (4000000000, 1000000000, 1)
     assert info.state is State.IDLE and info.job is None and info.update is None
     assert info.slots == sum(-(-len(session.samples) // 20) for session in board.sessions)
-    assert not (board.board.flash / "picofed" / "provision.cbor").exists()
+    assert not (board.board.flash / "picofed-data" / "provision.cbor").exists()
     refused(-20, board.client.request, 1)
     assert board.client.hello().mtu >= 900
 
@@ -86,7 +86,7 @@ def test_windows_are_the_hosts(live: Make) -> None:
     rng = np.random.default_rng(7)
     for number in range(3):
         board = live(name=f"board{number}", sessions=recordings(int(rng.integers(1000)), 12))
-        path = board.board.flash / "picofed" / "records.bin"
+        path = board.board.flash / "picofed-data" / "records.bin"
         store = bytearray(path.read_bytes())
         for _ in range(6):
             store[32 + int(rng.integers(len(store) - 32))] ^= 0x10
@@ -98,7 +98,7 @@ import sys
 sys.path.insert(0, "/lib")
 import picofed_core as c
 from picofed.records import Records
-s = Records('/picofed/records.bin', {board.given.records_id!r})
+s = Records('/picofed-data/records.bin', {board.given.records_id!r})
 w = bytearray(12 * {window})
 for l in s.windows(w, {window}, {stride}): print(l, c.crc32(w))
 """
@@ -195,7 +195,7 @@ def test_sensor_records_while_a_round_runs(live: Make) -> None:
     start(client, LOCAL)
     status = wait(client)
     assert status.state is State.READY, status
-    path = board.board.flash / "picofed" / "records.bin"
+    path = board.board.flash / "picofed-data" / "records.bin"
     for _ in range(2000):
         assert client.hello().slots == before  # in a ring that was full
         samples, label = list(windows(path.read_bytes(), 200, 200))[-1]
@@ -360,8 +360,9 @@ def test_board_that_was_never_provisioned(live: Make) -> None:
     assert client.status().error == -6
 
 
-def test_broken_entropy_fails_closed(live: Make) -> None:
-    board = live(entropy="stuck:00")
+@pytest.mark.parametrize("source", ["stuck:00", "stuck:ff", "stuck:5a", "constant"])
+def test_broken_entropy_fails_closed(live: Make, source: str) -> None:
+    board = live(entropy=source)
     client = board.client
     assert client.status().error == -8
     refused(-8, bring, client, JOB)

@@ -17,7 +17,6 @@ from picofed.provisioning import Policy, Provision, ProvisionError
 
 FORMAT: Final = 1
 # /lib first: the data folder /picofed would otherwise be taken for the package.
-MAIN: Final = "import sys\n\nsys.path.insert(0, '/lib')\nimport picofed.main\n\npicofed.main.run()\n"
 
 
 class RegistryError(PicofedError):
@@ -130,8 +129,8 @@ def flash_folder(
 ) -> None:
     """Fill a folder that is an emulated board's flash.
 
-    firmware: the `picofed` package; core: the native module; provision: None leaves an earlier provisioning
-    alone; sessions: the board's recordings, in a record store of `layout` (default: just large enough).
+    firmware: the `picofed` package, with main.py beside it; core: the native module; provision: None leaves an
+    earlier provisioning alone; sessions: the board's recordings, in a record store of `layout` (default: just large enough).
     """
     library = folder / "lib"
     library.mkdir(parents=True, exist_ok=True)
@@ -142,10 +141,10 @@ def flash_folder(
         ignore=shutil.ignore_patterns("__pycache__", "*.pyi"),
     )
     shutil.copyfile(core, library / "picofed_core.mpy")
-    (folder / "main.py").write_text(MAIN)
+    shutil.copyfile(firmware.parent / "main.py", folder / "main.py")
     if provision is None:
         return
-    data = folder / "picofed"
+    data = folder / "picofed-data"
     data.mkdir(exist_ok=True)
     (data / "provision.cbor").write_bytes(provision.file())
     sessions = list(sessions)

@@ -101,6 +101,8 @@ class BoardClient:
                 received = self.stream.receive(left)
                 if received is None:
                     break
+                if received == payload:  # a REPL echoes what it is sent
+                    continue
                 try:
                     ident, results = answer(received)
                 except MessageError as error:
@@ -242,8 +244,7 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
     if not _prompt(stream):
         raise LinkError(f"{stream.name}: the board does not come back from a soft reset: press its reset button")
     stream.forget()
-    # /lib first: the data folder /picofed would otherwise be taken for the package.
-    stream.write(b"import sys; sys.path.insert(0, '/lib'); import picofed.main; picofed.main.run()\r\n")
+    stream.write(b"import picofed.main; picofed.main.run()\r\n")
     if _comes_up(stream, client, 6.0):
         return
     text = stream.console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, localcontext
 from functools import lru_cache
+from itertools import pairwise
 from math import comb
 
 from picofed.native_errors import CoreArgumentError, EntropyError
@@ -12,6 +13,7 @@ from picofed.reference.crypto import blake2b
 RAW_MIN = 1024  # bytes
 REPETITION = 201  # 1 + ceil(20 / 0.1)
 WINDOW = 1024  # bits
+BLOCK = 32  # bytes
 
 
 @lru_cache(maxsize=1)
@@ -33,6 +35,9 @@ def entropy_condition(raw: bytes) -> bytes:
     """32 conditioned bytes of at least 1024 raw ones; EntropyError if a health test fails."""
     if len(raw) < RAW_MIN:
         raise CoreArgumentError("entropy")
+    blocks = [raw[start : start + BLOCK] for start in range(0, len(raw) - BLOCK + 1, BLOCK)]
+    if any(block == after for block, after in pairwise(blocks)):
+        raise EntropyError("entropy")
     bits = [byte >> i & 1 for byte in raw for i in range(8)]
     run = 0
     for i, bit in enumerate(bits):

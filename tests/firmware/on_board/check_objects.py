@@ -5,7 +5,7 @@ from harness import Random, clear, cut_everywhere, refuses
 from picofed.errors import ARGUMENT, SPACE, UNKNOWN
 from picofed.objects import KEPT, Objects, object_id
 
-FOLDER = "/picofed/objects"
+FOLDER = "/picofed-data/objects"
 SEED = 1
 
 

@@ -6,7 +6,7 @@ from harness import Random, cut_everywhere, refuses
 from picofed.errors import ARGUMENT, STATE
 from picofed.records import NO_LABEL, Records
 
-PATH = "/picofed/records.bin"
+PATH = "/picofed-data/records.bin"
 IDENT = b"records1"
 SEED = 1
 
@@ -119,7 +119,7 @@ def test_misuse_is_refused():
     refuses(ARGUMENT, store.begin, 256)
     store.begin(1)
     refuses(ARGUMENT, store.append, bytes(3))
-    refuses(ARGUMENT, Records, "/picofed/other.bin", IDENT, 0)
+    refuses(ARGUMENT, Records, "/picofed-data/other.bin", IDENT, 0)
 
 
 def test_samples_come_as_any_buffer():

@@ -1,5 +1,5 @@
 # What the check_*.py programs share. main() runs every function of a program whose name begins with test_, each on an
-# empty /picofed, and prints "ok NAME" or a traceback.
+# empty /picofed-data, and prints "ok NAME" or a traceback.
 import gc
 import os
 import sys
@@ -59,7 +59,7 @@ def refuses(code, function, *arguments):
     raise AssertionError("was not refused")
 
 
-def clear(path="/picofed"):
+def clear(path="/picofed-data"):
     """Remove everything below a folder of the flash, and make it anew."""
     try:
         names = os.listdir(path)

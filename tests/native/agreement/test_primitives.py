@@ -120,6 +120,9 @@ def test_entropy_agrees(rng: random.Random) -> None:
         if rng.random() < 0.3:
             start, n = rng.randrange(900), rng.randint(24, 27)
             raw[start : start + n] = bytes([rng.choice([0, 255])]) * n
+        if rng.random() < 0.2:
+            start = rng.randrange(900)
+            raw[start + 32 : start + 64] = raw[start : start + 32]
         results = []
         for core in (native, reference):
             try:
