@@ -130,7 +130,8 @@ def flash_folder(
     """Fill a folder that is an emulated board's flash.
 
     firmware: the `picofed` package, with main.py beside it; core: the native module; provision: None leaves an
-    earlier provisioning alone; sessions: the board's recordings, in a record store of `layout` (default: just large enough).
+    earlier provisioning alone; sessions: the board's recordings, in a record store of `layout` (default: just large
+    enough).
     """
     library = folder / "lib"
     library.mkdir(parents=True, exist_ok=True)
