@@ -17,10 +17,10 @@ demo: $(VENV)/.demo ## eight emulated watches learn together, privately; report 
 
 test: $(VENV)/.test lint ## every test, with all its set-up
 	@$(BIN)/python benchmarks/m0_cycles.py --check
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 check: $(VENV)/.test lint ## the quick part: lint, types, and the tests that start no board
-	@$(BIN)/python -m pytest -m "not slow" tests/native tests/host
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow" tests/native tests/host
 
 lint: $(VENV)/.test ## ruff, mypy, clang-format
 	@$(BIN)/ruff check host firmware tests benchmarks

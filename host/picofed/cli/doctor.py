@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,6 +19,9 @@ import click
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
+from picofed.toolchain.cache import cache_dir, is_whole
+from picofed.toolchain.layout import repo_root
+from picofed.toolchain.sources import MICROPYTHON_VERSION
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,49 @@ def _core() -> Check:
     return Check("compiled core", good, "answers" if good else "computes wrongly: reinstall picofed", "everything")
 
 
+def _compiler() -> Check:
+    found = _program("gcc", "build-essential", "the compiled core, emulated boards")
+    if not found.passed:
+        return found
+    # A compiler without the C library's headers is what a minimal system ends up with.
+    command = [found.detail, "-x", "c", "-fsyntax-only", "-"]
+    try:
+        done = subprocess.run(command, input=b"#include <stdio.h>\n", capture_output=True, timeout=30, check=False)
+        good = done.returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        good = False
+    detail = found.detail if good else "does not compile: sudo apt install build-essential"
+    return Check(found.name, good, detail, found.needed_for)
+
+
+def _packages() -> Check:
+    wanted = {"elftools": "pyelftools", "ar": "ar"}
+    missing = [package for module, package in wanted.items() if importlib.util.find_spec(module) is None]
+    detail = f"install {' and '.join(missing)}: pip install 'picofed[build]'" if missing else ", ".join(wanted.values())
+    return Check("Python packages", not missing, detail, "emulated boards")
+
+
+def _pip() -> Check:
+    good = importlib.util.find_spec("pip") is not None
+    detail = "there" if good else "install it: python3 -m ensurepip, or sudo apt install python3-pip"
+    return Check("pip", good, detail, "fetching Monocypher and the watch recordings")
+
+
+def _checkout() -> Check:
+    try:
+        return Check("picofed checkout", True, str(repo_root()), "emulated boards")
+    except PicofedError as error:
+        return Check("picofed checkout", False, str(error), "emulated boards")
+
+
 def _source() -> Check:
     if explicit := os.environ.get("MICROPY_DIR"):
-        good = (Path(explicit) / "py" / "mpconfig.h").exists()
+        good = all((Path(explicit) / part).is_file() for part in ("py/mpconfig.h", "ports/unix/Makefile"))
         detail = explicit if good else f"MICROPY_DIR={explicit} is not a MicroPython checkout: correct or unset it"
         return Check("MicroPython source", good, detail, "emulated boards")
+    with contextlib.suppress(OSError):
+        if is_whole(kept := cache_dir() / f"micropython-{MICROPYTHON_VERSION}"):
+            return Check("MicroPython source", True, str(kept), "emulated boards")
     ways = [name for name in ("git", "apt-get") if shutil.which(name)]
     detail = f"will come by {' or '.join(ways)}" if ways else "install git, or point MICROPY_DIR at a checkout"
     return Check("MicroPython source", bool(ways), detail, "emulated boards")
@@ -65,15 +109,13 @@ def _source() -> Check:
 
 def _cache() -> Check:
     try:
-        from picofed.toolchain.cache import cache_dir
-
         folder = cache_dir()
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
         free = shutil.disk_usage(folder).free
-    except (OSError, PicofedError) as error:
-        return Check("build cache", False, f"not writable: {error}", "emulated boards")
+    except OSError as error:
+        detail = f"not writable: {error}: point PICOFED_CACHE at a folder that is"
+        return Check("build cache", False, detail, "emulated boards")
     good = free > 1 << 30
     detail = f"{folder}, {free >> 20} MiB free" if good else f"{folder} has {free >> 20} MiB free: make room for 1 GiB"
     return Check("build cache", good, detail, "emulated boards")
@@ -101,9 +143,12 @@ def _ports() -> Check:
 CHECKS: tuple[Callable[[], Check], ...] = (
     _python,
     _core,
-    lambda: _program("gcc", "gcc", "the compiled core, emulated boards"),
-    lambda: _program("make", "make", "emulated boards"),
-    lambda: _program("ar", "binutils", "emulated boards"),
+    _compiler,
+    lambda: _program("make", "build-essential", "emulated boards"),
+    lambda: _program("ar", "build-essential", "emulated boards"),
+    _packages,
+    _pip,
+    _checkout,
     _source,
     _cache,
     _pty,
