@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from picofed._native import ffi, lib
 from picofed.flash import FileFlash, Flash, MemoryFlash
+from picofed.native_arguments import U32_MAX, exactly, u32, within
 from picofed.native_errors import (
     CoreArgumentError,
     CoreError,
-    CoreRangeError,
     CoreStateError,
     check,
 )
+from picofed.native_stores import Ledger, Ratchet, charge
 
 Int8 = npt.NDArray[np.int8]
 Int16 = npt.NDArray[np.int16]
@@ -35,7 +36,6 @@ LOG2_SIGMA_MAX: Final = int(lib.PF_LOG2_SIGMA_MAX)
 CLIP_NORM_MAX: Final = int(lib.PF_CLIP_NORM_MAX)
 WEIGHT_MIN: Final = -16384
 WEIGHT_MAX: Final = 16383
-_U32_MAX: Final = 2**32 - 1
 
 
 class Loss(IntEnum):
@@ -52,25 +52,6 @@ class Mode(IntEnum):
     LOCAL = 1
 
 
-def _u32(value: int, what: str) -> int:
-    if not 0 <= value <= _U32_MAX:
-        raise CoreArgumentError(what)
-    return int(value)
-
-
-def _exactly(data: bytes, n: int, what: str) -> bytes:
-    if len(data) != n:
-        raise CoreArgumentError(f"{what} of {len(data)} bytes instead of {n}")
-    return bytes(data)
-
-
-def _within(values: Ints, low: int, high: int, what: str) -> npt.NDArray[np.int64]:
-    array = np.asarray(values)
-    if array.size and (array.dtype.kind not in "iu" or int(array.min()) < low or int(array.max()) > high):
-        raise CoreRangeError(f"{what} must be whole numbers from {low} to {high}")
-    return array.astype(np.int64)
-
-
 # ---- primitives --------------------------------------------------------------------------------------------------
 
 
@@ -85,10 +66,10 @@ def blake2b(data: bytes, size: int = 32, key: bytes = b"") -> bytes:
 
 def chacha20(key: bytes, nonce: bytes, counter: int, data: bytes) -> bytes:
     """data XOR the ChaCha20 keystream (RFC 8439) from block `counter`. key: 32 bytes, nonce: 12 bytes."""
-    key, nonce = _exactly(key, 32, "key"), _exactly(nonce, 12, "nonce")
+    key, nonce = exactly(key, 32, "key"), exactly(nonce, 12, "nonce")
     out = bytearray(len(data))
     lib.pf_chacha20(
-        ffi.from_buffer(out), ffi.from_buffer(data), len(data), key, nonce, _u32(counter, "chacha20 counter")
+        ffi.from_buffer(out), ffi.from_buffer(data), len(data), key, nonce, u32(counter, "chacha20 counter")
     )
     return bytes(out)
 
@@ -96,20 +77,20 @@ def chacha20(key: bytes, nonce: bytes, counter: int, data: bytes) -> bytes:
 def x25519(secret: bytes, public: bytes) -> bytes:
     """Raw shared secret (RFC 7748), 32 bytes: hash it before use."""
     out = ffi.new("uint8_t[32]")
-    lib.pf_x25519(out, _exactly(secret, 32, "secret"), _exactly(public, 32, "public key"))
+    lib.pf_x25519(out, exactly(secret, 32, "secret"), exactly(public, 32, "public key"))
     return bytes(ffi.buffer(out))
 
 
 def x25519_public(secret: bytes) -> bytes:
     """The public key of a 32-byte secret."""
     out = ffi.new("uint8_t[32]")
-    lib.pf_x25519_public(out, _exactly(secret, 32, "secret"))
+    lib.pf_x25519_public(out, exactly(secret, 32, "secret"))
     return bytes(ffi.buffer(out))
 
 
 def crc32(data: bytes, crc: int = 0) -> int:
     """CRC-32 of IEEE 802.3, as zlib's; pass the previous result as `crc` to go on."""
-    return int(lib.pf_crc32(_u32(crc, "crc"), ffi.from_buffer(data), len(data)))
+    return int(lib.pf_crc32(u32(crc, "crc"), ffi.from_buffer(data), len(data)))
 
 
 def entropy_condition(raw: bytes) -> bytes:
@@ -125,7 +106,7 @@ def discrete_gaussian(key: bytes, log2_sigma: int, n: int) -> Int32:
     key: 32 bytes, for one stream only: the same key gives the same samples.
     """
     noise = ffi.new("pf_noise *")
-    check(lib.pf_noise_init(noise, _exactly(key, 32, "key"), _u32(log2_sigma, "log2 sigma")), "noise")
+    check(lib.pf_noise_init(noise, exactly(key, 32, "key"), u32(log2_sigma, "log2 sigma")), "noise")
     out = np.empty(n, np.int32)
     lib.pf_noise_fill(noise, ffi.from_buffer("int32_t[]", out), n)
     return out
@@ -151,10 +132,10 @@ def frame_decode(data: bytes) -> bytes:
 
 def update_encode(values: Ints, shift: int) -> bytes:
     """The payload of a release (SPEC 7.6), rounded to multiples of 2^shift (0..30). values: int32 or uint32 each."""
-    words = _within(values, -(2**31), _U32_MAX, "values").astype(np.uint32)
+    words = within(values, -(2**31), U32_MAX, "values").astype(np.uint32)
     size = 16 + 7 * words.size  # 24 + 32 bits a value at worst
     out = ffi.new("uint8_t[]", size)
-    n = lib.pf_update_encode(out, size, ffi.from_buffer("uint32_t[]", words), words.size, _u32(shift, "shift"))
+    n = lib.pf_update_encode(out, size, ffi.from_buffer("uint32_t[]", words), words.size, u32(shift, "shift"))
     return bytes(ffi.buffer(out, check(n, "update")))
 
 
@@ -172,7 +153,7 @@ def update_decode(data: bytes, n: int) -> Int32:
 
 def features_imu(samples: Ints) -> Int8:
     """45 input activations, int8 Q7, of one window: int16[n, 6], 16 <= n <= 512 (SPEC 8)."""
-    array = _within(samples, -(2**15), 2**15 - 1, "samples").astype(np.int16)
+    array = within(samples, -(2**15), 2**15 - 1, "samples").astype(np.int16)
     if array.ndim != 2 or array.shape[1] != lib.PF_IMU_AXES:
         raise CoreArgumentError(f"samples of shape {array.shape} instead of (n, {lib.PF_IMU_AXES})")
     out = np.empty(FEATURES_IMU, np.int8)
@@ -196,9 +177,9 @@ def clip(activations: Sequence[Ints], deltas: Sequence[Ints], clip_norm: int) ->
         raise CoreArgumentError("clip")
     squares = []
     for layer, inputs in enumerate(activations):
-        a = _within(inputs, -127, 127, "activations")
+        a = within(inputs, -127, 127, "activations")
         squares.append(int((a * a).sum()) + (128 if layer == 0 else 32) ** 2)
-    scaled = [_within(delta, -16383, 16383, "deltas").astype(np.int16) for delta in deltas]
+    scaled = [within(delta, -16383, 16383, "deltas").astype(np.int16) for delta in deltas]
     pointers = [ffi.from_buffer("int16_t[]", delta) for delta in scaled]
     before, after = ffi.new("uint64_t *"), ffi.new("uint64_t *")
     status = lib.pf_clip(
@@ -206,7 +187,7 @@ def clip(activations: Sequence[Ints], deltas: Sequence[Ints], clip_norm: int) ->
         ffi.new("uint16_t[]", [delta.size for delta in scaled]),
         ffi.new("uint32_t[]", squares),
         len(scaled),
-        _u32(clip_norm, "clipping norm"),
+        u32(clip_norm, "clipping norm"),
         before,
         after,
     )
@@ -236,13 +217,13 @@ class Trainer:
 
     def set_weights(self, weights: Ints, offset: int = 0) -> None:
         """Write parameters [offset, offset + n) in the order of SPEC 7.2; int16 Q11 in [-16384, 16383]."""
-        data = _within(weights, WEIGHT_MIN, WEIGHT_MAX, "weights").astype("<i2").tobytes()
-        check(lib.pf_trainer_set_weights(self._trainer, _u32(offset, "offset"), data, len(data) // 2), "weights")
+        data = within(weights, WEIGHT_MIN, WEIGHT_MAX, "weights").astype("<i2").tobytes()
+        check(lib.pf_trainer_set_weights(self._trainer, u32(offset, "offset"), data, len(data) // 2), "weights")
 
     def set_subset(self, values: Ints, offset: int = 0) -> None:
         """The same for the trained parameters in the order of SPEC 7.3."""
-        data = _within(values, WEIGHT_MIN, WEIGHT_MAX, "weights").astype("<i2").tobytes()
-        check(lib.pf_trainer_set_subset(self._trainer, _u32(offset, "offset"), data, len(data) // 2), "weights")
+        data = within(values, WEIGHT_MIN, WEIGHT_MAX, "weights").astype("<i2").tobytes()
+        check(lib.pf_trainer_set_subset(self._trainer, u32(offset, "offset"), data, len(data) // 2), "weights")
 
     def get_weights(self, offset: int = 0, n: int | None = None) -> Int16:
         """Parameters [offset, offset + n), all from offset on if n is None: int16 Q11."""
@@ -251,7 +232,7 @@ class Trainer:
             raise CoreArgumentError("weights")
         out = np.empty(n, "<i2")
         buffer = ffi.from_buffer("uint8_t[]", out.data.cast("B")) if n else ffi.NULL
-        check(lib.pf_trainer_get_weights(self._trainer, _u32(offset, "offset"), buffer, n), "weights")
+        check(lib.pf_trainer_get_weights(self._trainer, u32(offset, "offset"), buffer, n), "weights")
         return out.astype(np.int16)
 
     def begin(self, key: bytes | None, log2_sigma: int, clip_norm: int) -> None:
@@ -259,23 +240,23 @@ class Trainer:
 
         log2_sigma = 0 with clip_norm = 0 is a baseline without privacy: no noise, no clipping. Boards refuse it.
         """
-        key = bytes(32) if key is None and log2_sigma == 0 else _exactly(key or b"", 32, "key")
-        norm = _u32(clip_norm, "clipping norm")
-        check(lib.pf_trainer_begin(self._trainer, key, _u32(log2_sigma, "log2 sigma"), norm), "begin")
+        key = bytes(32) if key is None and log2_sigma == 0 else exactly(key or b"", 32, "key")
+        norm = u32(clip_norm, "clipping norm")
+        check(lib.pf_trainer_begin(self._trainer, key, u32(log2_sigma, "log2 sigma"), norm), "begin")
 
     def fill(self, n: int | None = None) -> int:
         """Fill up to n accumulators with noise (all if None); returns how many still wait."""
-        return check(lib.pf_trainer_fill(self._trainer, self.trainable if n is None else _u32(n, "fill")), "fill")
+        return check(lib.pf_trainer_fill(self._trainer, self.trainable if n is None else u32(n, "fill")), "fill")
 
     def examples(self, features: Ints, targets: Ints) -> None:
         """Clip and accumulate records. features: int8[n, inputs]; targets: classes [n], or int16 Q12 [n, outputs]."""
         rows = self._features(features)
         if self.loss is Loss.SOFTMAX:
-            wanted = _within(targets, 0, self.outputs - 1, "classes")
+            wanted = within(targets, 0, self.outputs - 1, "classes")
             shape: tuple[int, ...] = (len(rows),)
             data = wanted.astype(np.uint8).tobytes()
         else:
-            wanted = _within(targets, -(2**15), 2**15 - 1, "targets")
+            wanted = within(targets, -(2**15), 2**15 - 1, "targets")
             shape = (len(rows), self.outputs)
             data = wanted.astype("<i2").tobytes()
         if wanted.shape != shape:
@@ -284,14 +265,14 @@ class Trainer:
         check(lib.pf_trainer_examples(self._trainer, pointer, data, len(rows)), "examples")
 
     def _features(self, features: Ints) -> Int8:
-        rows = _within(features, -127, 127, "features").astype(np.int8)
+        rows = within(features, -127, 127, "features").astype(np.int8)
         if rows.ndim != 2 or rows.shape[1] != self.inputs:
             raise CoreArgumentError(f"features of shape {rows.shape} instead of (n, {self.inputs})")
         return np.ascontiguousarray(rows)
 
     def step(self, multiplier: int, shift: int) -> None:
         """Local mode: weights -= accumulators * multiplier / 2^shift (SPEC 7.5), 0 < multiplier < 2^16, shift <= 40."""
-        check(lib.pf_trainer_step(self._trainer, _u32(multiplier, "multiplier"), _u32(shift, "shift")), "step")
+        check(lib.pf_trainer_step(self._trainer, u32(multiplier, "multiplier"), u32(shift, "shift")), "step")
 
     def release(self) -> Int32:
         """What leaves the board, int32[trainable]: accumulators (gradient mode) or changes in Q23 (local mode)."""
@@ -315,149 +296,6 @@ class Trainer:
             )
             check(status, "logits")
         return out[0] if array.ndim == 1 else out
-
-
-# ---- flash objects ---------------------------------------------------------------------------------------------
-
-
-class _Region:
-    """A Flash behind the core's hooks. An exception in a hook is kept and raised once the core has returned."""
-
-    def __init__(self, flash: Flash) -> None:
-        self.flash = flash
-        self.error: BaseException | None = None
-        self._handle = ffi.new_handle(self)
-        self.pointer = ffi.new("pf_flash *")
-        self.pointer.context = self._handle
-        self.pointer.block_size = flash.block_size
-        self.pointer.read = lib.picofed_flash_read
-        self.pointer.program = lib.picofed_flash_program
-        self.pointer.erase = lib.picofed_flash_erase
-
-    def check(self, status: int, what: str) -> int:
-        """As native_errors.check, but a hook's own exception goes first."""
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
-        return check(status, what)
-
-
-def _hooked(context: Any, run: Any) -> int:
-    region: _Region = ffi.from_handle(context)
-    try:
-        run(region.flash)
-    except BaseException as error:  # must not travel through C
-        region.error = error
-        return -1
-    return 0
-
-
-@ffi.def_extern()  # type: ignore[untyped-decorator]
-def picofed_flash_read(context: Any, offset: int, data: Any, length: int) -> int:
-    """pf_flash.read."""
-    return _hooked(context, lambda flash: flash.read(offset, memoryview(ffi.buffer(data, length))))
-
-
-@ffi.def_extern()  # type: ignore[untyped-decorator]
-def picofed_flash_program(context: Any, offset: int, data: Any, length: int) -> int:
-    """pf_flash.program."""
-    return _hooked(context, lambda flash: flash.program(offset, bytes(ffi.buffer(data, length))))
-
-
-@ffi.def_extern()  # type: ignore[untyped-decorator]
-def picofed_flash_erase(context: Any, offset: int) -> int:
-    """pf_flash.erase."""
-    return _hooked(context, lambda flash: flash.erase(offset))
-
-
-def charge(clip_norm: int, log2_sigma: int, steps: int = 1) -> int:
-    """The core's own charge of a release, in units of 2^-24 mu^2 (SPEC 5.2); CoreArgumentError if it is refused."""
-    norm, log2, count = (_u32(value, "charge") for value in (clip_norm, log2_sigma, steps))
-    units = int(lib.pf_charge(norm, log2, count))
-    if units == _U32_MAX:
-        raise CoreArgumentError("charge")
-    return units
-
-
-class Ledger:
-    """An open privacy ledger in a flash region (SPEC 5)."""
-
-    def __init__(self, flash: Flash, key: bytes, max_charge: int) -> None:
-        """Open: BlankStoreError, CorruptStoreError; a torn tail is charged max_charge a slot first."""
-        self._region = _Region(flash)
-        self._ledger = ffi.new("pf_ledger *")
-        status = lib.pf_ledger_open(
-            self._ledger, self._region.pointer, _exactly(key, 32, "key"), _u32(max_charge, "charge")
-        )
-        self._region.check(status, "ledger")
-
-    @staticmethod
-    def provision(flash: Flash, key: bytes, seq: int = 0, cumulative: int = 0) -> None:
-        """Erase the region and write its first record, with the highest seq and cumulative known to anyone."""
-        region = _Region(flash)
-        status = lib.pf_ledger_provision(
-            region.pointer, _exactly(key, 32, "key"), _u32(seq, "seq"), _u32(cumulative, "cumulative")
-        )
-        region.check(status, "ledger")
-
-    def charge(self, clip_norm: int, log2_sigma: int, steps: int, job: int, budget: int) -> int:
-        """Charge a release before it leaves, and return the new cumulative. BudgetExceededError if it does not fit.
-
-        job: first 4 bytes of its id as uint32; budget: units.
-        """
-        numbers = [_u32(value, "charge") for value in (clip_norm, log2_sigma, steps, job, budget)]
-        self._region.check(lib.pf_ledger_charge(self._ledger, self._region.pointer, *numbers), "ledger")
-        return self.cumulative
-
-    @property
-    def seq(self) -> int:
-        """Sequence number of the newest record."""
-        return int(self._ledger.seq)
-
-    @property
-    def cumulative(self) -> int:
-        """Units charged so far, saturating at 2^32 - 1."""
-        return int(self._ledger.cumulative)
-
-    @property
-    def generation(self) -> int:
-        """Generation of the current erase block."""
-        return int(self._ledger.generation)
-
-    @property
-    def offset(self) -> int:
-        """Where the next record goes."""
-        return int(self._ledger.offset)
-
-
-class Ratchet:
-    """The noise keys of one boot, from a seed store in a flash region (SPEC 4)."""
-
-    def __init__(self, flash: Flash, entropy: bytes, context: bytes) -> None:
-        """Boot. entropy: 32 conditioned bytes; context: on a board, its id and clock (16 bytes)."""
-        region = _Region(flash)
-        self._ratchet = ffi.new("pf_ratchet *")
-        status = lib.pf_ratchet_boot(
-            self._ratchet, region.pointer, _exactly(entropy, 32, "entropy"), bytes(context), len(context)
-        )
-        region.check(status, "seed store")
-
-    @staticmethod
-    def provision(flash: Flash, secret: bytes) -> None:
-        """Erase the region and write the first secret (32 bytes)."""
-        region = _Region(flash)
-        region.check(lib.pf_ratchet_provision(region.pointer, _exactly(secret, 32, "secret")), "seed store")
-
-    @property
-    def boot(self) -> int:
-        """Boots so far, this one included."""
-        return int(self._ratchet.boot)
-
-    def next(self, seq: int) -> bytes:
-        """The next noise key, 32 bytes; seq: its number within this boot, from 0."""
-        out = ffi.new("uint8_t[32]")
-        check(lib.pf_ratchet_next(self._ratchet, _u32(seq, "seq"), out), "ratchet")
-        return bytes(ffi.buffer(out))
 
 
 __all__ = [

@@ -25,6 +25,7 @@ from picofed.report.facts import summarise
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("report.html"),
     show_default=True,
+    help="Where the page goes.",
 )
 @common.site_option
 @common.rounds_option

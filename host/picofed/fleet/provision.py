@@ -16,7 +16,6 @@ from picofed.errors import PicofedError
 from picofed.provisioning import Policy, Provision, ProvisionError
 
 FORMAT: Final = 1
-# /lib first: the data folder /picofed would otherwise be taken for the package.
 
 
 class RegistryError(PicofedError):
