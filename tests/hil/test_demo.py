@@ -111,9 +111,10 @@ def test_readme_quotes_this_run(summary: dict[str, Any]) -> None:
     assert quoted is not None
     assert abs(int(quoted[1]) - summary["bytes_per_update"]) <= 2
     assert abs(float(quoted[2]) / 100 - saved) <= 0.002
-    heap = re.search(r"\| (\d+) kB, of which training ([\d.]+) kB \|", readme)
+    # What a conservative collector finds in use differs by a few kilobytes from run to run.
+    heap = re.search(r"\| under (\d+) kB, of which training ([\d.]+) kB \|", readme)
     assert heap is not None
-    assert abs(int(heap[1]) - summary["ram_bytes"] / 1000) <= 3
+    assert summary["ram_bytes"] < 1000 * int(heap[1]) <= 1.15 * summary["ram_bytes"]
     assert float(heap[2]) == round(min(summary["ram"].values()) / 1000, 1)
 
 
