@@ -5,10 +5,11 @@ import struct
 import picofed_core as core
 
 from . import files
-from .errors import ARGUMENT, BLANK, BUDGET, PicofedError, check, explain
-from .platform import Uninterrupted, clock, entropy, flash_regions, hardware_id
+from .errors import ARGUMENT, BLANK, BUDGET, POLICY, PicofedError, check, explain
+from .platform import FOLDER, Uninterrupted, clock, entropy, flash_regions, hardware_id
 
 RECORD = 32
+_UNIT = FOLDER + "/unit"
 
 
 class Board:
@@ -92,6 +93,14 @@ class Board:
                 BUDGET, "budget %d, spent %d, this release %d" % (self.policy.budget, self.spent, charge)
             )
         self.policy.check(job, charge)
+        unit = files.load(_UNIT)
+        if unit is not None and unit[:8] == self.records_id and unit != self._unit(job):
+            cut = struct.unpack("<HH", unit[8:])
+            raise PicofedError(POLICY, "a record here is a window of %d samples every %d" % cut)
+
+    def _unit(self, job):
+        """What a record is. Charges add up only over releases that cut the same store into the same records."""
+        return self.records_id + struct.pack("<HH", job.window, job.stride)
 
     def noise_key(self):
         """A fresh key of the ratchet, 32 bytes; the caller wipes it."""
@@ -105,6 +114,9 @@ class Board:
         """Charge a release of the job; returns (seq, cumulative) of its record. Only after this may it be shown."""
         self.ready()
         ident = struct.unpack_from("<I", job.id)[0]
+        unit = self._unit(job)
+        if files.load(_UNIT) != unit:
+            files.save(_UNIT, unit)
         # closed while it is written: after a failure, ready() opens it again, which charges what is torn
         self._opened = False
         budget = self.policy.budget

@@ -130,20 +130,13 @@ def _with_radio():
             radio.active(False)
 
 
-class FileFlash:
-    """Two erase blocks with NOR semantics in the file that holds all four; for ports without a raw region."""
-
-    def __init__(self, path, first):
-        self.block_size = BLOCK
-        self._base = first * BLOCK
-        try:
-            if os.stat(path)[6] < _BLOCKS * BLOCK:
-                self._create(path)
-        except OSError:
-            self._create(path)
-        self._file = open(path, "r+b")
-
-    def _create(self, path):
+def open_regions(path):
+    """The file that holds all four blocks, made if there is none, open for reading and writing."""
+    try:
+        short = os.stat(path)[6] < _BLOCKS * BLOCK
+    except OSError:
+        short = True
+    if short:
         # a cut here leaves a short file: blank to its end, so that it is made whole at the next start
         with open(path, "ab") as file:
             blank = b"\xff" * 256
@@ -151,6 +144,17 @@ class FileFlash:
                 step()
                 file.write(blank[: 256 - file.tell() % 256])
             file.flush()
+    return open(path, "r+b")
+
+
+class FileFlash:
+    """Two erase blocks with NOR semantics in the file that holds all four; for ports without a raw region."""
+
+    def __init__(self, file, first):
+        """file: of open_regions(). All regions share it: on LittleFS two handles of a file undo each other's writes."""
+        self.block_size = BLOCK
+        self._base = first * BLOCK
+        self._file = file
 
     def _at(self, offset, length):
         if offset < 0 or offset + length > 2 * BLOCK:
@@ -251,8 +255,8 @@ def flash_regions():
     if raw is not None:
         device, first, page = raw
         return BlockFlash(device, first, page), BlockFlash(device, first + 2, page)
-    path = FOLDER + "/flash.bin"
-    return FileFlash(path, 0), FileFlash(path, 2)
+    file = open_regions(FOLDER + "/flash.bin")
+    return FileFlash(file, 0), FileFlash(file, 2)
 
 
 class Watchdog:

@@ -3,7 +3,7 @@
 Wherever power fails, the next start begins again with the same file, or finds the work done. The order makes sure of
 it: the highest known ledger head is saved before the ledger is erased; the provisioning counts only when ledger and
 seed store are written; the file goes last. `seq` and `spent` in the state are floors that no later file can lower.
-A seed that was taken in once is not taken in twice, as it could bring back noise keys.
+A seed that was taken in once is never taken in again, as it could bring back noise keys.
 """
 
 import os
@@ -30,7 +30,8 @@ def derive(key, label, size=32, data=b""):
 
 
 class State:
-    """What a provisioned board knows of itself. done: ledger and seed store are written; used: tag of the last seed."""
+    """What a provisioned board knows of itself. done: ledger and seed store are written; used: tags of
+    all seeds that were taken in, 16 bytes each."""
 
     def __init__(self, item):
         self.policy = Policy(item["policy"])
@@ -115,10 +116,12 @@ def take_in(ledger_flash, seed_flash):
         if state is not None and not state.done:
             raise PicofedError(BLANK, "provisioning was broken off: provision this board again")
         return state
+    damaged = False
     try:
         old = State.load()
     except PicofedError:
         old = None  # nothing left to keep but what the file says
+        damaged = True
     new = State(
         {
             "policy": item["policy"],
@@ -126,17 +129,22 @@ def take_in(ledger_flash, seed_flash):
             "records": item["records"],
             "seq": item["seq"],
             "spent": item["spent"],
-            "used": bytes(16),
+            "used": b"",
             "done": False,
             "wipe": False,
         }
     )
-    heads = [_head(ledger_flash, new)]
+    # under the policy of its time first: what is torn is charged with that one's max_charge
+    known = None if old is None else _head(ledger_flash, old)
+    found = _head(ledger_flash, new)
+    heads = [known, found]
+    # spent budget that nobody knows any more: the records it protected go too
     if old is not None:
-        heads += [(old.seq, old.spent), _head(ledger_flash, old)]
+        heads.append((old.seq, old.spent))
         new.used = old.used
-        # spent budget that nobody knows any more: the records it protected go too
-        new.wipe = old.wipe or (old.done and heads[0] is None and heads[2] is None)
+        new.wipe = old.wipe or (old.done and known is None and found is None)
+    elif damaged:
+        new.wipe = found is None
     for head in heads:
         if head is not None:
             new.seq = max(new.seq, head[0])
@@ -144,12 +152,12 @@ def take_in(ledger_flash, seed_flash):
     new.save()
     check(core.ledger_provision(ledger_flash, new.ledger_key, new.seq, new.spent), "ledger")
     used = derive(item["secret"], b"picofed used", 16)
-    if used != new.used:
+    if used not in [new.used[i : i + 16] for i in range(0, len(new.used), 16)]:
         check(core.ratchet_provision(seed_flash, item["secret"]), "seed store")
+        new.used += used
     if new.wipe and files.exists(RECORDS):
         files.overwrite(RECORDS)
         files.remove(RECORDS)
-    new.used = used
     new.wipe = False
     new.done = True
     new.save()

@@ -311,6 +311,29 @@ def test_policy_is_enforced(live: Make) -> None:
     assert client.hello().job is None
 
 
+def test_what_a_record_is_cannot_change_after_a_release(live: Make) -> None:
+    """Found in review: jobs with other windows made one record into several, which no charge had counted."""
+    board = live()
+    client = board.client
+    other = replace(JOB, name="other", window=50, stride=50)
+    shifted = replace(JOB, name="shifted", stride=150)
+    bring(client, other)  # nothing is released yet: any job may come
+    bring(client, JOB)
+    start(client, JOB)
+    update = wait(client).update
+    assert update is not None
+    client.drop(update)
+    for job in (other, shifted):
+        bring(client, job)
+        assert "window of 40 samples" in refused(-21, start, client, job)
+    board.board.reset()
+    client = board.connect()
+    bring(client, other)
+    refused(-21, start, client, other)
+    bring(client, JOB)
+    start(client, JOB)
+
+
 def test_no_usable_records(live: Make) -> None:
     silent = [records.Session(np.zeros((200, 6), np.int16), 255)]
     board = live(sessions=silent)

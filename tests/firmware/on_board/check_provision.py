@@ -29,6 +29,8 @@ class Release:
     clip = 1024
     log2_sigma = 13
     steps = 1
+    window = 100
+    stride = 100
 
 
 def put_file(key=b"k", secret=b"s", spent=0, seq=0, records=b"records1", **policy):
@@ -114,6 +116,19 @@ def test_same_seed_is_not_taken_in_twice():
     assert Board().boot == 1
     keys.append(bytes(again.noise_key()))
     assert keys[0] != keys[1]
+
+
+def test_seed_of_an_older_file_is_not_taken_in_again():
+    provisioned()
+    put_file(secret=b"t")
+    assert Board().boot == 1
+    # s, t, s: the first seed would begin with the first noise keys
+    put_file(secret=b"s")
+    assert Board().boot == 2
+    put_file(secret=b"t")
+    assert Board().boot == 3
+    put_file(secret=b"u")
+    assert Board().boot == 1
 
 
 def test_refused_files_change_nothing():
@@ -244,11 +259,42 @@ def test_records_stay_when_nothing_was_lost():
 
 def test_damaged_state_is_refused():
     provisioned()
+    damage_state()
+    assert Board().failure.code == BLANK
+
+
+def damage_state():
     for which in (".0", ".1"):
         with open(provision.STATE + which, "r+b") as file:
             file.seek(20)
             file.write(b"\xff\xff")
-    assert Board().failure.code == BLANK
+
+
+def test_records_go_when_a_damaged_state_leaves_nobody_who_knows_what_was_spent():
+    for key, left in ((b"k", True), (b"n", False)):
+        provisioned().charge(Release)
+        with open(provision.RECORDS, "wb") as file:
+            file.write(b"x" * 100)
+        damage_state()
+        put_file(key=key, secret=b"t")
+        board = Board()
+        assert board.failure is None, board.failure
+        # the same key still reads the ledger; with another one its spending is unknown
+        assert board.spent == (262145 if left else 0)
+        assert files.exists(provision.RECORDS) == left
+
+
+def test_torn_record_costs_what_the_policy_of_its_time_allowed():
+    board = provisioned(max_charge=300000)
+    board.charge(Release)
+    board = None
+    # the newest record decays; its release has left the board
+    with open(platform.FOLDER + "/flash.bin", "r+b") as file:
+        file.seek(32 + 12)
+        file.write(b"\0\0")
+    put_file(max_charge=5)
+    board = Board()
+    assert board.failure is None and board.spent == 300000, (board.failure, board.spent)
 
 
 def test_budget_holds_through_power_cuts_in_every_write_of_a_charge():
