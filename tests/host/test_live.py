@@ -397,6 +397,30 @@ def test_the_commands_on_a_live_board(tmp_path: Path) -> None:
         assert finished.returncode == 2 and "already" in finished.stderr
 
 
+def test_run_and_collect_say_that_the_budget_is_used_up(tmp_path: Path) -> None:
+    (tmp_path / "job.toml").write_text(
+        'name = "live"\n[records]\nwindow = 100\nlabels = 3\n'
+        f"[privacy]\nclip_norm = {JOB.clip}\nlog2_sigma = 20\n"
+        "[server]\nrounds = 5\n"
+    )
+    with live_board(tmp_path, 0, releases=1) as one, live_board(tmp_path, 1, releases=1) as two:
+        registry = Registry(tmp_path / "picofed-site" / "boards.json")
+        for board in (one, two):
+            registry.add(board.given, board.port)
+        for command in ("run", "run", "collect"):  # the first one uses the budget up, the others find it so
+            done = picofed(command, "job.toml", "--json", cwd=tmp_path)
+            assert done.returncode == 2 and json.loads(done.stdout)["version"] == 1
+            (line,) = done.stderr.splitlines()
+            assert line.startswith("picofed: ")
+            assert "watch-0: its privacy budget is used up; watch-1: its privacy budget is used up" in line or (
+                "watch-1: its privacy budget is used up; watch-0: its privacy budget is used up" in line
+            )
+        for board in (one, two):
+            client = connect(board.port)
+            assert client.hello().spent == CHARGE
+            client.close()
+
+
 def test_the_host_killed_during_a_live_round_goes_on(tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_text(
         'name = "live"\n[records]\nwindow = 100\nlabels = 3\n'

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from picofed.cli import common
@@ -55,7 +56,8 @@ def boards(ports: tuple[str, ...], interrupt: bool, site: Path, as_json: bool) -
             if info is None:
                 continue
             share = f"{100 * info.spent / info.budget:.1f} %" if info.budget else "-"
-            table.add_row(board.port, info.name, info.machine, info.firmware, info.state.name.lower(), share)
+            texts = (board.port, info.name, info.machine, info.firmware, info.state.name.lower(), share)
+            table.add_row(*map(escape, texts))
         if table.row_count:
             Console().print(table)
         for board in found:

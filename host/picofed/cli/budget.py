@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from picofed import accounting
 from picofed.cli import common
-from picofed.learn.job import Job
+from picofed.report.facts import epsilon_of_ledger, samples_a_release
 
 
 @click.command(short_help="Show what each board has spent of its privacy budget.")
@@ -27,11 +28,10 @@ def budget(site: Path, delta: float, as_json: bool) -> None:
     store = common.existing_store(site)
     try:
         rows = store.boards()
-        jobs = [Job.parse(body) for _, _, body in store.jobs()]
+        samples = samples_a_release(store)
     finally:
         store.close()
     accounting.epsilon(0.0, delta)  # refuses a delta that makes no sense, also where there is no board
-    largest = max((common.samples_of(job, 1) for job in jobs), default=0)
     items = [
         {
             "board": row.id.hex(),
@@ -39,8 +39,8 @@ def budget(site: Path, delta: float, as_json: bool) -> None:
             "seq": row.seq,
             "spent_units": row.spent,
             "budget_units": row.budget,
-            "epsilon_spent": common.epsilon_of(row.spent, delta, largest * row.seq),
-            "epsilon_budget": common.epsilon_of(row.budget, delta, largest * row.seq),
+            "epsilon_spent": epsilon_of_ledger(row.spent, delta, samples * row.seq),
+            "epsilon_budget": epsilon_of_ledger(row.budget, delta, samples * row.seq),
         }
         for row in rows
     ]
@@ -52,7 +52,7 @@ def budget(site: Path, delta: float, as_json: bool) -> None:
         table.add_column(column, justify="left" if column == "board" else "right")
     for item in items:
         table.add_row(
-            str(item["name"]),
+            escape(str(item["name"])),
             common.epsilon_text(item["epsilon_spent"]),
             common.epsilon_text(item["epsilon_budget"]),
             str(item["seq"]),

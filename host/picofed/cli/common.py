@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import click
 
-from picofed import accounting
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
@@ -75,13 +74,16 @@ def openers(ports: Sequence[str]) -> dict[str, Opener]:
 
 
 def print_json(item: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(item, indent=2, sort_keys=True))
+    """One JSON document on stdout. JSON knows no infinity: "no bound" is null."""
+    click.echo(json.dumps(_finite(item), indent=2, sort_keys=True, allow_nan=False))
 
 
-def epsilon_of(units: int, delta: float, samples: int) -> float:
-    """Epsilon that a ledger's cumulative charge amounts to. samples: at least as many as were released."""
-    return accounting.epsilon(accounting.mu_squared_of(units), delta, samples)
+def _finite(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {key: _finite(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_finite(value) for value in item]
+    return None if isinstance(item, float) and math.isinf(item) else item
 
 
 def samples_of(job: Job, releases: int) -> int:
@@ -91,4 +93,6 @@ def samples_of(job: Job, releases: int) -> int:
 
 def epsilon_text(epsilon: Any) -> str:
     """Three decimals, rounded up: never less than the truth."""
+    if math.isinf(epsilon):
+        return "no bound"
     return f"{math.ceil(epsilon * 1000 - 1e-9) / 1000:.3f}"

@@ -17,6 +17,7 @@ from picofed.cli.progress import RunProgress
 from picofed.demo import baselines, recipe
 from picofed.demo.run import Settings, run
 from picofed.learn import data
+from picofed.learn.registry import AGGREGATORS
 from picofed.toolchain.sources import watch_data
 
 
@@ -39,7 +40,7 @@ from picofed.toolchain.sources import watch_data
 )
 @click.option(
     "--aggregator",
-    type=click.Choice(["fedavg", "fedbuff"]),
+    type=click.Choice(sorted(AGGREGATORS)),
     default="fedavg",
     show_default=True,
     help="How updates meet.",

@@ -13,6 +13,7 @@ from picofed.errors import PicofedError
 from picofed.learn import jobfile
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.server import Server
+from picofed.report.facts import epsilon_of_ledger, samples_a_release
 
 
 def drive(
@@ -43,16 +44,15 @@ def drive(
             Server(coordinator, common.openers(chosen)).run()
         pending = len(store.updates(job.id))
         heads = store.boards()
-        spent = max((board.spent for board in heads), default=0)
+        samples = samples_a_release(store)
+        spent = [epsilon_of_ledger(board.spent, plan.delta, samples * board.seq) for board in heads]
         result = {
             "job": job.id.hex(),
             "version": coordinator.version.number,
             "rounds": plan.rounds,
             "pending_updates": pending,
             "left": coordinator.left,
-            "epsilon": common.epsilon_of(
-                spent, plan.delta, common.samples_of(job, max((board.seq for board in heads), default=0))
-            ),
+            "epsilon": max(spent, default=0.0),
             "delta": plan.delta,
         }
         if as_json:
@@ -72,6 +72,8 @@ def drive(
             raise PicofedError(f"stopped at version {coordinator.version.number}, no board is left: {reasons}")
         if not aggregate and not pending:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
+            if coordinator.version.number >= plan.rounds:
+                reasons = f"all {plan.rounds} versions are made already"
             raise PicofedError(f"no update was collected: {reasons or 'all boards have contributed already'}")
     finally:
         store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,15 +22,21 @@ def selftest(ports: tuple[str, ...], site: Path, as_json: bool) -> None:
     Example: picofed selftest --board /dev/ttyACM0
     """
     chosen = common.choose_ports(ports, common.open_registry(site))
-    failed = []
-    report = []
+    failed: list[str] = []
+    silent: list[str] = []
+    report: list[dict[str, Any]] = []
     for port in chosen:
-        client = connect(port)
         try:
-            name = client.hello().name
-            lines = client.selftest()
-        finally:
-            client.close()
+            client = connect(port)
+            try:
+                name = client.hello().name
+                lines = client.selftest()
+            finally:
+                client.close()
+        except PicofedError as error:  # the other boards are tested all the same
+            silent.append(str(error))
+            report.append({"port": port, "name": None, "tests": [], "problem": str(error)})
+            continue
         failed += [f"{name}: {line.name}" for line in lines if not line.passed]
         report.append({"port": port, "name": name, "tests": [[line.name, line.passed, line.detail] for line in lines]})
         if not as_json:
@@ -38,4 +45,6 @@ def selftest(ports: tuple[str, ...], site: Path, as_json: bool) -> None:
     if as_json:
         common.print_json(report)
     if failed:
-        raise PicofedError(f"self-test failed: {', '.join(failed)}: do not use these boards")
+        silent.append(f"self-test failed: {', '.join(failed)}: do not use these boards")
+    if silent:
+        raise PicofedError("; ".join(silent))

@@ -20,6 +20,7 @@ from picofed.learn.job import Job, Plan
 from picofed.learn.simulate import Simulation
 from picofed.learn.simulate import simulate as run_simulation
 from picofed.provisioning import Policy, Provision
+from picofed.report.facts import epsilon_of_ledger
 
 
 @click.command(short_help="Try a job on simulated boards.")
@@ -75,7 +76,7 @@ def simulate(
         "clip_norm": job.clip,
         "log2_sigma": job.log2_sigma,
         "accuracy": [evaluate(job, deployed(version), people).accuracy for version in simulation.versions[1:]],
-        "epsilon": common.epsilon_of(spent, plan.delta, common.samples_of(job, plan.rounds)),
+        "epsilon": epsilon_of_ledger(spent, plan.delta, common.samples_of(job, plan.rounds)),
         "delta": plan.delta,
         "bytes_per_update": sum(len(update.data) for update in updates) / len(updates),
         "bytes_per_update_float32": 4 * job.model.parameters,
@@ -122,6 +123,7 @@ def check_complete(simulation: Simulation, plan: Plan) -> None:
     """Raises PicofedError if a simulation ended before its last version."""
     if simulation.coordinator.version.number < plan.rounds:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in simulation.coordinator.left.items())
+        reasons = "; ".join(filter(None, (simulation.coordinator.stalled, reasons)))
         raise PicofedError(f"stopped at version {simulation.coordinator.version.number}: {reasons}")
 
 

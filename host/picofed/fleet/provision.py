@@ -48,7 +48,7 @@ class Registry:
                 self._boards[board.provision.policy.board] = board
         except OSError as error:
             raise RegistryError(f"cannot read {self.path}: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError, ProvisionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ProvisionError) as error:
             raise RegistryError(f"{self.path} is damaged: restore a backup") from error
 
     def __iter__(self) -> Iterator[Registered]:

@@ -7,6 +7,7 @@ of arrival. A new rule is a subclass of Buffered that overrides `refuse`, `ready
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Aggregator(ABC):
     """What the coordinator asks of an aggregation rule. Times are seconds of any steady clock."""
 
     name: str
+    public_weights: bool = False  # known before any update is: what masked sums need
 
     @abstractmethod
     def offer(self, update: Contribution) -> str | None:
@@ -130,6 +132,7 @@ class FedAvg(Buffered):
     deadline for stragglers has passed and `minimum` are."""
 
     name = "fedavg"
+    public_weights = True
 
     def __init__(self, version: int, now: float, *, deadline: float = 600.0, minimum: int = 1) -> None:
         super().__init__(version, now)
@@ -154,15 +157,25 @@ class FedBuff(Buffered):
     """Buffered semi-asynchronous (Nguyen et al. 2022): fires at `capacity` updates, weights 1 / (1 +
     staleness)^exponent.
 
-    When no further update can come for this version, a smaller buffer fires too: the fleet may have shrunk.
+    When no further update can come for this version, or the deadline has passed, a smaller buffer fires too: the
+    fleet may have shrunk, or a board may never come to an end.
     """
 
     name = "fedbuff"
+    public_weights = True
 
     def __init__(
-        self, version: int, now: float, *, capacity: int = 4, exponent: float = 0.5, max_staleness: int = 10
+        self,
+        version: int,
+        now: float,
+        *,
+        capacity: int = 4,
+        exponent: float = 0.5,
+        max_staleness: int = 10,
+        deadline: float = math.inf,
     ) -> None:
         super().__init__(version, now)
+        self.deadline = deadline
         self.capacity = capacity
         self.exponent = exponent
         self.max_staleness = max_staleness
@@ -177,5 +190,10 @@ class FedBuff(Buffered):
         return [(1.0 + self.staleness(update)) ** -self.exponent for update in updates]
 
     def ready(self, now: float, waiting: int) -> bool:
-        """Full, or as full as it can get."""
-        return self.held >= self.capacity or (self.held > 0 and waiting == 0)
+        """Full, or as full as it can get in time."""
+        late = waiting == 0 or now >= self.since + self.deadline
+        return self.held >= self.capacity or (self.held > 0 and late)
+
+    def due(self) -> float | None:
+        """The deadline, once there is an update."""
+        return self.since + self.deadline if self.held else None

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed.learn.aggregators import Aggregator, Contribution, FedAvg, FedBuff
+from picofed.learn import registry
+from picofed.learn.aggregators import Aggregator, Contribution
 from picofed.learn.job import MODES, Job, JobError, Plan
 from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, quantise
 from picofed.learn.optimisers import Adam, Optimiser, Sgd, Yogi
-from picofed.learn.updates import Update, UpdateError
+from picofed.learn.updates import Update, UpdateError, longest
+from picofed.learn.variance import Noise
 from picofed.link.messages import Info
 from picofed.link.transfer import object_id
 from picofed.store import PENDING, ReplayError, Store, StoredUpdate, Version
@@ -46,17 +48,9 @@ def no_events(event: Event) -> None:
     """An EventSink that shows nothing."""
 
 
-def make_aggregator(plan: Plan, version: int, now: float) -> Aggregator:
-    """The aggregator that a plan names."""
-    if plan.aggregator == FedBuff.name:
-        return FedBuff(
-            version,
-            now,
-            capacity=plan.capacity,
-            exponent=plan.staleness_exponent,
-            max_staleness=plan.max_staleness,
-        )
-    return FedAvg(version, now, deadline=plan.deadline, minimum=plan.minimum)
+def make_aggregator(plan: Plan, version: int, now: float, job: Job) -> Aggregator:
+    """The aggregator that a plan names. Raises RuleError."""
+    return registry.make(plan, version, now, Noise.of(job))
 
 
 def make_optimiser(plan: Plan, size: int) -> Optimiser:
@@ -118,19 +112,35 @@ class Coordinator:
         self.version = latest
         self.optimiser = optimiser
         self.optimiser.load(latest.optimiser)
-        self.aggregator = make_aggregator(plan, latest.number, clock())
+        self.aggregator = make_aggregator(plan, latest.number, clock(), job)
         self._contributed: dict[bytes, int] = {}
         for stored in store.updates(job.id, None):
             newest = self._contributed.get(stored.board, -1)
             self._contributed[stored.board] = max(newest, stored.version)
             if stored.state == PENDING:
-                self._offer(stored)
+                self._offer(stored, newest)
 
     # ---- boards
 
     def key(self, board: bytes) -> bytes | None:
         """The update key of a board, if its owner has given it to this host."""
         return self._keys.get(board)
+
+    @property
+    def longest_update(self) -> int:
+        """Bytes of the longest update that a board may hold, of any job that this host knows."""
+        jobs = [Job.parse(body) for _, _, body in self.store.jobs()]
+        return max(longest(len(job.model.trainable)) for job in jobs)
+
+    def fallen_back(self, info: Info) -> str:
+        """What to say of a board whose ledger shows less than this host has seen of it (SPEC 5.4), or ""."""
+        known = next((row for row in self.store.boards() if row.id == info.board), None)
+        if known is None or (info.seq >= known.seq and info.spent >= known.spent):
+            return ""
+        return (
+            f"its ledger shows {info.spent} units in {info.seq} records, but this host has seen {known.spent} in "
+            f"{known.seq}: its owner has to provision it again with those"
+        )
 
     def join(self, info: Info, port: str) -> None:
         """A board is there, perhaps again."""
@@ -237,13 +247,16 @@ class Coordinator:
         if key is None:
             raise UpdateError("this host does not hold the board's update key: ask its owner for it")
         update = Update.parse(data, key)
-        known = {ident for ident, _, _ in self.store.jobs()}
         if update.board != board:
             raise UpdateError("the update names another board")
-        if update.job not in known:
+        body = next((body for ident, _, body in self.store.jobs() if ident == update.job), None)
+        if body is None:
             raise UpdateError("the update belongs to a job that this host does not know")
         if update.job == self.job.id:
-            self._check(update)
+            self._check(update, self.job, self.version.number)
+        else:
+            latest = self.store.latest(update.job)
+            self._check(update, Job.parse(body), latest.number if latest else 0)
         with self.changed:
             stored = self.store.accept(
                 board=board,
@@ -256,7 +269,8 @@ class Coordinator:
             )
             if update.job != self.job.id:
                 return update
-            newest = max(self._contributed.get(board, -1), update.version)
+            before = self._contributed.get(board, -1)
+            newest = max(before, update.version)
             self._contributed[board] = newest
             if board in self._members:
                 self._members[board].contributed = newest
@@ -271,32 +285,42 @@ class Coordinator:
                 records=update.records,
             )
             if stored.state == PENDING and stored.row not in self._offered:
-                self._offer(stored)
+                self._offer(stored, before)
             self.tick()
         return update
 
-    def _check(self, update: Update) -> None:
-        job = self.job
+    def _check(self, update: Update, job: Job, newest: int) -> None:
         if update.mode != MODES.index(job.mode):
             raise UpdateError("the update was made in another mode than the job's")
         if (update.log2_sigma, update.clip_norm, update.steps) != (job.log2_sigma, job.clip, job.steps):
             raise UpdateError("the update was not clipped and noised as the job says")
-        if update.version > self.version.number:
+        if update.version > newest:
             raise UpdateError("the update was computed on a version that does not exist")
+        if not 1 <= update.records <= self.plan.max_records:
+            raise UpdateError(f"the update claims {update.records} records, not 1 to max_records")
         update.values(job.model)
 
-    def _offer(self, stored: StoredUpdate) -> None:
-        """Give a pending update to the aggregator, or set it aside for good."""
-        update = Update.parse(stored.data, None)
-        contribution = Contribution(
-            stored.row, stored.board, stored.version, update.records, update.values(self.job.model)
-        )
-        reason = self.aggregator.offer(contribution)
+    def _offer(self, stored: StoredUpdate, before: int) -> None:
+        """Give a pending update to the aggregator, or set it aside for good. before: the newest version that this
+        board's earlier updates were computed on; boards go forward, so that none counts more often than versions."""
+        reason: str | None = f"a second update of this board for version {before} or an older one"
+        if stored.version > before:
+            reason = self._try(stored)
         if reason is None:
             self._offered.add(stored.row)
         else:
             self.store.set_aside(stored.row, reason)
             self._note("refused", stored.board, f"an update was not used: {reason}")
+
+    def _try(self, stored: StoredUpdate) -> str | None:
+        """Offer an update to the aggregator; the reason if it does not count."""
+        update = Update.parse(stored.data, None)
+        try:
+            self._check(update, self.job, self.version.number)
+            values = update.values(self.job.model)
+        except UpdateError as error:
+            return str(error)
+        return self.aggregator.offer(Contribution(stored.row, stored.board, stored.version, update.records, values))
 
     # ---- versions
 
@@ -311,6 +335,20 @@ class Coordinator:
             ):
                 self._advance()
             self.changed.notify_all()
+
+    @property
+    def stalled(self) -> str:
+        """Why no version can be made though boards are left, or "": too few of them for the plan's minimum."""
+        with self.changed:
+            if self.finished or not self._aggregate or self._waiting or not self._members:
+                return ""
+            held, now = self.aggregator.held, self._clock()
+            if (held and self.aggregator.ready(now, 0)) or self.active == 0:
+                return ""
+            due = self.aggregator.due()
+            if due is not None and due > now:
+                return ""
+            return f"{held} updates are here and no more can come, but a version needs {self.plan.minimum} (minimum)"
 
     def flush(self) -> bool:
         """Make the next version of whatever is there, without waiting for anyone. False: there was

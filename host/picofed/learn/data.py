@@ -7,6 +7,7 @@ An .npz file has `labels` (int, shape (n,)), and either `windows` (int16, shape 
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -55,7 +56,8 @@ def load(path: Path | str, job: Job) -> dict[str, Examples]:
             arrays = {name: file[name] for name in ("labels", "windows", "features", "clients") if name in file}
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except (BadZipFile, ValueError, EOFError, KeyError) as error:
+    # TypeError: a bare array instead of an .npz; the others: damaged ones
+    except (BadZipFile, zlib.error, ValueError, TypeError, EOFError, KeyError, NotImplementedError) as error:
         raise DataError(f"{path} is not a data file: give an .npz file, the watch's .npy or a record store") from error
     return _examples(path, arrays, job)
 

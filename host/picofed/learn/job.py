@@ -15,6 +15,7 @@ import cbor2
 
 from picofed import accounting
 from picofed.errors import PicofedError
+from picofed.learn import registry
 from picofed.learn.model import Model
 from picofed.native import blake2b
 
@@ -58,8 +59,8 @@ class Job:
     channels: int = 6
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.name.encode()) <= 40:
-            raise JobError("a job needs a name of 1 to 40 bytes")
+        if not 0 < len(self.name.encode("utf-8", "replace")) <= 40 or not self.name.isprintable():
+            raise JobError("a job needs a name of 1 to 40 bytes, without control characters")
         if self.features not in FEATURES:
             raise JobError(f"features {self.features!r} are not known: use one of {', '.join(FEATURES)}")
         if self.unit not in UNITS:
@@ -193,10 +194,12 @@ def fit_step(learning_rate: float, examples: int, model: Model) -> tuple[int, in
     The accumulators' unit is that of the first trained layer: other layers of a deeper model step 4 times as
     far.
     """
-    if learning_rate <= 0 or examples < 1:
+    if not 0 < learning_rate < math.inf or not 1 <= examples < 1 << 32:
         raise JobError("local mode needs a learning rate above 0 and at least 1 record")
     # weight change in Q23 = rate / n * accumulator * 2^-f * 2^23
     factor = learning_rate / examples * float(model.gradient_units[0]) * 2.0**23
+    if factor == 0:
+        raise JobError(f"a learning rate of {learning_rate} is outside what boards can apply")
     shift = min(40, max(0, 15 - math.floor(math.log2(factor))))
     multiplier = round(factor * 2.0**shift)
     if not 0 < multiplier < 1 << 16:
@@ -210,8 +213,10 @@ class Plan:
 
     rounds: versions to make; epsilon: the target that the charge was fitted to, if any; delta: for reports;
     average: the last part of the rounds whose versions are averaged for use (0: the last version is used);
-    deadline: seconds after which FedAvg goes on without stragglers; patience: seconds that a board may stay
-    silent before it is left out.
+    deadline: seconds after which a version is made without stragglers; patience: seconds that a board may stay
+    silent before it is left out; max_records: more records than a board can have, so that one that claims them
+    is refused: in gradient mode the sum is divided by all boards' records.
+    aggregator, staleness: names that learn.registry knows, or module:Class.
     """
 
     rounds: int = 20
@@ -221,8 +226,11 @@ class Plan:
     deadline: float = 600.0
     minimum: int = 1
     capacity: int = 4
+    staleness: str = "polynomial"
     staleness_exponent: float = 0.5
+    staleness_threshold: int = 2
     max_staleness: int = 10
+    variance: bool = True
     optimiser: str = "sgd"
     learning_rate: float = 2.0
     momentum: float = 0.8
@@ -233,21 +241,25 @@ class Plan:
     average: float = 0.0
     seed: int = 0
     patience: float = 60.0
+    max_records: int = 1 << 16
 
     def __post_init__(self) -> None:
         checks = (
             (1 <= self.rounds <= 100000, "rounds must be 1 to 100000"),
             (self.epsilon is None or 0 < self.epsilon <= 100, "epsilon must be above 0 and at most 100"),
             (0 < self.delta < 1, "delta must lie between 0 and 1"),
-            (self.aggregator in ("fedavg", "fedbuff"), "aggregator must be fedavg or fedbuff"),
             (self.optimiser in ("sgd", "adam", "yogi"), "optimiser must be sgd, adam or yogi"),
             (self.deadline > 0 and self.patience > 0, "deadline and patience must be above 0 seconds"),
             (self.minimum >= 1 and self.capacity >= 1, "minimum and capacity must be at least 1"),
             (
-                self.staleness_exponent >= 0 and self.max_staleness >= 0,
+                0 <= self.staleness_exponent < math.inf and min(self.max_staleness, self.staleness_threshold) >= 0,
                 "staleness settings must not be negative",
             ),
-            (self.learning_rate > 0 and self.tau > 0, "learning_rate and tau must be above 0"),
+            (
+                0 < self.learning_rate < math.inf and 0 < self.tau < math.inf,
+                "learning_rate and tau must be above 0 and finite",
+            ),
+            (1 <= self.max_records < 1 << 32, "max_records must be 1 to 4294967295"),
             (
                 all(0 <= x < 1 for x in (self.momentum, self.beta1, self.beta2)),
                 "momenta must be at least 0, below 1",
@@ -258,6 +270,11 @@ class Plan:
         for holds, text in checks:
             if not holds:
                 raise JobError(text)
+        try:
+            registry.find_aggregator(self.aggregator)
+            registry.find_staleness(self.staleness)
+        except registry.RuleError as error:
+            raise JobError(str(error)) from error
 
     @property
     def average_from(self) -> int:

@@ -54,7 +54,8 @@ def load(path: Path | str, **overrides: Any) -> tuple[Job, Plan]:
     """
     path = Path(path)
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(FILE_MAX + 1)
         if len(raw) > FILE_MAX:
             raise JobError(f"{path} is too large for a job file")
         text = raw.decode("utf-8")
@@ -63,7 +64,7 @@ def load(path: Path | str, **overrides: Any) -> tuple[Job, Plan]:
         raise JobError(f"cannot read the job file {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise JobError(f"{path} is not a job file: it is not text") from error
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and endless nesting
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise JobError(f"{path} is not valid {kind}: {error}") from error
     try:
@@ -126,20 +127,25 @@ def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int, parameters: int) 
     if plan.epsilon is None:
         if "clip_norm" not in privacy:
             raise JobError("[privacy] must say epsilon, or clip_norm and log2_sigma: nothing is released without noise")
-        return (
-            _get(privacy, "clip_norm", int, "[privacy] clip_norm"),
-            _get(privacy, "log2_sigma", int, "[privacy] log2_sigma"),
-        )
+        clip = _get(privacy, "clip_norm", int, "[privacy] clip_norm")
+        log2_sigma = _get(privacy, "log2_sigma", int, "[privacy] log2_sigma")
+        if clip <= 0 or log2_sigma <= 0:  # Job knows 0 and 0 as the baseline without privacy
+            raise JobError("[privacy] clip_norm and log2_sigma must be above 0: nothing is released without noise")
+        return clip, log2_sigma
     if "log2_sigma" in privacy and "clip_norm" not in privacy:
         log2_sigma = _get(privacy, "log2_sigma", int, "[privacy] log2_sigma")
         return accounting.plan(plan.epsilon, plan.delta, plan.rounds, log2_sigma, steps, parameters), log2_sigma
+    records = _get(privacy, "records", int, "[privacy] records", 0)
+    boards = _get(privacy, "boards", int, "[privacy] boards", 0)
+    if not (0 <= records < 1 << 32 and 0 <= boards < 1 << 32):
+        raise JobError("[privacy] records and boards are counts: 0 (not known) or more")
     return fit_noise(
         plan.epsilon,
         plan.delta,
         plan.rounds,
         steps=steps,
-        records=_get(privacy, "records", int, "[privacy] records", 0),
-        boards=_get(privacy, "boards", int, "[privacy] boards", 0),
+        records=records,
+        boards=boards,
         parameters=parameters,
     )
 
@@ -158,7 +164,10 @@ def _get(item: Mapping[str, Any], key: str, kind: type, what: str, default: Any 
     if value is None:
         raise JobError(f"{what} is missing")
     if kind is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise JobError(f"{what} is out of range") from None
     if type(value) is not kind:
         raise JobError(f"{what} must be {_NAMES[kind]}, not {value!r}")
     return value

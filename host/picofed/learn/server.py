@@ -17,6 +17,7 @@ from picofed.store import StoreError
 TICK: Final = 0.25  # seconds between looks at the deadline
 RETRY: Final = 1.0  # seconds before a lost board is tried again
 LOSSES: Final = 5
+PARTING: Final = 5.0  # seconds that boards get to end what they are at when the run is over
 
 Opener = Callable[[], BoardApi]
 
@@ -45,6 +46,8 @@ class Server:
                 with coordinator.changed:
                     coordinator.changed.wait(TICK)
                 coordinator.tick()
+                if problem := coordinator.stalled:
+                    raise PicofedError(f"stopped at version {coordinator.version.number}: {problem}")
             coordinator.tick()
         except BaseException as error:
             coordinator.stop(error)
@@ -52,8 +55,9 @@ class Server:
         finally:
             with coordinator.changed:
                 coordinator.changed.notify_all()
+            until = time.monotonic() + PARTING  # for all of them: many boards may hang
             for thread in self._threads:
-                thread.join(timeout=5.0)
+                thread.join(timeout=max(0.0, until - time.monotonic()))
         if coordinator.failure is not None:
             raise coordinator.failure
 

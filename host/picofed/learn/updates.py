@@ -17,11 +17,16 @@ from picofed.learn.model import Model
 VERSION: Final = 1
 TAG: Final = 16
 _HEADER: Final = struct.Struct("<BBBBIIIII8s8s")
-LENGTH_MAX: Final = 1 << 26  # bytes: larger than any model's update
+_VALUE_MAX: Final = 7  # bytes of a value's longest code (SPEC 7.6): 24 ones and 32 bits
 
 
 class UpdateError(PicofedError):
     """An update that is malformed, forged, or not of this job."""
+
+
+def longest(parameters: int) -> int:
+    """Bytes of the longest update of a job that trains so many parameters."""
+    return _HEADER.size + 3 + _VALUE_MAX * parameters + TAG
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import time
 from picofed.accounting import charge as charge_of
 from picofed.learn import weights
 from picofed.learn.coordinator import Coordinator
-from picofed.learn.updates import LENGTH_MAX, UpdateError
+from picofed.learn.updates import UpdateError
 from picofed.link.client import BoardApi
 from picofed.link.messages import BUDGET, BUSY, UNKNOWN, BoardError, Info, LinkError, State, Status
 from picofed.link.transfer import download, upload
@@ -34,6 +34,7 @@ class Worker:
         self.ident = b""
         self._mtu = 0
         self._has_all_since = -1  # boot in which it was given all parameters
+        self._given: int | None = None  # version of the round that this worker started
 
     def join(self) -> Info:
         """Meet the board, take over an update that it still holds, give it the job."""
@@ -44,6 +45,8 @@ class Worker:
             raise LeaveError("it was never provisioned: its owner has to give it a policy and keys first")
         if self.coordinator.key(info.board) is None:
             raise LeaveError("this host does not hold its update key: ask the board's owner for it")
+        if problem := self.coordinator.fallen_back(info):
+            raise LeaveError(problem)
         if info.update is not None:
             self._fetch(info.update, info.update_length)  # of an earlier run, perhaps of another job
         elif info.state in (State.FILLING, State.TRAINING):
@@ -61,7 +64,8 @@ class Worker:
         info = self.board.hello()
         charge = charge_of(self.job.clip, self.job.log2_sigma, self.job.steps) if self.job.private else 0
         if info.spent + charge > info.budget:
-            raise LeaveError("its privacy budget is used up")
+            small = "smaller than one release of this job costs"
+            raise LeaveError(f"its privacy budget is {'used up' if info.spent else small}")
         model = self.job.model
         partial = len(model.trainable) < model.parameters and self._has_all_since == info.boot
         data = weights.pack(self.job, version, weights.SUBSET if partial else weights.ALL)
@@ -75,9 +79,10 @@ class Worker:
                 raise LinkError("it has lost job or weights: it was reset") from error
             if error.code != BUSY:
                 raise
-            self.finish()  # the round that it is busy with
-            return
+            self._given = None
+            return  # `finish` waits for the round that it is busy with
         self._has_all_since = info.boot
+        self._given = version.number
         self.coordinator.show("training", info.board, f"training on version {version.number}", version=version.number)
 
     def poll(self) -> Status:
@@ -118,17 +123,20 @@ class Worker:
 
     def _fetch(self, update: bytes, length: int) -> str:
         """Take over an update; returns why it was refused, or ""."""
-        if length > LENGTH_MAX:
-            raise LeaveError(f"it announces an update of {length} bytes, more than any model has")
+        if length > self.coordinator.longest_update:
+            raise LeaveError(f"it announces an update of {length} bytes, more than any job of this host has")
         parts = BoardParts(self.coordinator.store, self.ident)
         data = download(self.board, update, length, self._mtu, parts)
         problem = ""
         try:
-            self.coordinator.deliver(self.ident, data)
+            made = self.coordinator.deliver(self.ident, data)
+            if self._given not in (None, made.version):
+                problem = f"it was given version {self._given} and answered with one of version {made.version}"
         except (UpdateError, ReplayError) as error:
             problem = str(error)
             parts.clear(update)
             self.coordinator.note("refused", self.ident, f"an update was not used: {problem}")
+        self._given = None
         # Only now: what `deliver` took is on disk; what it refused will never be wanted.
         self.board.drop(update)
         return problem

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import time
 from typing import Final, Protocol
 
@@ -111,7 +112,7 @@ class SerialStream:
         exclusive = None if "://" in port else True
         try:
             self._serial = serial.serial_for_url(port, baudrate=baud, timeout=0, write_timeout=5, exclusive=exclusive)
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (serial.SerialException, OSError, ValueError, re.error) as error:  # re: hwgrep://
             raise PortError(_open_failed(port, error)) from error
 
     def send(self, payload: bytes) -> None:

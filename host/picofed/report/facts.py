@@ -55,11 +55,12 @@ def summarise(
     """
     rows = {stored.row: stored for stored in store.updates(job.id, None)}
     by_seq = {(stored.board, stored.seq): _Sent(stored) for stored in rows.values()}
+    samples = samples_a_release(store)
     latest = store.latest(job.id)
     if latest is None:
         raise PicofedError("the store holds no version of this job: run it first")
     boards = [row for row in store.boards() if any(board == row.id for board, _ in by_seq)]
-    versions, contributions = _versions(store, job, plan, latest.number, by_seq, evaluate)
+    versions, contributions = _versions(store, job, plan, samples, latest.number, by_seq, evaluate)
     summary: dict[str, Any] = {
         "format": FORMAT,
         "picofed": __version__,
@@ -86,7 +87,7 @@ def summarise(
         "privacy": _privacy(job),
     }
     entries = [
-        _board(row, job, plan, [sent for (board, _), sent in by_seq.items() if board == row.id], traffic or {})
+        _board(row, plan, samples, [sent for (board, _), sent in by_seq.items() if board == row.id], traffic or {})
         | {
             "state": (states or {}).get(row.name, "took part to the end"),
             "contributions": contributions.get(row.id, []),
@@ -109,6 +110,7 @@ class _Sent:
 
     def __init__(self, stored: StoredUpdate) -> None:
         update = Update.parse(stored.data, None)
+        self.row = stored.row
         self.version = stored.version
         self.records = update.records
         self.cumulative = update.cumulative
@@ -119,16 +121,21 @@ def _versions(
     store: Store,
     job: Job,
     plan: Plan,
+    samples: int,
     newest: int,
     by_seq: Mapping[tuple[bytes, int], _Sent],
     evaluate: Evaluate | None,
 ) -> tuple[list[dict[str, Any]], dict[bytes, list[dict[str, int]]]]:
     versions: list[dict[str, Any]] = []
     contributions: dict[bytes, list[dict[str, int]]] = {}
-    spent = 0
+    spent = seq = 0
     for number in range(1, newest + 1):
         members = [(board, by_seq[board, seq]) for board, seq, _ in store.members(job.id, number)]
-        spent = max([spent, *(sent.cumulative for _, sent in members)])
+        newest_row = max((sent.row for _, sent in members), default=0)
+        # Also what was set aside was released.
+        before = [(key[1], sent.cumulative) for key, sent in by_seq.items() if sent.row <= newest_row]
+        seq = max([seq, *(number for number, _ in before)])
+        spent = max([spent, *(cumulative for _, cumulative in before)])
         for board, sent in members:
             contributions.setdefault(board, []).append({"version": number, "staleness": number - 1 - sent.version})
         made = store.version(job.id, number)
@@ -138,17 +145,18 @@ def _versions(
                     "version": number,
                     "accuracy": evaluate(deployed(made)).accuracy,
                     "updates": len(members),
-                    "epsilon": _epsilon(spent, plan.delta, job, number),
+                    "epsilon": epsilon_of_ledger(spent, plan.delta, seq * samples),
                 }
             )
     return versions, contributions
 
 
 def _board(
-    row: BoardRow, job: Job, plan: Plan, updates: Sequence[_Sent], traffic: Mapping[bytes, Traffic]
+    row: BoardRow, plan: Plan, samples: int, updates: Sequence[_Sent], traffic: Mapping[bytes, Traffic]
 ) -> dict[str, Any]:
     counted = traffic.get(row.id)
-    spent = _epsilon(row.spent, plan.delta, job, len(updates))
+    spent = epsilon_of_ledger(row.spent, plan.delta, samples * row.seq)
+    allowed = epsilon_of_ledger(row.budget, plan.delta, samples * row.seq)
     return {
         "name": row.name,
         "board": row.id.hex(),
@@ -157,18 +165,29 @@ def _board(
         "spent": row.spent,
         "budget": row.budget,
         "epsilon_spent": spent,
-        "epsilon_left": max(0.0, _epsilon(row.budget, plan.delta, job, len(updates)) - spent),
+        "epsilon_left": max(0.0, allowed - spent) if spent < math.inf else 0.0,
         "bytes_up": counted.up if counted else sum(sent.length for sent in updates),
         "bytes_down": counted.down if counted else 0,
     }
 
 
-def _epsilon(units: int, delta: float, job: Job, releases: int) -> float:
-    """Epsilon of a ledger's cumulative charge; the sampler's distance from its ideal is included."""
-    if units >= accounting.UNITS_MAX:
+def samples_a_release(store: Store) -> int:
+    """Noise samples in the largest release of any job of a store: times a ledger's seq, at least what was released."""
+    jobs = [Job.parse(body) for _, _, body in store.jobs()]
+    return max((len(job.model.trainable) * job.steps for job in jobs), default=0)
+
+
+def epsilon_of_ledger(units: int, delta: float, samples: int) -> float:
+    """Epsilon of a ledger's cumulative charge, the sampler's distance from its ideal included; math.inf where there
+    is no bound: the ledger is saturated, or there were more samples than delta allows. samples: at least as many as
+    were released. Raises AccountingError for a delta that makes no sense."""
+    accounting.epsilon(0.0, delta)
+    if units > accounting.UNITS_MAX:
         return math.inf
-    samples = len(job.model.trainable) * releases * job.steps
-    return accounting.epsilon(accounting.mu_squared_of(units), delta, samples)
+    try:
+        return accounting.epsilon(accounting.mu_squared_of(units), delta, samples)
+    except accounting.AccountingError:
+        return math.inf
 
 
 def _measured(
