@@ -114,7 +114,7 @@ def test_readme_quotes_this_run(summary: dict[str, Any]) -> None:
     # What a conservative collector finds in use differs by a few kilobytes from run to run.
     heap = re.search(r"\| under (\d+) kB, of which training ([\d.]+) kB \|", readme)
     assert heap is not None
-    assert summary["ram_bytes"] < 1000 * int(heap[1]) <= 1.15 * summary["ram_bytes"]
+    assert summary["ram_bytes"] < 1000 * int(heap[1]) <= 1.2 * summary["ram_bytes"]
     assert float(heap[2]) == round(min(summary["ram"].values()) / 1000, 1)
 
 
