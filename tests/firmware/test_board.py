@@ -473,8 +473,9 @@ def drive_until_cut(board: Live, ident: bytes) -> None:
 
 
 def test_heap_of_the_demos_job(live: Make) -> None:
-    """Bytes in use with the whole firmware, job, weights and an update in RAM, on words of 8 bytes. About 85,000; what a
-    conservative collector finds varies by some thousands."""
+    """Bytes in use with the whole firmware, job, weights and an update in RAM, on words of 8 bytes.
+
+    About 85,000; what a conservative collector finds varies by some thousands."""
     board = live()
     client = board.client
     before = client.hello().heap
