@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from picofed import records
-from picofed.fleet.emulate import UnixBoard
-from picofed.fleet.provision import flash_folder
+from picofed.fleet.emulation import UnixBoard
+from picofed.fleet.provision import board_files
 from picofed.learn import weights
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.job import Job
@@ -20,7 +20,6 @@ from picofed.link.transfer import upload
 from picofed.provisioning import Policy, Provision
 from picofed.store import Version
 from picofed.toolchain import build
-from picofed.toolchain.layout import repo_root
 
 ENTROPY = b"firmware test"
 MODEL = Model.dense((45, 7))
@@ -124,11 +123,8 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Live]]:
             settings: dict[str, object] = {"budget": 4000000000, "max_charge": 1000000000, **policy}
             given = Provision.new(Policy(BOARD, "watch", **settings), b"firmware test")  # type: ignore[arg-type]
             recorded = recordings() if sessions is None else sessions
-            core = build.natmod("x64")
-            firmware = repo_root() / "firmware" / "picofed"
-            flash_folder(place / "flash", firmware, core, given if provisioned else None, recorded)
-            options = {} if heap is None else {"heap": heap}
-            board = UnixBoard(place, board_id=BOARD, entropy=entropy, power_cut=power_cut, **options)
+            board = UnixBoard(place, board_id=BOARD, entropy=entropy, power_cut=power_cut, heap=heap)
+            board.install(board_files(build.natmod("x64"), given if provisioned else None, recorded))
             made = Live(stack.enter_context(board), given, recorded)
             stack.callback(made.disconnect)
             return made

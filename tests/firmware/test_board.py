@@ -228,7 +228,7 @@ def test_power_cut_in_a_transfer_loses_nothing_acknowledged(live: Make) -> None:
     while left:
         offset, length = left[0]
         left = board.client.put(ident, len(data), offset, data[offset : offset + min(length, 700)])
-        board.board.power_cut()
+        board.board.power_off()
         board.disconnect()
         board.board.reset()
         assert board.client.have(ident, len(data)) == left

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from picofed.fleet.emulate import UnixBoard
+from picofed.fleet.emulation import UnixBoard
 from picofed.link.client import connect
 from picofed.toolchain.build import natmod
 from picofed.toolchain.layout import repo_root

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from picofed.fleet.emulate import EmulationError, Fleet, UnixBoard
+from picofed.fleet.emulation import EmulationError, Fleet, UnixBoard
 from picofed.toolchain.build import natmod
 
 PATIENCE = 60.0
@@ -257,7 +257,7 @@ def test_hard_reset_keeps_the_open_port(shared: UnixBoard) -> None:
 
 def test_power_off_and_on(shared: UnixBoard) -> None:
     states = [shared.running]
-    for change in (shared.power_cut, shared.reset):
+    for change in (shared.power_off, shared.reset):
         change()
         states.append(shared.running)
     assert states == [True, False, True]
@@ -342,7 +342,7 @@ def test_eight_boards_at_once() -> None:
         mpremote(board, "exec", "open('id', 'w').write('x')")
         return mpremote(board, "exec", "import machine; print(machine.unique_id()[-1], sum(range(50000)))")
 
-    with Fleet(8) as boards, ThreadPoolExecutor(4) as pool:
+    with Fleet(["unix"] * 8) as boards, ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, boards)) == [f"{number} 1249975000\n" for number in range(1, 9)]
         processes = [board.process_id for board in boards]
     assert not any(Path(f"/proc/{process}").exists() for process in processes)
@@ -373,8 +373,8 @@ def test_a_board_outlives_the_thread_that_started_it() -> None:
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_board_outlives_its_emulator(death: signal.Signals) -> None:
     code = (
-        "import sys, time; from picofed.fleet.emulate import Fleet\n"
-        "with Fleet(2) as boards:\n"
+        "import sys, time; from picofed.fleet.emulation import Fleet\n"
+        "with Fleet(['unix'] * 2) as boards:\n"
         "    print(*[b.process_id for b in boards], flush=True); time.sleep(1000)"
     )
     with subprocess.Popen(
@@ -396,7 +396,7 @@ def test_no_board_outlives_its_emulator(death: signal.Signals) -> None:
 
 
 def test_idle_boards_use_no_processor_time() -> None:
-    with Fleet(3) as boards:
+    with Fleet(["unix"] * 3) as boards:
         for board in boards:
             mpremote(board, "exec", "pass")
         ticks = os.sysconf("SC_CLK_TCK")

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 from picofed import accounting, native, records
-from picofed.fleet.emulate import UnixBoard
-from picofed.fleet.provision import Registry, flash_folder
+from picofed.fleet.emulation import UnixBoard
+from picofed.fleet.provision import Registry, board_files
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.coordinator import Coordinator, Event
 from picofed.learn.job import Job, Plan
@@ -34,7 +34,6 @@ from picofed.link.transfer import object_id, upload
 from picofed.provisioning import Policy, Provision
 from picofed.store import Store
 from picofed.toolchain.build import natmod
-from picofed.toolchain.layout import repo_root
 
 pytestmark = pytest.mark.slow
 
@@ -90,8 +89,9 @@ class Live:
 def live_board(folder: Path, number: int = 0, releases: int = 100) -> Iterator[Live]:
     given = provision(number, releases)
     place = folder / f"board-{number}"
-    flash_folder(place / "flash", repo_root() / "firmware" / "picofed", natmod("x64"), given, sessions(number))
-    with UnixBoard(place, board_id=given.policy.board, entropy=SEED.hex()) as board:
+    board = UnixBoard(place, board_id=given.policy.board, entropy=SEED.hex())
+    board.install(board_files(natmod("x64"), given, sessions(number)))
+    with board:
         yield Live(board, given)
 
 
@@ -149,8 +149,9 @@ def test_other_modes_and_models_are_the_same_too(tmp_path: Path, job: Job) -> No
     given = provision(0)
     given = replace(given, policy=replace(given.policy, max_charge=charge))
     place = tmp_path / "board"
-    flash_folder(place / "flash", repo_root() / "firmware" / "picofed", natmod("x64"), given, sessions(0))
-    with UnixBoard(place, board_id=given.policy.board, entropy=SEED.hex()) as board:
+    board = UnixBoard(place, board_id=given.policy.board, entropy=SEED.hex())
+    board.install(board_files(natmod("x64"), given, sessions(0)))
+    with board:
         live = Live(board, given)
         store = Store()
         run = coordinator(store, plan, [live], job)

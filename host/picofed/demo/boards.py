@@ -11,14 +11,13 @@ from pathlib import Path
 
 from picofed import records
 from picofed.errors import PicofedError
-from picofed.fleet.emulate import UnixBoard
-from picofed.fleet.provision import Registry, flash_folder
+from picofed.fleet.emulation import UnixBoard
+from picofed.fleet.provision import Registry, board_files
 from picofed.learn.server import Opener
 from picofed.link.client import connect
 from picofed.link.meter import Meter, MeteredClient
 from picofed.provisioning import Provision
 from picofed.toolchain.build import natmod, unix_board
-from picofed.toolchain.layout import repo_root
 from picofed.toolchain.sources import micropython_source
 
 
@@ -44,15 +43,15 @@ def fleet(
     sessions: recordings by the name in each provision's policy. seed: what the emulated boards draw their entropy from.
     """
     core = natmod("x64")
-    firmware = repo_root() / "firmware" / "picofed"
     _clear(folder)
     with ExitStack() as stack:
         boards: dict[str, UnixBoard] = {}
         for provision in provisions:
             policy = provision.policy
             place = folder / policy.name
-            flash_folder(place / "flash", firmware, core, provision, sessions[policy.name])
-            board = stack.enter_context(UnixBoard(place, board_id=policy.board, entropy=seed.encode().hex()))
+            board = UnixBoard(place, board_id=policy.board, entropy=seed.encode().hex())
+            board.install(board_files(core, provision, sessions[policy.name]))
+            stack.enter_context(board)
             registry.add(provision, str(board.port))
             boards[str(board.port)] = board
         yield boards

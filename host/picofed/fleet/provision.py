@@ -1,11 +1,10 @@
-"""Provisioning: the owner's registry of board keys, and flash folders for emulated boards."""
+"""Provisioning: the owner's registry of board keys, and the files that go onto a board."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 from picofed import records
 from picofed.errors import PicofedError
 from picofed.provisioning import Policy, Provision, ProvisionError
+from picofed.toolchain.layout import repo_root
 
 FORMAT: Final = 1
 
@@ -118,38 +118,28 @@ def _board(entry: Mapping[str, Any]) -> Registered:
     )
 
 
-def flash_folder(
-    folder: Path,
-    firmware: Path,
+def board_files(
     core: Path,
     provision: Provision | None,
     sessions: Iterable[records.Session] = (),
     layout: records.Layout | None = None,
-) -> None:
-    """Fill a folder that is an emulated board's flash.
+) -> dict[str, bytes]:
+    """All files of a board by absolute path on it: firmware, native module, keys and policy, recordings.
 
-    firmware: the `picofed` package, with main.py beside it; core: the native module; provision: None leaves an
-    earlier provisioning alone; sessions: the board's recordings, in a record store of `layout` (default: just large
-    enough).
+    core: the native module for its architecture; provision: None leaves an earlier provisioning alone; sessions: the
+    board's recordings, in a record store of `layout` (default: just large enough).
     """
-    library = folder / "lib"
-    library.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(
-        firmware,
-        library / "picofed",
-        dirs_exist_ok=True,
-        ignore=shutil.ignore_patterns("__pycache__", "*.pyi"),
-    )
-    shutil.copyfile(core, library / "picofed_core.mpy")
-    shutil.copyfile(firmware.parent / "main.py", folder / "main.py")
+    firmware = repo_root() / "firmware"
+    files = {f"/lib/picofed/{path.name}": path.read_bytes() for path in sorted((firmware / "picofed").glob("*.py"))}
+    files["/lib/picofed_core.mpy"] = core.read_bytes()
+    files["/main.py"] = (firmware / "main.py").read_bytes()
     if provision is None:
-        return
-    data = folder / "picofed-data"
-    data.mkdir(exist_ok=True)
-    (data / "provision.cbor").write_bytes(provision.file())
+        return files
     sessions = list(sessions)
     if layout is None:
         per_slot = records.Layout(provision.records_id).samples
         slots = sum(-(-len(session.samples) // per_slot) for session in sessions)
         layout = records.Layout(provision.records_id, slots=max(1, slots))
-    (data / "records.bin").write_bytes(records.write(layout, sessions))
+    files["/picofed-data/provision.cbor"] = provision.file()
+    files["/picofed-data/records.bin"] = records.write(layout, sessions)
+    return files

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import IO
 
-_Request = tuple[Future["subprocess.Popen[bytes]"], Sequence[str], dict[str, str], int, IO[bytes]]
+_Request = tuple[Future["subprocess.Popen[bytes]"], Sequence[str], dict[str, str], tuple[int, ...], IO[bytes]]
 
 _requests: "queue.SimpleQueue[_Request]" = queue.SimpleQueue()
 _started_by = 0
@@ -21,7 +21,7 @@ _starting = threading.Lock()
 
 def _serve(requests: "queue.SimpleQueue[_Request]") -> None:
     while True:
-        future, argv, environment, line, log = requests.get()
+        future, argv, environment, descriptors, log = requests.get()
         try:
             process = subprocess.Popen(
                 argv,
@@ -30,7 +30,7 @@ def _serve(requests: "queue.SimpleQueue[_Request]") -> None:
                 stderr=log,
                 env=environment,
                 cwd="/",
-                pass_fds=(line,),
+                pass_fds=descriptors,
                 # A Ctrl-C at the operator's terminal is for picofed, not for the boards.
                 start_new_session=True,
             )
@@ -40,8 +40,10 @@ def _serve(requests: "queue.SimpleQueue[_Request]") -> None:
             future.set_result(process)
 
 
-def spawn(argv: Sequence[str], environment: dict[str, str], line: int, log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """Start `argv` with exactly `environment`, the descriptor `line` inherited and its messages in `log`."""
+def spawn(
+    argv: Sequence[str], environment: dict[str, str], descriptors: tuple[int, ...], log: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    """Start `argv` with exactly `environment`, `descriptors` inherited and its messages in `log`."""
     global _requests, _started_by
     with _starting:
         # A forked child has no threads of its parent's.
@@ -51,5 +53,5 @@ def spawn(argv: Sequence[str], environment: dict[str, str], line: int, log: IO[b
             _started_by = os.getpid()
         requests = _requests
     future: Future[subprocess.Popen[bytes]] = Future()
-    requests.put((future, argv, environment, line, log))
+    requests.put((future, argv, environment, descriptors, log))
     return future.result()

@@ -1,18 +1,7 @@
-"""Emulated boards: MicroPython's unix port behind a pseudo-terminal that looks like a serial port.
+"""What all emulated boards share: a folder, a pseudo-terminal that looks like a serial port, power.
 
-    from picofed.fleet.emulate import Fleet, UnixBoard
-
-    with UnixBoard() as board:                # mpremote connect "$PORT" exec "print(1)" works while this runs
-        print(board.port)
-        (board.flash / "main.py").write_text("print('hello')")
-        board.reset()
-
-    with Fleet(8) as boards:                  # eight of them, all gone after the block
-        ports = [board.port for board in boards]
-
-The board process holds the master end of the pty itself (boards/unix), so no byte passes through Python. This
-process keeps the master open too: a port stays valid while the board behind it is reset, crashes or is cut
-off from power.
+The process of a board is the emulator. This process keeps the master end of the pseudo-terminal open, so a port stays
+valid while the board behind it is reset, crashes or is cut off from power.
 """
 
 import contextlib
@@ -26,17 +15,16 @@ import signal
 import subprocess
 import tempfile
 import tty
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import ClassVar, Self
 
 from picofed.errors import PicofedError
-from picofed.fleet.emulate_spawn import spawn
-from picofed.toolchain.build import unix_board
-from picofed.toolchain.layout import repo_root
+from picofed.fleet.emulation.spawn import spawn
 
-DEFAULT_HEAP_BYTES = 192 * 1024
 _LOG_TAIL_BYTES = 4000
 _ENTROPY = re.compile(r"([0-9a-f]{2}){1,64}|stuck:[0-9a-f]{2}|biased|constant")
 
@@ -45,24 +33,37 @@ class EmulationError(PicofedError):
     """An emulated board could not be started, or is used when it is not running."""
 
 
-class UnixBoard:
-    """One emulated board with its own flash folder; starts on entering a `with` block, is gone after it.
-
-    directory: where its `flash/`, `port` and state live; kept afterwards, and another start on it finds the
-    same flash.
-        None: a temporary folder, removed afterwards.
-    heap: bytes of MicroPython's heap. board_id: 8 bytes for machine.unique_id(); default: derived from the
-    directory. entropy: None for the host's; a hex string for the stream that boards/unix/README.md defines;
-    "stuck:5a", "biased" or
-        "constant" for a broken source. power_cut: the first start dies in its n-th flash step (see
-        power_cut()).
+@dataclass(frozen=True)
+class Start:
+    """How one start of a board is done: the emulator's command line, exactly its environment, the descriptors of
+    this process that it inherits besides the line's master end.
     """
+
+    argv: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
+
+
+class EmulatedBoard(ABC):
+    """One emulated board with its own flash; starts on entering a `with` block, is gone after it.
+
+    directory: where its flash, `port` and state live; kept afterwards, and another start on it finds the same flash.
+        None: a temporary folder, removed afterwards.
+    heap: bytes of MicroPython's heap, where the board's kind lets one choose. board_id: 8 bytes that
+        the firmware takes for the chip's number; default: derived from the directory.
+    entropy: None for the host's; a hex string for the stream that boards/unix/README.md defines; "stuck:5a", "biased"
+        or "constant" for a broken source.
+    power_cut: the first start dies in its n-th flash step (see reset()).
+    """
+
+    name: ClassVar[str]  # of its folder in boards/
+    natmod_arch: ClassVar[str]
 
     def __init__(
         self,
         directory: Path | str | None = None,
         *,
-        heap: int = DEFAULT_HEAP_BYTES,
+        heap: int | None = None,
         board_id: bytes | None = None,
         entropy: str | None = None,
         power_cut: int | None = None,
@@ -74,7 +75,7 @@ class UnixBoard:
         self._temporary = directory is None
         self._given = None if directory is None else Path(directory).absolute()
         self._heap = heap
-        self._board_id = board_id
+        self._chosen_id = board_id
         self._entropy = entropy
         self._first_power_cut = power_cut
         self._directory: Path | None = None
@@ -83,18 +84,39 @@ class UnixBoard:
         self._lock = -1
         self._owner = 0
 
-    def __enter__(self) -> "UnixBoard":
-        if self._directory is not None:
+    # What a kind of board must say.
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Build what a start needs. Raises PicofedError in one line where that cannot be."""
+
+    @abstractmethod
+    def _make_flash(self) -> None:
+        """Make an empty flash where there is none yet."""
+
+    @abstractmethod
+    def _command(self, power_cut: int | None) -> Start:
+        """The next start. The folder, the port and the flash are there."""
+
+    @abstractmethod
+    def install(self, files: Mapping[str, bytes]) -> None:
+        """Put files onto the flash of a board that is off: absolute paths on the board to contents; folders are
+        made, other files stay.
+        """
+
+    @abstractmethod
+    def read_files(self) -> dict[str, bytes]:
+        """All files on the flash of a board that is off, by absolute path on the board."""
+
+    # Its life.
+
+    def __enter__(self) -> Self:
+        if self._process is not None:
             raise EmulationError("this emulated board has been started already: use reset()")
-        program = unix_board()
-        self._owner = os.getpid()
-        self._directory = self._given or Path(tempfile.mkdtemp(prefix="picofed-board-"))
+        self._prepare()
+        self.open()
         try:
-            self.flash.mkdir(parents=True, exist_ok=True)
-            self._state.mkdir(exist_ok=True)
-            self._take_directory()
             self._open_port()
-            self._program = program
             self._start(self._first_power_cut)
         except BaseException:
             self.close()
@@ -105,6 +127,23 @@ class UnixBoard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def open(self) -> Self:
+        """Take the folder without starting the board, so that install() can fill its flash first. Then use the
+        board in a `with` block, or close() it.
+        """
+        if self._directory is not None:
+            return self
+        self._owner = os.getpid()
+        self._directory = self._given or Path(tempfile.mkdtemp(prefix="picofed-board-"))
+        try:
+            self._state.mkdir(parents=True, exist_ok=True)
+            self._take_directory()
+            self._make_flash()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     @property
     def directory(self) -> Path:
@@ -117,11 +156,6 @@ class UnixBoard:
     def port(self) -> Path:
         """Path for pyserial or mpremote; the same over resets and, given a directory, over restarts."""
         return self.directory / "port"
-
-    @property
-    def flash(self) -> Path:
-        """Folder that is the board's `/`."""
-        return self.directory / "flash"
 
     @property
     def running(self) -> bool:
@@ -145,7 +179,7 @@ class UnixBoard:
 
     @property
     def log(self) -> str:
-        """The last 4000 bytes of what the board's program, not the program on the board, complained about."""
+        """The last 4000 bytes of what the emulator, not the program on the board, complained about."""
         with contextlib.suppress(FileNotFoundError):
             return (self._state / "stderr").read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
         return ""
@@ -153,7 +187,7 @@ class UnixBoard:
     def reset(self, power_cut: int | None = None) -> None:
         """Hard reset: RAM is lost, flash and the open port stay. Also the way to power a dead board on again.
 
-        power_cut: as for the class, for this start.
+        power_cut: this start dies in its n-th flash step.
         """
         self.power_off()
         self._start(power_cut)
@@ -164,8 +198,6 @@ class UnixBoard:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait()
-
-    power_cut = power_off
 
     def wait_power_cut(self, timeout: float) -> bool:
         """Wait for a power cut that was asked for; False where none happens within `timeout` seconds."""
@@ -192,9 +224,20 @@ class UnixBoard:
                 shutil.rmtree(self._directory, ignore_errors=True)
         self._directory = None
 
+    # For the kinds.
+
     @property
     def _state(self) -> Path:
         return self.directory / "state"
+
+    @property
+    def _board_id(self) -> bytes:
+        return self._chosen_id or hashlib.blake2b(str(self.directory).encode(), digest_size=8).digest()
+
+    def _must_be_off(self) -> None:
+        if self.running:
+            raise EmulationError("the emulated board is running: use power_off() first")
+        self.open()
 
     def _take_directory(self) -> None:
         self._lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
@@ -218,60 +261,6 @@ class UnixBoard:
         with contextlib.suppress(BlockingIOError, OSError):
             while os.read(self._master, 65536):
                 pass
-        board_id = self._board_id or hashlib.blake2b(str(self.directory).encode(), digest_size=8).digest()
-        environment = {
-            "PICOFED_LINE": str(self._master),
-            "PICOFED_PARENT": str(os.getpid()),
-            "PICOFED_BOARD_ID": board_id.hex(),
-        }
-        if self._entropy is not None:
-            environment["PICOFED_ENTROPY_SEED"] = self._entropy
-        if power_cut is not None:
-            environment["PICOFED_POWER_CUT"] = str(power_cut)
-        script = repo_root() / "boards" / "unix" / "board.py"
-        argv = [
-            str(self._program),
-            "-X",
-            f"heapsize={self._heap}",
-            str(script),
-            str(self.flash),
-            str(self._state),
-        ]
+        start = self._command(power_cut)
         with (self._state / "stderr").open("ab") as log:
-            self._process = spawn(argv, environment, self._master, log)
-
-
-class Fleet:
-    """`count` emulated boards in one `with` block, as a sequence of UnixBoard.
-
-    directory: each board gets a sub-folder board-00, board-01, ...; None: temporary folders. Further
-    arguments go to every UnixBoard; where no board_id is given, ids are 1, 2, 3, ... so that runs repeat.
-    """
-
-    def __init__(self, count: int, directory: Path | str | None = None, **options: Any) -> None:
-        self.boards: list[UnixBoard] = []
-        for number in range(count):
-            folder = None if directory is None else Path(directory) / f"board-{number:02d}"
-            self.boards.append(UnixBoard(folder, **{"board_id": (number + 1).to_bytes(8, "big"), **options}))
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> "Fleet":
-        with contextlib.ExitStack() as stack:
-            for board in self.boards:
-                stack.enter_context(board)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def __len__(self) -> int:
-        return len(self.boards)
-
-    def __getitem__(self, index: int) -> UnixBoard:
-        return self.boards[index]
-
-    def __iter__(self) -> Iterator[UnixBoard]:
-        return iter(self.boards)
+            self._process = spawn(start.argv, start.environment, (self._master, *start.descriptors), log)

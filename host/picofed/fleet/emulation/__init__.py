@@ -1,0 +1,72 @@
+"""Emulated boards that any tool may use as if they were plugged in.
+
+    from picofed.fleet.emulation import Fleet, UnixBoard, emulated
+
+    with UnixBoard() as board:                # mpremote connect "$PORT" exec "print(1)" works while this runs
+        print(board.port)
+        board.install({"/main.py": b"print('hello')"})
+        board.reset()
+
+    with Fleet(["unix"] * 8) as boards:       # eight of them, all gone after the block
+        ports = [board.port for board in boards]
+
+`board` is what they share, every other module one kind of board.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from picofed.fleet.emulation.board import EmulatedBoard, EmulationError
+from picofed.fleet.emulation.unix import DEFAULT_HEAP_BYTES, UnixBoard
+
+__all__ = ["BACKENDS", "DEFAULT_HEAP_BYTES", "EmulatedBoard", "EmulationError", "Fleet", "UnixBoard", "emulated"]
+
+_KINDS: tuple[type[EmulatedBoard], ...] = (UnixBoard,)
+BACKENDS: dict[str, type[EmulatedBoard]] = {kind.name: kind for kind in _KINDS}
+
+
+def emulated(name: str, directory: Path | str | None = None, **options: Any) -> EmulatedBoard:
+    """A board of the kind that boards/<name> describes, not yet started. options: EmulatedBoard's."""
+    kind = BACKENDS.get(name)
+    if kind is None:
+        raise EmulationError(f"no emulated board is called {name!r}: choose one of {', '.join(BACKENDS)}")
+    return kind(directory, **options)
+
+
+class Fleet(Sequence[EmulatedBoard]):
+    """Emulated boards of the given kinds in one `with` block.
+
+    directory: each board gets a sub-folder board-00, board-01, ...; None: temporary folders. Further
+    arguments go to every board; where no board_id is given, ids are 1, 2, 3, ... so that runs repeat.
+    """
+
+    def __init__(self, kinds: Sequence[str], directory: Path | str | None = None, **options: Any) -> None:
+        self.boards: list[EmulatedBoard] = []
+        for number, kind in enumerate(kinds):
+            folder = None if directory is None else Path(directory) / f"board-{number:02d}"
+            self.boards.append(emulated(kind, folder, **{"board_id": (number + 1).to_bytes(8, "big"), **options}))
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Fleet":
+        with contextlib.ExitStack() as stack:
+            for board in self.boards:
+                stack.enter_context(board)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __len__(self) -> int:
+        return len(self.boards)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.boards[index]
+
+    def __iter__(self) -> Iterator[EmulatedBoard]:
+        return iter(self.boards)
