@@ -16,7 +16,7 @@ from .platform import FOLDER, RECORDS, Watchdog, unload
 from .records import Records
 from .server import Server
 
-_IDLE = 100  # ms to wait for a byte where nothing else is to do
+_IDLE = 1000  # ms to wait for a byte where nothing else is to do
 _SENSOR = 2
 
 
@@ -51,12 +51,13 @@ def run(sensor=None, watchdog=0, slots=1024):
     server = start(slots)
     link = Link()
     timer = Watchdog(watchdog)
+    idle = min(_IDLE, watchdog // 2) if watchdog else _IDLE
     complained = False
     while True:
         timer.feed()
         try:
             busy = server.step()
-            payload = link.receive(0 if busy else _SENSOR if sensor else _IDLE)
+            payload = link.receive(0 if busy else _SENSOR if sensor else idle)
             if payload is not None:
                 answer = server.answer(payload)
                 if answer is not None:

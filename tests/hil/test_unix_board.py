@@ -373,7 +373,9 @@ def test_a_board_outlives_the_thread_that_started_it() -> None:
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_board_outlives_its_emulator(death: signal.Signals) -> None:
     code = (
-        "import sys, time; from picofed.fleet.emulation import Fleet\n"
+        "import signal, sys, time; from picofed.fleet.emulation import Fleet\n"
+        # A shell that runs the tests in the background has had SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with Fleet(['unix'] * 2) as boards:\n"
         "    print(*[b.process_id for b in boards], flush=True); time.sleep(1000)"
     )

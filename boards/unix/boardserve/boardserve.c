@@ -13,6 +13,7 @@
 #include "py/mphal.h"
 #include "py/runtime.h"
 #include "shared/runtime/pyexec.h"
+#include "virtual_time.h"
 
 #define ARGS_MAX 16
 #define CAUSE_POWER_ON 1
@@ -70,6 +71,7 @@ static mp_obj_t boardserve_serve(mp_obj_t boot_in) {
     if (master < 0 || entropy_init(getenv("PICOFED_ENTROPY_SEED"), (uint32_t)boot) != 0) {
         mp_raise_ValueError(MP_ERROR_TEXT("PICOFED_LINE or PICOFED_ENTROPY_SEED"));
     }
+    virtual_time_init(getenv("PICOFED_VIRTUAL_TIME"));
     line_start(master);
     pyexec_mode_kind = env_number("PICOFED_RAW_REPL", 0) ? PYEXEC_MODE_RAW_REPL : PYEXEC_MODE_FRIENDLY_REPL;
 

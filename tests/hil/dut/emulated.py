@@ -1,0 +1,58 @@
+"""Emulated boards as devices under test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from picofed.fleet.emulation import EmulatedBoard, emulated
+
+from dut import Dut
+
+
+class EmulatedDut(Dut):
+    """A board of the given kind in `folder`, its entropy drawn from `seed`."""
+
+    can_lose_power = True
+    repeats = True
+
+    def __init__(self, kind: str, folder: Path, identity: bytes, seed: bytes) -> None:
+        self.board: EmulatedBoard = emulated(kind, folder, board_id=identity, entropy=seed.hex())
+        self.kind = kind
+        self.natmod_arch = self.board.natmod_arch
+        self._identity = identity
+        self._started = False
+
+    @property
+    def port(self) -> str:
+        return str(self.board.port)
+
+    @property
+    def identity(self) -> bytes:
+        return self._identity
+
+    @property
+    def starts(self) -> int:
+        return self.board.boots
+
+    @property
+    def log(self) -> str:
+        return self.board.log
+
+    def begin(self, files: Mapping[str, bytes]) -> None:
+        assert not self._started
+        self.board.install(files)
+        self.board.__enter__()
+        self._started = True
+
+    def reset(self, power_cut: int | None = None) -> None:
+        self.board.reset(power_cut)
+
+    def power_off(self) -> None:
+        self.board.power_off()
+
+    def wait_power_cut(self, seconds: float) -> bool:
+        return self.board.wait_power_cut(seconds)
+
+    def close(self) -> None:
+        self.board.close()

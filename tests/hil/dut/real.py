@@ -1,0 +1,87 @@
+"""A board on a serial port as device under test. Its flash is emptied before each test."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from picofed.native import blake2b
+from picofed.toolchain.layout import repo_root
+
+from dut import PATIENCE, Dut
+
+_WIPE = """
+import os
+def wipe(path):
+    for name in os.listdir(path or '/'):
+        inner = path + '/' + name
+        try:
+            os.remove(inner)
+        except OSError:
+            wipe(inner)
+            os.rmdir(inner)
+wipe('')
+"""
+
+
+class RealDut(Dut):
+    """kind: its folder in boards/, which says what native module it takes."""
+
+    can_lose_power = False
+    repeats = False
+
+    def __init__(self, kind: str, port: str) -> None:
+        import tomllib
+
+        table = tomllib.loads((repo_root() / "boards" / kind / "board.toml").read_text())
+        self.kind = kind
+        self.natmod_arch = table["natmod_arch"]
+        self._port = port
+        self._starts = 0
+
+    @property
+    def port(self) -> str:
+        return self._port
+
+    @property
+    def identity(self) -> bytes:
+        chip = bytes.fromhex(self.mpremote("exec", "import machine; print(machine.unique_id().hex())").strip())
+        return blake2b(chip, 8) if len(chip) > 8 else chip.ljust(8, b"\0")
+
+    @property
+    def starts(self) -> int:
+        return self._starts
+
+    @property
+    def log(self) -> str:
+        return f"see the board at {self._port}"
+
+    def begin(self, files: Mapping[str, bytes]) -> None:
+        self.mpremote("exec", _WIPE)
+        with tempfile.TemporaryDirectory() as name:
+            for path, content in files.items():
+                place = Path(name) / path[1:]
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+            words: list[str] = []
+            for entry in sorted(Path(name).iterdir()):
+                words += ["+", "fs", "cp", "-r", str(entry), ":"]
+            self.mpremote(*words[1:])
+        self.reset()
+
+    def reset(self, power_cut: int | None = None) -> None:
+        assert power_cut is None
+        self.mpremote("reset")
+        self._starts += 1
+        end = time.monotonic() + PATIENCE
+        while not Path(self._port).exists():
+            assert time.monotonic() < end, f"{self._port} did not come back after a reset"
+            time.sleep(0.1)
+
+    def power_off(self) -> None:
+        raise AssertionError("nobody can cut the power of a real board from here")
+
+    def wait_power_cut(self, seconds: float) -> bool:
+        raise AssertionError("nobody can cut the power of a real board from here")

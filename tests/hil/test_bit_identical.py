@@ -1,0 +1,123 @@
+"""The same job, keys and data give the same bytes everywhere: every board, the compiled core, and the reference.
+
+20 rounds of each job; what is hashed is every update object in the order of its release. The golden hashes were printed
+by the Python reference, which shares no code with the core: `pytest -k reference` computes them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from dut import Dut
+from picofed import records, reference
+from picofed.flash import MemoryFlash
+from picofed.learn import weights
+from picofed.learn.clients import Examples, SimulatedBoard, emulated_entropy
+from picofed.learn.coordinator import Coordinator
+from picofed.learn.job import MODES, Job
+from picofed.learn.simulate import simulate
+from picofed.learn.updates import Update
+from picofed.store import Store
+from world import IDENTITY, LOCAL, MLP, SEED, SOFTMAX, begin, plan, provision, run, sessions, simulated
+
+pytestmark = pytest.mark.slow
+
+ROUNDS = 20
+JOBS = {job.name: job for job in (SOFTMAX, MLP, LOCAL)}
+GOLDEN = {
+    "softmax": "e643e0b289a2c16175afdc7d751a2d760df8a93cbf21810cc9d2618bea32fea2",
+    "mlp": "da8b42b6994ca177d81e7b8ec44817f5bcc9c2973352ccda1aaa738a6071b2a1",
+    "local": "b90d76c65b0567258430de72f2ddf4566a137581f58f37939d46434b99afbd0b",
+}
+
+
+def digest(store: Store, job: Job) -> str:
+    """SHA-256 over all update objects, by sequence number."""
+    updates = sorted(store.updates(job.id, None), key=lambda update: update.seq)
+    assert len(updates) == ROUNDS
+    return hashlib.sha256(b"".join(update.data for update in updates)).hexdigest()
+
+
+class ReferenceBoard(SimulatedBoard):
+    """A board whose every byte comes from the slow reference in plain Python integers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.provision
+        seeds = MemoryFlash()
+        reference.Ratchet.provision(seeds, given.secret)
+        raw = emulated_entropy(SEED, self.first_boot, 1024)
+        context = given.policy.board + bytes(8)
+        self._plain_ratchet = reference.Ratchet(seeds, reference.entropy_condition(raw), context)
+        self._plain_trainer: Any = None
+
+    def job(self, ident: bytes) -> bytes:
+        self._plain_trainer = None
+        return super().job(ident)
+
+    def _train(self, job: Job, data: bytes) -> bytes:
+        given = self.provision
+        _, version, _, values = weights.parse(data)
+        trainer = self._plain_trainer = self._plain_trainer or reference.Trainer(
+            job.model.descriptor, MODES.index(job.mode)
+        )
+        trainer.set_weights(values.tolist())
+        features = self.examples.features.tolist()
+        for _ in range(job.steps):
+            trainer.begin(self._plain_ratchet.next(self._keys), job.log2_sigma, job.clip)
+            self._keys += 1
+            trainer.fill()
+            trainer.examples(features, self.examples.labels.tolist())
+            if job.mode == "local":
+                trainer.step(job.multiplier, job.shift)
+        seq, spent = self._charge(job)
+        update = Update(
+            mode=MODES.index(job.mode),
+            log2_sigma=job.log2_sigma,
+            seq=seq,
+            version=version,
+            records=len(self.examples.labels),
+            clip_norm=job.clip,
+            steps=job.steps,
+            cumulative=spent,
+            job=job.id,
+            board=given.policy.board,
+            payload=trainer.encode(job.round_shift),
+        )
+        return update.pack(given.update_key)
+
+
+@pytest.fixture(params=sorted(JOBS))
+def job(request: pytest.FixtureRequest) -> Iterator[Job]:
+    yield JOBS[request.param]
+
+
+def reference_examples(job: Job) -> Examples:
+    """Features of the recordings by the reference."""
+    store = records.write(records.Layout(bytes(8), slots=256), sessions())
+    windows = list(records.windows(store, job.window, job.stride))
+    features = [reference.features_imu(samples.tolist()) for samples, _ in windows]
+    return Examples(np.array(features, np.int8), np.array([label for _, label in windows], np.uint8))
+
+
+def test_the_reference(job: Job) -> None:
+    board = ReferenceBoard(provision(IDENTITY, job, 100), reference_examples(job), SEED)
+    assert digest(simulate(job, plan(ROUNDS), [board]).store, job) == GOLDEN[job.name]
+
+
+def test_the_compiled_core(job: Job) -> None:
+    board = simulated(provision(IDENTITY, job, 100), job)
+    assert digest(simulate(job, plan(ROUNDS), [board]).store, job) == GOLDEN[job.name]
+
+
+@pytest.mark.emulated
+def test_every_board(dut: Dut, job: Job) -> None:
+    given = begin(dut, job)
+    store = Store()
+    coordinator: Coordinator = run(dut, given, ROUNDS, job, store)
+    assert coordinator.left == {} and dut.starts == 1
+    assert digest(store, job) == GOLDEN[job.name]
