@@ -19,6 +19,8 @@ from picofed.toolchain.layout import repo_root
 
 pytestmark = pytest.mark.slow
 
+MIXED = "unix=3,unix=5"
+
 
 def picofed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("picofed")
@@ -71,12 +73,18 @@ def test_updates_are_small_and_fit_a_small_board(summary: dict[str, Any]) -> Non
     assert summary["ram_bytes"] <= 200_000
 
 
-def test_boards_and_simulator_send_the_same_bytes(demo: Path) -> None:
+@pytest.mark.parametrize("fleet", [None, MIXED])
+def test_boards_and_simulator_send_the_same_bytes(fleet: str | None, demo: Path, tmp_path: Path) -> None:
+    """Whatever the boards are: a mixed fleet sends what the all-unix one sends."""
     settings = Settings()
     people = deal(settings)
     job, plan = plan_for(settings, people)
     run = simulate(job, plan, baselines.boards(job, plan, people.clients, settings.entropy))
     simulated = {(update.board, update.seq): update.data for update in run.store.updates(job.id, None)}
+    if fleet is not None:
+        result = picofed("demo", "--no-curve", "--fleet", fleet, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        demo = tmp_path
     with sqlite3.connect(demo / "build/demo/site/store.db") as database:
         sent = {(board, seq): data for board, seq, data in database.execute("SELECT board, seq, object FROM updates")}
         versions = dict(database.execute("SELECT number, released FROM version"))
@@ -146,6 +154,9 @@ def test_other_ways_to_learn(options: tuple[str, str], tmp_path: Path) -> None:
     ("options", "words"),
     [
         (("--boards", "9"), "choose --boards from 1 to 8"),
+        (("--boards", "3", "--fleet", "unix=3"), "--fleet"),
+        (("--fleet", "unix=many"), "KIND=N"),
+        (("--fleet", "abacus=2"), "abacus"),
         (("--epsilon", "0"), "0"),
         (("--rounds", "100000000"), "rounds"),
         (("--output", "/dev/null/demo"), "/dev/null/demo"),

@@ -15,7 +15,9 @@ from rich.table import Table
 from picofed.cli import common
 from picofed.cli.progress import RunProgress
 from picofed.demo import baselines, recipe
+from picofed.demo.boards import parse_fleet
 from picofed.demo.run import Settings, run
+from picofed.errors import PicofedError
 from picofed.learn import data
 from picofed.learn.registry import AGGREGATORS
 from picofed.toolchain.sources import watch_data
@@ -29,7 +31,8 @@ from picofed.toolchain.sources import watch_data
     show_default=True,
     help="Privacy target.",
 )
-@click.option("--boards", type=click.IntRange(1), default=8, show_default=True, help="Watches, one wearer each.")
+@click.option("--boards", type=click.IntRange(1), help="Watches, one wearer each.  [default: 8]")
+@click.option("--fleet", metavar="KIND=N,...", help="What the watches are, e.g. unix=4,qemu_m3=4.  [default: unix=8]")
 @click.option("--rounds", type=click.IntRange(1), default=recipe.ROUNDS, show_default=True, help="Versions to make.")
 @click.option(
     "--model",
@@ -60,7 +63,8 @@ from picofed.toolchain.sources import watch_data
 @common.json_option
 def demo(
     epsilon: float,
-    boards: int,
+    boards: int | None,
+    fleet: str | None,
     rounds: int,
     model: str,
     aggregator: str,
@@ -81,9 +85,12 @@ def demo(
     if cross_validate:
         _cross_validate(console, model, epsilon, rounds, f"picofed demo {seed}", as_json)
         return
+    if fleet is not None and boards is not None:
+        raise PicofedError("--boards and --fleet both say how many watches there are: give one of them")
+    kinds = ("unix",) * (boards or 8) if fleet is None else parse_fleet(fleet)
     settings = Settings(
         epsilon=epsilon,
-        boards=boards,
+        fleet=kinds,
         rounds=rounds,
         model=model,
         aggregator=aggregator,

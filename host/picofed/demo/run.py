@@ -30,10 +30,11 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user can choose. epsilon: the target for each board; seed: of the emulated boards' keys and entropy."""
+    """What a user can choose. epsilon: the target for each board; fleet: the kind of each board; seed: of
+    their keys and entropy."""
 
     epsilon: float = 8.0
-    boards: int = 8
+    fleet: tuple[str, ...] = ("unix",) * 8
     rounds: int = recipe.ROUNDS
     model: str = "softmax"
     aggregator: str = "fedavg"
@@ -41,6 +42,11 @@ class Settings:
     output: Path = Path("build/demo")
     command: str = "picofed demo"
     curve_seeds: int = baselines.CURVE_SEEDS
+
+    @property
+    def boards(self) -> int:
+        """How many there are."""
+        return len(self.fleet)
 
     @property
     def entropy(self) -> str:
@@ -104,7 +110,7 @@ def run(settings: Settings, step: Step, sink: EventSink) -> dict[str, Any]:
     step("reading the recordings")
     people = deal(settings)
     job, plan = plan_for(settings, people)
-    boards.build(step)
+    boards.build(settings.fleet, step)
 
     output = settings.output
     output.mkdir(parents=True, exist_ok=True)
@@ -133,7 +139,8 @@ def _run(
 
     provisions = baselines.provisions(job, plan, list(people.clients), settings.entropy)
     step(f"starting {len(provisions)} emulated boards")
-    with boards.fleet(settings.output / "boards", provisions, people.sessions, settings.entropy, registry) as fleet:
+    folder = settings.output / "boards"
+    with boards.fleet(folder, settings.fleet, provisions, people.sessions, settings.entropy, registry) as fleet:
         meters = {port: Meter() for port in fleet}
         coordinator = Coordinator(
             store,
@@ -201,6 +208,7 @@ def _compare(summary: dict[str, Any], compared: baselines.Baselines, points: Seq
 
 
 def _notes(settings: Settings, compared: baselines.Baselines) -> list[str]:
+    wide = "unix" in settings.fleet
     return [
         "The boards are emulated: MicroPython processes with our firmware, a serial line and a flash of their own. "
         f"Their randomness comes from the seed {settings.seed}, so that the run can be repeated to the bit; "
@@ -208,7 +216,7 @@ def _notes(settings: Settings, compared: baselines.Baselines) -> list[str]:
         "The runs without privacy, in float and at other epsilons are simulated on the same compiled core; they are no "
         "releases of any board.",
         f"Float run on to {baselines.FLOAT_ROUNDS} rounds reaches {compared.float_converged:.3f} on these people.",
-        "Memory is that of a 64-bit MicroPython, whose objects are twice as large as on a microcontroller.",
+        *(["Memory is that of a 64-bit MicroPython, whose objects are twice as large as on a microcontroller."] * wide),
     ]
 
 

@@ -87,7 +87,7 @@ class EmulatedBoard(ABC):
     # What a kind of board must say.
 
     @abstractmethod
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Build what a start needs. Raises PicofedError in one line where that cannot be."""
 
     @abstractmethod
@@ -113,7 +113,7 @@ class EmulatedBoard(ABC):
     def __enter__(self) -> Self:
         if self._process is not None:
             raise EmulationError("this emulated board has been started already: use reset()")
-        self._prepare()
+        self.prepare()
         self.open()
         try:
             self._open_port()

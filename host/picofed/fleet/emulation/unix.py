@@ -62,7 +62,8 @@ class UnixBoard(EmulatedBoard):
     def _make_flash(self) -> None:
         self.flash.mkdir(exist_ok=True)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """See EmulatedBoard."""
         self._program = unix_board()
 
     def _command(self, power_cut: int | None) -> Start:
