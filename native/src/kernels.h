@@ -4,11 +4,7 @@
 #ifndef PF_KERNELS_H
 #define PF_KERNELS_H
 
-#include "port.h"
-
-#if defined(__thumb__) && !defined(__thumb2__) && !defined(PF_KERNELS_PLAIN)
-#define PF_KERNELS_THUMB 1
-#endif
+#include "armv6m.h"
 
 /* Examples accumulated in one pass, so that an accumulator is loaded and stored once for all of them. */
 #define PF_BATCH 8u

@@ -1,7 +1,12 @@
 /* noise.c: PF-DG1, discrete Gaussian noise with sigma = 2^(m+1) (SPEC 3). */
+#include "armv6m.h"
 #include "noise_exp.h"
 #include "picofed.h"
 #include "port.h"
+
+#ifdef PF_KERNELS_THUMB
+#include "noise_thumb.h"
+#endif
 
 #define NOISE_WORDS 80u
 #define NOISE_TRIAL 5u
@@ -42,7 +47,12 @@ PF_TABLE uint32_t pf_noise_narrow[6] = {
     0x000004f8u,
     0x00000010u,
 };
+#ifdef PF_KERNELS_THUMB
+/* "expand 32-byte k" */
+PF_TABLE uint32_t pf_noise_constants[4] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u};
+#else
 PF_TABLE uint8_t pf_noise_nonce[12] = {0};
+#endif
 
 pf_status pf_noise_init(pf_noise *noise, const uint8_t key[32], uint32_t log2_sigma) {
     if (log2_sigma < 1 || log2_sigma > PF_LOG2_SIGMA_MAX) {
@@ -56,6 +66,21 @@ pf_status pf_noise_init(pf_noise *noise, const uint8_t key[32], uint32_t log2_si
     return PF_OK;
 }
 
+#ifdef PF_KERNELS_THUMB
+static void noise_refill(pf_noise *noise) {
+    uint32_t state[16]; /* the nonce, words 13 to 15, is 0 */
+    for (uint32_t i = 0; i < 16; i++) {
+        state[i] = i < 4 ? pf_noise_constants[i] : i < 12 ? pf_get_u32(noise->key + 4u * (i - 4u)) : 0;
+        PF_OPAQUE(i);
+    }
+    for (uint32_t *out = noise->words; out != noise->words + NOISE_WORDS; out += 16) {
+        state[12] = noise->counter++;
+        pf_thumb_chacha(out, state);
+    }
+    pf_wipe(state + 4, 32); /* the key */
+    noise->used = 0;
+}
+#else
 static void noise_refill(pf_noise *noise) {
     /* five blocks a call: a call per block spends a third of its time on setting up and wiping */
     noise->counter =
@@ -67,9 +92,13 @@ static void noise_refill(pf_noise *noise) {
 #endif
     noise->used = 0;
 }
+#endif
 
 /* z = number of table entries <= r. Looks at all of them, without a branch on r. */
 static inline uint32_t noise_steps(uint32_t high, uint32_t low) {
+#ifdef PF_KERNELS_THUMB
+    return pf_thumb_noise_steps(high, low, pf_noise_wide, pf_noise_narrow);
+#else
     uint32_t z = 0;
     for (const uint32_t *entry = pf_noise_wide; entry != pf_noise_wide + 24; entry += 2) {
         uint32_t sum = low + entry[0];                 /* modulo 2^32: carries if it is smaller than a term */
@@ -82,6 +111,7 @@ static inline uint32_t noise_steps(uint32_t high, uint32_t low) {
     }
     /* there the high word carries only if it is all ones, and the low one did */
     return z + (carries & (0u - (high + 1 < 1)));
+#endif
 }
 
 /* t < T, exactly. Out of line: called with probability 2^-27. */

@@ -1,8 +1,5 @@
 /* thumb.h: the inner loops of kernels_thumb.c in ARMv6-M assembly, for that file alone.
  *
- * The cost of an instruction is 1 cycle, of a load or store of n words by ldm/stm 1 + n, of a single
- * one 2; muls overwrites one of its factors and takes low registers, add also takes high ones. Hence:
- *
  * Matrices. Two neighbouring columns share a word: W = (w1 << 16) + (w0 + 2^14), the low half never negative. Then
  *     w0 a0 + w1 a1 = W a0 + (W >> 16) (a1 - (a0 << 16)) - 2^14 a0   (mod 2^32)
  * splits the word with one shift, and the last term, summed over the columns, is the same for every row: the sums start
@@ -17,22 +14,7 @@
 #ifndef PF_THUMB_H
 #define PF_THUMB_H
 
-#include "port.h"
-
-#if defined(__clang__)
-#define PF_NAKED __attribute__((naked, noinline, used))
-#else
-/* noclone: a copy of the function with one parameter propagated would move the others to other registers */
-#define PF_NAKED __attribute__((naked, noinline, noclone, used))
-#endif
-#define PF_UNUSED __attribute__((unused))
-
-/* Prologue and epilogue: r4-r11 and lr are the caller's. */
-#define PF_PUSH "push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r4-r7}\n"
-#define PF_POP "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n"
-
-/* A naked function needs no more than the registers that its caller does not expect back. */
-#define PF_CLOBBERS :: : "r0", "r1", "r2", "r3", "r12", "cc", "memory"
+#include "armv6m.h"
 
 /* w: word of two columns; r2, r3: the column pair's factors; sum: high register. Uses r7. */
 #define PF_FORWARD_ROW(w, sum)                                                                                         \

@@ -1,4 +1,4 @@
-"""The ARMv6-M build, with its assembly kernels, gives the bits of the host build: training, clipping, features."""
+"""The ARMv6-M build, with its assembly, gives the bits of the host build: training, clipping, features, noise."""
 
 from __future__ import annotations
 
@@ -167,3 +167,16 @@ def test_clip_is_bit_identical(board: CortexM0, host: ctypes.CDLL) -> None:
             assert machine.call("bench_clip", clip_norm) == 0
             outcomes.append((machine.read("bench_window", 84), machine.read("bench_norms", 16)))
         assert outcomes[0] == outcomes[1]
+
+
+def test_noise_is_bit_identical(board: CortexM0, host: ctypes.CDLL) -> None:
+    chooser = random.Random(SEED)
+    for log2_sigma in (1, 6, 17, 25, *(chooser.randint(1, 25) for _ in range(4))):
+        key = chooser.randbytes(32)
+        outcomes = []
+        for machine in (Board(board), Host(host)):
+            machine.write("bench_key", key)
+            assert machine.call("bench_noise_init", log2_sigma) == 0
+            machine.call("bench_noise_fill", 2048)
+            outcomes.append(machine.read("bench_noise", 4 * 2048))
+        assert outcomes[0] == outcomes[1], (key.hex(), log2_sigma)
