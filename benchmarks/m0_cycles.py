@@ -44,6 +44,17 @@ def monocypher() -> Path:
 
 
 def training_tables(machine: CortexM0) -> list[str]:
+    window = workload.measure_features(machine)
+    rounds = [
+        "",
+        f"## A whole round of {workload.RECORDS} records",
+        "",
+        f"Every accumulator's noise, then {workload.RECORDS} records, {workload.BATCH} a call. The demo's model learns",
+        f"from motion: each record is a window of {workload.WINDOW} samples, and its features are computed too.",
+        "",
+        "| round | noise | examples | features | total |",
+        "|---|---|---|---|---|",
+    ]
     lines = [
         f"## Training, cycles an example (mean of {workload.EXAMPLES} in one call)",
         "",
@@ -60,12 +71,14 @@ def training_tables(machine: CortexM0) -> list[str]:
             f"| {name} | {mean:.0f} | {mean / model.products:.2f} | {result.forward} | {result.fill} "
             f"| {result.sizes[0]} B | {result.sizes[1]} B | {result.example.stack} B |"
         )
+        whole = workload.measure_round(machine, window if model.widths[0] == workload.FEATURES else 0)
+        rounds.append(f"| round: {name} | {whole.noise} | {whole.examples} | {whole.features} | {whole.total} |")
         details += ["", f"### {name}, by function", "", "| function | cycles an example |", "|---|---|"]
         parts = sorted(result.example.by_function.items(), key=lambda part: (-part[1], part[0]))
         for function, cycles in parts:
             if cycles >= SHOWN * result.example.cycles:
                 details.append(f"| {name}: {function} | {cycles / workload.EXAMPLES:.0f} |")
-    return lines + details
+    return lines + rounds + details
 
 
 def native_module(folder: Path, source: Path) -> list[str]:
@@ -95,9 +108,15 @@ def table(folder: Path) -> str:
     lines.append(f"| pf_noise_fill, a sample | {workload.measure_noise(machine):.1f} |")
     lines.append(f"| pf_clip, 42 deltas | {workload.measure_clip(machine)} |")
     lines.append(f"| pf_features_imu, a window of {workload.WINDOW} samples | {workload.measure_features(machine)} |")
+    lines += ["", "## Primitives (Monocypher, -Os)", "", "| primitive | cycles |", "|---|---|"]
+    crypto = workload.measure_crypto(CortexM0(m0_build.build_crypto(folder / "crypto", source)))
+    lines += [f"| {name} | {cycles:.{0 if cycles >= 1000 else 1}f} |" for name, cycles in crypto.items()]
     lines += ["", "## Code size", "", "| file | text, bytes |", "|---|---|"]
     lines += [f"| {name}.c | {size} |" for name, size in built.text.items()]
     lines.append(f"| all of these | {sum(built.text.values())} |")
+    lines += ["", "The whole core with Monocypher as one unit, -Os, nothing left out; it has no data and no bss:", ""]
+    lines += ["| processor | text, bytes |", "|---|---|"]
+    lines += [f"| core: {cpu} | {size} |" for cpu, size in m0_build.unit_sizes(folder / "unit", source).items()]
     return "\n".join(lines) + "\n"
 
 

@@ -23,7 +23,7 @@ BENCH int16_t bench_window[128u * PF_IMU_AXES];
 BENCH int32_t bench_logits[256];
 BENCH uint64_t bench_norms[2];
 BENCH int8_t bench_imu_features[PF_IMU_FEATURES];
-static pf_noise bench_stream;
+BENCH pf_noise bench_stream;
 
 BENCH pf_trainer *bench_trainer(void);
 BENCH pf_status bench_init(size_t descriptor_len, uint32_t mode);

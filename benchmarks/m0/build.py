@@ -14,6 +14,7 @@ NATIVE = HERE.parents[1] / "native"
 SOURCES = NATIVE / "src"
 INCLUDES = (NATIVE / "include", SOURCES)
 COMPILER = "arm-none-eabi-gcc"
+PROCESSORS = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m33")
 PARTS = (
     "fixed",
     "clip",
@@ -43,7 +44,39 @@ def text_size(file: Path) -> int:
     with file.open("rb") as stream:
         open_elf: Any = ELFFile
         sections = open_elf(stream).iter_sections()
-        return sum(s["sh_size"] for s in sections if s["sh_flags"] & 2 and s["sh_type"] == "SHT_PROGBITS")
+        loaded = [s for s in sections if s["sh_flags"] & 2 and s["sh_type"] in ("SHT_PROGBITS", "SHT_NOBITS")]
+        if any(s["sh_size"] for s in loaded if s["sh_flags"] & 1):
+            raise ValueError(f"{file.name} has data that can be written")
+        return sum(s["sh_size"] for s in loaded)
+
+
+LINK = (COMPILER, "-mcpu=cortex-m0plus", "-mthumb", "-nostdlib", "-Wl,--gc-sections", "-T", str(HERE / "link.ld"))
+
+
+def build_crypto(folder: Path, monocypher: Path) -> Path:
+    """The primitives for size, as a native module has them, with the compiler's runtime library."""
+    folder.mkdir(parents=True, exist_ok=True)
+    elf = folder / "crypto.elf"
+    flags = ["-std=c99", "-Os", "-ffreestanding", "-ffunction-sections", "-fno-tree-loop-distribute-patterns"]
+    flags += ["-DBLAKE2_NO_UNROLLING", *(f"-I{path}" for path in (*INCLUDES, monocypher))]
+    entry = ["-Wl,--no-gc-sections", "-Wl,-e,bench_x25519"]
+    sources = [HERE / "crypto.c", SOURCES / "crypto.c", monocypher / "monocypher.c"]
+    subprocess.run([*LINK, *flags, *(str(source) for source in sources), *entry, "-lgcc", "-o", str(elf)], check=True)
+    return elf
+
+
+def unit_sizes(folder: Path, monocypher: Path) -> dict[str, int]:
+    """Bytes of code and constants of the whole core, compiled for size as a native module is, by processor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flags = ["-mthumb", "-std=c99", "-Os", "-fpic", "-ffreestanding", "-fno-tree-loop-distribute-patterns"]
+    flags += ["-DBLAKE2_NO_UNROLLING", *(f"-I{path}" for path in (*INCLUDES, monocypher))]
+    sizes = {}
+    for cpu in PROCESSORS:
+        target = folder / f"unit-{cpu}.o"
+        command = [COMPILER, f"-mcpu={cpu}", *flags, "-c", str(SOURCES / "unit.c"), "-o", str(target)]
+        subprocess.run(command, check=True)
+        sizes[cpu] = text_size(target)
+    return sizes
 
 
 def build(folder: Path, monocypher: Path, optimise: str = "-O2", one_unit: bool = False) -> Build:
@@ -69,7 +102,6 @@ def build(folder: Path, monocypher: Path, optimise: str = "-O2", one_unit: bool 
         if extra and source.stem != "bench":
             text[source.stem] = text_size(target)
     elf = folder / "bench.elf"
-    link = [COMPILER, "-mcpu=cortex-m0plus", "-mthumb", "-nostdlib", "-Wl,--gc-sections", "-T", str(HERE / "link.ld")]
-    subprocess.run([*link, *objects, "-o", str(elf)], check=True)
+    subprocess.run([*LINK, *objects, "-o", str(elf)], check=True)
     version = subprocess.run([COMPILER, "-dumpversion"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     return Build(elf, text, f"{COMPILER} {version} {optimise}")

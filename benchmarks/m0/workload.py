@@ -12,6 +12,13 @@ from .cortex_m0 import Call, CortexM0
 EXAMPLES = 16
 NOISE_SAMPLES = 2048
 WINDOW = 100
+RECORDS = 200
+"""Of a whole round; handed over BATCH at a time, as firmware/picofed/train.py does."""
+BATCH = 8
+FEATURES = 45
+"""Of a window of motion: what the demo's model takes."""
+BYTES = 1024
+"""What CRYPTO_BYTES of crypto.c is."""
 CLIP_NORM = 1 << 18
 LOG2_SIGMA = 21
 
@@ -85,6 +92,37 @@ def measure_training(machine: CortexM0, model: Model) -> Training:
     example = expect(machine.call("bench_examples", EXAMPLES))
     forward = expect(machine.call("bench_forward")).cycles
     return Training(example, (gradient, local), fill, forward)
+
+
+@dataclass(slots=True)
+class Round:
+    """Cycles of a whole round's parts."""
+
+    noise: int
+    examples: int
+    features: int
+
+    @property
+    def total(self) -> int:
+        return self.noise + self.examples + self.features
+
+
+def measure_round(machine: CortexM0, features: int) -> Round:
+    """RECORDS records of the model that measure_training left in the machine; features: cycles a record."""
+    fill = expect(machine.call("bench_begin", LOG2_SIGMA, CLIP_NORM)).cycles
+    examples = sum(expect(machine.call("bench_examples", BATCH)).cycles for _ in range(RECORDS // BATCH))
+    return Round(fill, examples, RECORDS * features)
+
+
+def measure_crypto(machine: CortexM0) -> dict[str, float]:
+    """By name; `machine` runs crypto.c."""
+    machine.write("crypto_key", bytes(range(32)))
+    return {
+        "ChaCha20, a byte": machine.call("bench_chacha20").cycles / BYTES,
+        "BLAKE2b, a byte": machine.call("bench_blake2b", BYTES).cycles / BYTES,
+        "BLAKE2b, a keyed tag of 64 bytes": machine.call("bench_blake2b", 64).cycles,
+        "X25519, a shared secret": machine.call("bench_x25519").cycles,
+    }
 
 
 def measure_noise(machine: CortexM0) -> float:

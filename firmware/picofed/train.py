@@ -18,7 +18,7 @@ TRAINING = const(2)
 READY = const(3)
 
 _NOISE = const(64)  # accumulators filled in a step
-_BATCH = const(4)  # records handed to the core at once
+_BATCH = const(8)  # records handed to the core at once: as many as it accumulates in one pass (PF_BATCH)
 _HEADER = const(40)
 _TAG = const(16)
 _PIECE = const(512)

@@ -1,4 +1,4 @@
-/* armv6m.h: what the files with ARMv6-M assembly share (thumb.h, elements_thumb.h, noise_thumb.h).
+/* armv6m.h: what the files with ARMv6-M assembly share (thumb.h, *_thumb.h).
  *
  * The cost of an instruction is 1 cycle, of a load or store of n words by ldm/stm 1 + n, of a single one 2; muls
  * overwrites one of its factors and takes low registers (r0-r7), mov and add also take high ones. */

@@ -21,9 +21,9 @@ uint32_t pf_clip_factor(uint64_t square, uint32_t clip_norm);
 
 /* trunc(delta factor / 2^15), towards zero. |delta| <= 2^15, factor <= 2^15: the product is within 2^30. */
 PF_INLINE int32_t pf_clip_scale(int32_t delta, uint32_t factor) {
-    int32_t sign = delta >> 31;
-    uint32_t magnitude = ((uint32_t)((delta ^ sign) - sign) * factor) >> 15;
-    return ((int32_t)magnitude ^ sign) - sign;
+    int32_t product = delta * (int32_t)factor;
+    uint32_t towards_zero = (uint32_t)(product >> 31) >> 17; /* 2^15 - 1 for a negative product: the shift is a floor */
+    return (product + (int32_t)towards_zero) >> 15;
 }
 
 #endif

@@ -2,6 +2,10 @@
 #include "clip.h"
 #include "fixed.h"
 
+#ifdef PF_KERNELS_THUMB
+#include "elements_thumb.h"
+#endif
+
 PF_NOINLINE void pf_add_biases(int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift) {
     const int32_t *end = z + n;
     int32_t b = 1 << bias_shift;
@@ -10,17 +14,22 @@ PF_NOINLINE void pf_add_biases(int32_t *z, const int16_t *biases, uint32_t n, ui
     } while (z != end);
 }
 
-PF_NOINLINE void pf_relu(
-    int8_t *out, const int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift, uint32_t shift) {
+#ifdef PF_KERNELS_THUMB
+/* An odd n: z has a zero behind it, biases and out have room (pf_trainer_layout). */
+void pf_relu(int8_t *out, const int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift) {
+    pf_thumb_relu(out, z, biases, bias_shift, z + ((n + 1u) & ~1u));
+}
+#else
+PF_NOINLINE void pf_relu(int8_t *out, const int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift) {
     const int32_t *end = z + n;
-    int32_t b = 1 << bias_shift;
     do {
-        int32_t value = (*z++ + *biases++ * b) >> shift;
+        int32_t value = ((*z++ >> bias_shift) + *biases++) >> 6; /* within 2^26 + 2^14 before the second shift */
         value &= ~(value >> 31);
         int32_t over = value - 127;
         *out++ = (int8_t)(value - (over & ~(over >> 31)));
     } while (z != end);
 }
+#endif
 
 PF_NOINLINE void pf_clear(int32_t *s, uint32_t n) {
     const int32_t *end = s + n;
@@ -37,7 +46,12 @@ PF_INLINE int32_t pf_gated(int32_t rounded, int32_t a) {
     return pf_limit(rounded, -PF_DELTA_MAX, PF_DELTA_MAX) & ~(((a - 1) | (126 - a)) >> 31);
 }
 
-#ifndef PF_KERNELS_THUMB
+#ifdef PF_KERNELS_THUMB
+/* An odd n: s, a and delta have room for one more, a is 0 there, and so becomes delta (pf_trainer_layout). */
+void pf_gate(int32_t *delta, const int32_t *s, const int8_t *a, uint32_t n) {
+    pf_thumb_gate(delta, s, a, s + ((n + 1u) & ~1u));
+}
+#else
 PF_NOINLINE void pf_gate(int32_t *delta, const int32_t *s, const int8_t *a, uint32_t n) {
     const int32_t *end = s + n;
     do {
@@ -53,6 +67,11 @@ PF_NOINLINE void pf_gate_wide(int32_t *delta, const int64_t *s, const int8_t *a,
     } while (s != end);
 }
 
+#ifdef PF_KERNELS_THUMB
+uint64_t pf_keep(int32_t *out, const int32_t *delta, uint32_t n) {
+    return pf_thumb_keep(out, delta, n);
+}
+#else
 PF_NOINLINE uint64_t pf_keep(int32_t *out, const int32_t *delta, uint32_t n) {
     const int32_t *end = delta + n;
     uint64_t sum = 0;
@@ -64,13 +83,18 @@ PF_NOINLINE uint64_t pf_keep(int32_t *out, const int32_t *delta, uint32_t n) {
     } while (delta != end);
     return sum;
 }
+#endif
 
 PF_NOINLINE void pf_scale(int32_t *delta, uint32_t n, uint32_t factor) {
     const int32_t *end = delta + PF_BATCH * n;
-    do {
-        *delta = pf_clip_scale(*delta, factor);
+    if (n & 1u) {
+        delta[0] = pf_clip_scale(delta[0], factor);
         delta += PF_BATCH;
-    } while (delta != end);
+    }
+    for (; delta != end; delta += 2u * PF_BATCH) {
+        delta[0] = pf_clip_scale(delta[0], factor);
+        delta[PF_BATCH] = pf_clip_scale(delta[PF_BATCH], factor);
+    }
 }
 
 PF_NOINLINE void pf_add_deltas(uint32_t *acc, const int32_t *deltas, uint32_t n, uint32_t shift) {
@@ -98,12 +122,26 @@ PF_NOINLINE uint32_t pf_outside(const int8_t *a, size_t n) {
     const int8_t *words = a + ((size_t)(end - a) & ~(size_t)3u);
     uint32_t found = 0;
     uint32_t ones = 0x01010101u;
-    for (; a != words; a += 4) {
-        uint32_t word = *(const pf_four_bytes *)(const void *)a ^ (ones << 7);
-        /* a zero byte: the subtraction borrows into its top bit, which was 0 */
+    uint32_t tops = ones << 7;
+    PF_OPAQUE(ones);
+    PF_OPAQUE(tops);
+    /* a zero byte of the exclusive or: the subtraction borrows into its top bit, which was 0 */
+    for (; words - a >= 16; a += 16) {
+        const pf_four_bytes *four = (const pf_four_bytes *)(const void *)a;
+        uint32_t word = four[0] ^ tops;
+        found |= (word - ones) & ~word;
+        word = four[1] ^ tops;
+        found |= (word - ones) & ~word;
+        word = four[2] ^ tops;
+        found |= (word - ones) & ~word;
+        word = four[3] ^ tops;
         found |= (word - ones) & ~word;
     }
-    outside |= found & (ones << 7);
+    for (; a != words; a += 4) {
+        uint32_t word = *(const pf_four_bytes *)(const void *)a ^ tops;
+        found |= (word - ones) & ~word;
+    }
+    outside |= found & tops;
 #endif
     for (; a != end; a++) {
         outside |= (uint32_t)(*a == -128);

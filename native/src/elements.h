@@ -5,17 +5,11 @@
 
 #include "kernels.h"
 
-#if defined(__GNUC__) || defined(__clang__)
-#define PF_NOINLINE __attribute__((noinline))
-#else
-#define PF_NOINLINE
-#endif
-
 /* z_j += w_b b for n > 0 elements, b = 2^bias_shift. The whole sum is within (1023 * 127 + 128) * 2^14 < 2^31. */
 void pf_add_biases(int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift);
-/* The same, and out_j = sat(z_j >> shift, 0, 127); z is left as it was. n > 0, shift 11 or 13: the shifted value is
- * within 2^20. */
-void pf_relu(int8_t *out, const int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift, uint32_t shift);
+/* The same, and out_j = sat(z_j >> (bias_shift + 6), 0, 127), where bias_shift + 6 = fraction bits - 5 for every layer;
+ * z is left as it was. n > 0; bias_shift 5 or 7. */
+void pf_relu(int8_t *out, const int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift);
 
 /* n zeros, n even and > 0. */
 void pf_clear(int32_t *s, uint32_t n);

@@ -40,7 +40,7 @@ static void pf_example_forward(pf_trainer *trainer, const int8_t *features, uint
             return;
         }
         int8_t *hidden = trainer->layer[l + 1u].inputs;
-        pf_relu(hidden, z, memory->biases, layer->outputs, bias_shift, pf_fraction_bits(l == 0) - 5u);
+        pf_relu(hidden, z, memory->biases, layer->outputs, bias_shift);
         a = hidden;
     }
 }

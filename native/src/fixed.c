@@ -1,4 +1,9 @@
 #include "fixed.h"
+#include "armv6m.h"
+
+#ifdef PF_KERNELS_THUMB
+#include "fixed_thumb.h"
+#endif
 
 /* round(2^16 2^(-k/32)), k = 0..32 */
 PF_TABLE uint32_t pf_exp2_table[33] = {65536, 64132, 62757, 61413, 60097, 58809, 57549, 56316, 55109, 53928, 52773,
@@ -7,30 +12,41 @@ PF_TABLE uint32_t pf_exp2_table[33] = {65536, 64132, 62757, 61413, 60097, 58809,
 
 #define PF_SOFTMAX_CUT 11264u /* 11 in Q10: e^-11 is below the table's resolution */
 
-/* 2^16 e^(-t / 2^10) for t <= PF_SOFTMAX_CUT, 0 at the cut itself. */
-static uint32_t pf_softmax_exp(uint32_t t) {
-    /* 94548 = round(2^16 log2 e); t 94548 <= 11264 * 94548 < 2^30 */
-    uint32_t u = (t * 94548u) >> 16; /* < 2^14: whole part <= 15 */
-    uint32_t k = u >> 5 & 31u;
-    uint32_t l = u & 31u;
-    /* a weighted mean of two entries times 32: <= 2^16 * 32 = 2^21 */
-    uint32_t e = ((pf_exp2_table[k] * (32u - l) + pf_exp2_table[k + 1] * l + 16u) >> 5) >> (u >> 10);
-    return e & (uint32_t)((int32_t)(t - PF_SOFTMAX_CUT) >> 31); /* t - cut is negative below the cut */
+/* out_j = 2^16 e^(-t / 2^10), t = (largest - logit_j) >> shift in Q10, and 0 from PF_SOFTMAX_CUT on; returns the sum.
+ * shift 6 or 8; n > 0. */
+static PF_NOINLINE uint32_t pf_softmax_exp(
+    int32_t *out, const int32_t *logits, uint32_t n, int32_t largest, uint32_t shift) {
+    const int32_t *end = logits + n;
+    uint32_t sum = 0; /* 2^16 (the largest logit's own term) <= sum <= 255 * 2^16 < 2^24 */
+    do {
+        uint32_t t = ((uint32_t)largest - (uint32_t)*logits++) >> shift; /* the difference fits 32 bits: t < 2^26 */
+        int32_t within = (int32_t)(t - PF_SOFTMAX_CUT) >> 31;            /* negative below the cut */
+        /* 94548 = round(2^16 log2 e); t 94548 <= 11264 * 94548 < 2^30 */
+        uint32_t u = ((t & (uint32_t)within) * 94548u) >> 16; /* < 2^14: whole part <= 15 */
+        const uint32_t *entry = pf_exp2_table + (u >> 5 & 31u);
+        /* (E[k] (32 - l) + E[k + 1] l + 16) >> 5, less two operations: |E[k + 1] - E[k]| l < 2^11 * 2^5 */
+        int32_t slope = (int32_t)(entry[1] - entry[0]) * (int32_t)(u & 31u);
+        int32_t e = (((int32_t)entry[0] + ((slope + 16) >> 5)) >> (u >> 10)) & within;
+        *out++ = e;
+        sum += (uint32_t)e;
+    } while (logits != end);
+    return sum;
+}
+
+static PF_NOINLINE int32_t pf_softmax_largest(const int32_t *logits, uint32_t n) {
+    const int32_t *end = logits + n;
+    int32_t largest = *logits;
+    do {
+        int32_t logit = *logits++;
+        uint32_t larger = 0u - (uint32_t)(logit > largest);
+        PF_OPAQUE(larger); /* or it becomes a branch */
+        largest ^= (largest ^ logit) & (int32_t)larger;
+    } while (logits != end);
+    return largest;
 }
 
 void pf_softmax_delta(int32_t *out, const int32_t *logits, uint32_t n, uint32_t bits, uint32_t label) {
-    int32_t largest = logits[0];
-    for (uint32_t j = 1; j < n; j++) {
-        largest = logits[j] > largest ? logits[j] : largest;
-    }
-    uint32_t sum = 0; /* 2^16 (the largest logit's own term) <= sum <= 255 * 2^16 < 2^24 */
-    for (uint32_t j = 0; j < n; j++) {
-        uint32_t t = ((uint32_t)largest - (uint32_t)logits[j]) >> (bits - 10u); /* the difference fits 32 bits */
-        t = t < PF_SOFTMAX_CUT ? t : PF_SOFTMAX_CUT;
-        uint32_t e = pf_softmax_exp(t);
-        out[j] = (int32_t)e;
-        sum += e;
-    }
+    uint32_t sum = pf_softmax_exp(out, logits, n, pf_softmax_largest(logits, n), bits - 10u);
     /* floor((2^31 - 1) / sum): 31 one-bits; the first 16 make 65535 < sum, the other 15 are brought down one by one.
      * remainder < sum < 2^24 */
     uint32_t remainder = 0xffffu;
@@ -60,6 +76,9 @@ void pf_squared_delta(int32_t *out, const int32_t *logits, uint32_t n, uint32_t 
 /* The next `digits` digits of the square root, from the top of `bits`. After i steps root = floor(sqrt(the top 2i
  * bits)) < 2^i and remainder <= 2 root < 2^(i+1). For i <= 28: remainder 4 + 3 < 2^31 and trial < 2^30, so that the
  * sign of their difference tells which is larger. */
+#ifdef PF_KERNELS_THUMB
+#define pf_sqrt_digits pf_thumb_sqrt_digits
+#else
 PF_INLINE uint32_t pf_sqrt_digits(uint32_t root, uint32_t *remainder, uint32_t bits, uint32_t digits) {
     uint32_t rest = *remainder;
     do {
@@ -72,6 +91,7 @@ PF_INLINE uint32_t pf_sqrt_digits(uint32_t root, uint32_t *remainder, uint32_t b
     *remainder = rest;
     return root;
 }
+#endif
 
 uint32_t pf_sqrt_ceil(uint64_t n) {
     uint32_t high = (uint32_t)(n >> 32);

@@ -101,16 +101,17 @@ void pf_forward(
     const int32_t *end = scratch + 1u + 2u * pairs;
     uint32_t thirds = (pairs + 2u) * 21846u >> 16; /* (pairs + 2) / 3 for pairs <= 512: 21846 = ceil(2^16 / 3) */
     uint32_t skip = 3u * thirds - pairs;
-    for (uint32_t j = 0; j < rows; j += 6u) {
-        uint32_t group = pf_thumb_group(rows, j);
-        if (group == 6u) {
-            pf_thumb_forward6(matrix, scratch, end, z + j, skip);
-        } else if (group == 4u) {
-            pf_thumb_forward4(matrix, scratch, end, z + j, skip);
-        } else {
-            pf_thumb_forward2(matrix, scratch, end, z + j, skip);
-        }
-        matrix += 12u * pairs;
+    uint32_t groups = pf_thumb_sixes(rows + 1u); /* five rows left over make a group of six, too */
+    if (groups != 0) {
+        pf_thumb_forward6(matrix, scratch, end, z, skip, groups);
+        matrix += 12u * pairs * groups;
+        z += 6u * groups;
+    }
+    uint32_t left = ((rows + 1u) & ~1u) - 6u * groups; /* 0, 2 or 4 */
+    if (left == 4u) {
+        pf_thumb_forward4(matrix, scratch, end, z, skip);
+    } else if (left == 2u) {
+        pf_thumb_forward2(matrix, scratch, end, z, skip);
     }
 }
 
@@ -156,10 +157,6 @@ void pf_outer(
     } else {
         pf_thumb_outer4(acc, &frame);
     }
-}
-
-void pf_gate(int32_t *delta, const int32_t *s, const int8_t *a, uint32_t n) {
-    pf_thumb_gate(delta, s, a, s + n);
 }
 
 #endif

@@ -12,7 +12,7 @@
 
 /* High word of a * b, less than 3 too small: the two shifts drop less than 1 each, and the product of the low halves,
  * which is left out, is less than 2^32. Three multiplications instead of a libgcc call (port.h, trap 2). */
-PF_INLINE uint32_t pf_noise_high(uint32_t a, uint32_t b) {
+PF_ALWAYS_INLINE uint32_t pf_noise_high(uint32_t a, uint32_t b) {
     uint32_t a_low = a & 0xffffu;
     uint32_t a_high = a >> 16;
     uint32_t b_low = b & 0xffffu;

@@ -25,7 +25,10 @@
 #define PF_OPAQUE(variable) __asm__ volatile("" : "+r"(variable))
 #define PF_INLINE static inline __attribute__((unused))
 #define PF_NOINLINE __attribute__((noinline))
+/* Where a call costs as much as the function, and a build for size (a native module) would make it one. */
+#define PF_ALWAYS_INLINE static inline __attribute__((always_inline, unused))
 #else
+#define PF_ALWAYS_INLINE static inline
 #define PF_OPAQUE(variable) ((void)0)
 #define PF_INLINE static inline
 #define PF_NOINLINE
@@ -115,7 +118,7 @@ PF_INLINE uint64_t pf_multiply(uint32_t a, uint32_t b) {
 }
 
 /* floor(numerator * 2^bits / denominator) for numerator < denominator, bits <= 32: restoring division, no runtime
- * helper. Takes `bits` steps whatever the values are. */
+ * helper. Takes `bits` steps and no branch whatever the values are. */
 PF_INLINE uint32_t pf_fraction(uint32_t numerator, uint32_t denominator, uint32_t bits) {
     uint32_t remainder = numerator;
     uint32_t quotient = 0;
@@ -123,18 +126,16 @@ PF_INLINE uint32_t pf_fraction(uint32_t numerator, uint32_t denominator, uint32_
         /* invariant: remainder < denominator, so 2 remainder < 2^33 and 2 remainder - denominator < 2^32 */
         uint32_t carry = remainder >> 31;
         remainder <<= 1;
-        quotient <<= 1;
-        if (carry != 0 || remainder >= denominator) {
-            remainder -= denominator;
-            quotient |= 1u;
-        }
+        uint32_t fits = carry | (uint32_t)(remainder >= denominator);
+        remainder -= denominator & (0u - fits);
+        quotient = quotient << 1 | fits;
         bits--;
         PF_OPAQUE(quotient);
     }
     return quotient;
 }
 
-/* floor(numerator / denominator), denominator > 0: restoring division, 32 steps. */
+/* floor(numerator / denominator), denominator > 0: restoring division, 32 steps without a branch. */
 PF_INLINE uint32_t pf_divide(uint32_t numerator, uint32_t denominator) {
     uint32_t remainder = 0;
     uint32_t quotient = 0;
@@ -142,11 +143,9 @@ PF_INLINE uint32_t pf_divide(uint32_t numerator, uint32_t denominator) {
         /* invariant: remainder < denominator, as in pf_fraction */
         uint32_t carry = remainder >> 31;
         remainder = remainder << 1 | (numerator >> i & 1u);
-        quotient <<= 1;
-        if (carry != 0 || remainder >= denominator) {
-            remainder -= denominator;
-            quotient |= 1u;
-        }
+        uint32_t fits = carry | (uint32_t)(remainder >= denominator);
+        remainder -= denominator & (0u - fits);
+        quotient = quotient << 1 | fits;
         PF_OPAQUE(quotient);
     }
     return quotient;

@@ -25,25 +25,33 @@
         PF_FORWARD_ROW("r6", "r10") "ldm r0!, {r4, r5, r6}\n" PF_FORWARD_ROW("r4", "r11") PF_FORWARD_ROW("r5", "r12")  \
             PF_FORWARD_ROW("r6", "lr")
 
-/* z[0..5] = init + rows' sums. factors: init, then two words a column pair, up to end. Three pairs a turn; the first
- * turn enters in the middle where their number is not a multiple of three: skip = pairs left out of it (0..2). */
+/* z[0..5] = init + rows' sums, for `groups` (> 0) groups of six rows. factors: init, then two words a column pair, up
+ * to end. Three pairs a turn; the first turn enters in the middle where their number is not a multiple of three: skip =
+ * pairs left out of it (0..2). */
 PF_NAKED static void pf_thumb_forward6(const int16_t *matrix PF_UNUSED, const int32_t *factors PF_UNUSED,
-    const int32_t *end PF_UNUSED, int32_t *z PF_UNUSED, uint32_t skip PF_UNUSED) {
-    __asm__ volatile(".syntax unified\n" PF_PUSH "ldr r5, [sp, #36]\n" /* skip */
-                     "push {r2, r3}\n"
+    const int32_t *end PF_UNUSED, int32_t *z PF_UNUSED, uint32_t skip PF_UNUSED, uint32_t groups PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n" PF_PUSH "push {r1, r2, r3}\n" /* skip and groups: [sp, #48], [sp, #52] */
+                     "4:\n"
+                     "ldr r1, [sp]\n ldr r5, [sp, #48]\n"
                      "ldm r1!, {r4}\n"
                      "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n mov r12, r4\n mov lr, r4\n"
                      "cmp r5, #1\n"
                      "beq 2f\n"
                      "bhi 3f\n"
-                     "1:\n" PF_FORWARD_PAIR6 "2:\n" PF_FORWARD_PAIR6 "3:\n" PF_FORWARD_PAIR6 "ldr r2, [sp]\n"
+                     "1:\n" PF_FORWARD_PAIR6 "2:\n" PF_FORWARD_PAIR6 "3:\n" PF_FORWARD_PAIR6 "ldr r2, [sp, #4]\n"
                      "cmp r1, r2\n"
                      "bne 1b\n"
-                     "pop {r2, r3}\n"
+                     "ldr r3, [sp, #8]\n"
                      "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
                      "stm r3!, {r4-r7}\n"
                      "mov r4, r12\n mov r5, lr\n"
-                     "stm r3!, {r4, r5}\n" PF_POP PF_CLOBBERS);
+                     "stm r3!, {r4, r5}\n"
+                     "str r3, [sp, #8]\n"
+                     "ldr r4, [sp, #52]\n subs r4, #1\n str r4, [sp, #52]\n"
+                     "beq 5f\n"
+                     "b 4b\n"
+                     "5:\n"
+                     "add sp, #12\n" PF_POP PF_CLOBBERS);
 }
 
 #define PF_FORWARD_PAIR2 "ldm r1!, {r2, r3}\n ldm r0!, {r4, r5}\n" PF_FORWARD_ROW("r4", "r8") PF_FORWARD_ROW("r5", "r9")
@@ -195,29 +203,6 @@ PF_NAKED static void pf_thumb_outer8(uint32_t *acc PF_UNUSED, const pf_outer_fra
 
 PF_NAKED static void pf_thumb_outer4(uint32_t *acc PF_UNUSED, const pf_outer_frame *frame PF_UNUSED) {
     __asm__ volatile(PF_OUTER_BODY(PF_OUTER_BLOCK4) PF_CLOBBERS);
-}
-
-/* The C version is in elements.c. Bit 7 of a + 1 is set for a = 127 alone. */
-PF_NAKED static void pf_thumb_gate(
-    int32_t *delta PF_UNUSED, const int32_t *s PF_UNUSED, const int8_t *a PF_UNUSED, const int32_t *end PF_UNUSED) {
-    __asm__ volatile(".syntax unified\n"
-                     "push {r4-r7, lr}\n"
-                     "mov r12, r3\n"
-                     "movs r7, #1\n lsls r6, r7, #14\n subs r6, r6, #1\n" /* 16383 */
-                     "lsls r7, r7, #10\n"
-                     "1:\n"
-                     "ldm r1!, {r4}\n"
-                     "adds r4, r4, r7\n asrs r4, r4, #11\n"
-                     "subs r5, r4, r6\n asrs r3, r5, #31\n bics r5, r3\n subs r4, r4, r5\n"
-                     "adds r5, r4, r6\n asrs r3, r5, #31\n ands r5, r3\n subs r4, r4, r5\n"
-                     "ldrb r5, [r2]\n"
-                     "adds r2, #1\n"
-                     "subs r3, r5, #1\n adds r5, #1\n lsls r5, r5, #24\n orrs r3, r5\n asrs r3, r3, #31\n"
-                     "bics r4, r3\n"
-                     "stm r0!, {r4}\n"
-                     "cmp r1, r12\n"
-                     "bne 1b\n"
-                     "pop {r4-r7, pc}\n" PF_CLOBBERS);
 }
 
 /* Writes a0 and a1 - (a0 << 16) for each of n / 2 column pairs (n > 0) and returns the sum of the a0. */

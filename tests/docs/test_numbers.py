@@ -6,12 +6,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def cycles(label: str) -> str:
-    """The first number of a row of benchmarks/m0_cycles.md."""
+def cycles(label: str, column: int = 0) -> str:
+    """A number of a row of benchmarks/m0_cycles.md, the first unless told; -1: the last."""
     table = (ROOT / "benchmarks" / "m0_cycles.md").read_text()
-    row = re.search(rf"^\| {re.escape(label)} \| ([\d.]+) \|", table, re.MULTILINE)
+    row = re.search(rf"^\| {re.escape(label)} \| ([\d.]+(?: \| [\d.]+)*)", table, re.MULTILINE)
     assert row is not None, label
-    return row[1]
+    return row[1].split(" | ")[column]
+
+
+def millions(label: str, column: int) -> str:
+    return f"{int(cycles(label, column)) / 1e6:.2f}"
 
 
 def test_readme_quotes_the_cycle_table() -> None:
@@ -19,8 +23,24 @@ def test_readme_quotes_the_cycle_table() -> None:
     assert f"takes {int(cycles('MLP 64-32-10')):,} cycles" in readme
     assert f"one of the demo's model {int(cycles('softmax 45-7')):,}" in readme
     assert f"Gaussian noise {float(cycles('pf_noise_fill, a sample')):,.0f}." in readme
+    assert f"takes {millions('round: MLP 64-32-10', -1)} million with that MLP" in readme
+    assert f"{millions('round: softmax 45-7', -1)} million with the demo's model" in readme
+    assert f"{millions('round: softmax 45-7', 2)} million are the motion features" in readme
+
+
+def test_design_quotes_the_cycle_table() -> None:
+    mean, per_product = float(cycles("MLP 64-32-10")), float(cycles("MLP 64-32-10", 1))
+    found = re.search(r"([\d,]+) for the ([\d,]+) products of an MLP 64-32-10", (ROOT / "DESIGN.md").read_text())
+    assert found is not None
+    floor, products = (int(number.replace(",", "")) for number in found.groups())
+    assert floor == 3 * products
+    assert abs(mean / products - per_product) < 0.01
 
 
 def test_cycles_are_within_what_was_promised() -> None:
-    assert int(cycles("MLP 64-32-10")) < 30_000
-    assert float(cycles("pf_noise_fill, a sample")) < 2_300
+    assert int(cycles("MLP 64-32-10")) < 28_500
+    assert int(cycles("native module: MLP 64-32-10")) < 28_500
+    assert float(cycles("pf_noise_fill, a sample")) < 1_350
+    assert float(cycles("native module: pf_noise_fill, a sample")) < 1_350
+    assert int(cycles("round: MLP 64-32-10", -1)) < 9_000_000
+    assert int(cycles("pf_features_imu, a window of 100 samples")) < 65_000

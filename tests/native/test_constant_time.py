@@ -1,0 +1,87 @@
+"""Time on the Cortex-M0+ model: what the core does with records and noise takes the same cycles whatever they are."""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from m0 import build as m0_build  # noqa: E402
+from m0 import workload  # noqa: E402
+from m0.cortex_m0 import CortexM0  # noqa: E402
+from m0.workload import Model  # noqa: E402
+
+EXAMPLES = 11  # a whole batch and a part of one
+
+
+@pytest.fixture(scope="module", params=["-O2", "-Os one unit"])
+def board(request: pytest.FixtureRequest, monocypher_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> CortexM0:
+    optimise, *unit = str(request.param).split(" ", 1)
+    folder = tmp_path_factory.mktemp("m0")
+    return CortexM0(m0_build.build(folder, monocypher_dir, optimise, one_unit=bool(unit)).elf)
+
+
+def cycles(board: CortexM0, model: Model, seed: int) -> int:
+    """Of EXAMPLES examples: with weights, features, targets and clipping norms from tiny to extreme."""
+    chooser = random.Random(seed)
+    descriptor = model.descriptor()
+    board.write("bench_descriptor", descriptor)
+    workload.expect(board.call("bench_init", len(descriptor), 0))
+    reach = (500, 16383, 20, 0)[seed % 4]
+    weights = (chooser.randint(-reach, reach) for _ in range(model.parameters))
+    board.write("bench_weights", struct.pack(f"<{model.parameters}h", *weights))
+    reach = (127, 3, 0)[seed % 3]
+    features = (
+        chooser.choice((-reach, reach, chooser.randint(-reach, reach))) for _ in range(EXAMPLES * model.widths[0])
+    )
+    board.write("bench_features", bytes(feature & 0xFF for feature in features))
+    targets = (chooser.randrange(model.widths[-1]) for _ in range(EXAMPLES))
+    board.write(
+        "bench_targets", bytes(targets) if model.loss == 0 else chooser.randbytes(2 * EXAMPLES * model.widths[-1])
+    )
+    board.write("bench_key", bytes(range(32)))
+    workload.expect(board.call("bench_set_weights", model.parameters))
+    workload.expect(board.call("bench_begin", 6, (1, 1 << 12, 1 << 18, (1 << 20) - 1)[seed % 4]))
+    return workload.expect(board.call("bench_examples", EXAMPLES)).cycles
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Model((45, 7)), Model((12, 5, 4)), Model((9, 8, 7), loss=1)],
+    ids=["softmax", "hidden layer", "squared error, 64-bit sums"],
+)
+def test_an_example_takes_the_same_time_whatever_it_is(board: CortexM0, model: Model) -> None:
+    assert len({cycles(board, model, seed) for seed in range(12)}) == 1
+
+
+def test_features_take_the_same_time_whatever_the_motion(board: CortexM0) -> None:
+    seen = set()
+    for seed in range(8):
+        chooser = random.Random(seed)
+        reach = (8000, 32767, 100, 0)[seed % 4]
+        window = (chooser.randint(-reach, reach) for _ in range(6 * workload.WINDOW))
+        board.write("bench_window", struct.pack(f"<{6 * workload.WINDOW}h", *window))
+        seen.add(workload.expect(board.call("bench_imu", workload.WINDOW)).cycles)
+    assert len(seen) == 1
+
+
+def test_noise_takes_time_by_the_number_of_trials_alone(board: CortexM0) -> None:
+    """Cycles are a constant, one cost a trial and one a refill of the keystream, to the cycle, under every key."""
+    rows, times = [], []
+    for seed in range(16):
+        board.write("bench_key", random.Random(seed).randbytes(32))
+        workload.expect(board.call("bench_noise_init", 17))
+        times.append(board.call("bench_noise_fill", 400).cycles)
+        counter, used = struct.unpack("<2I", board.read("bench_stream", 360)[352:])
+        rows.append((1, (16 * counter - 80 + used) // 5, counter // 5))
+    matrix = np.array(rows, dtype=float)
+    fit, *_ = np.linalg.lstsq(matrix, np.array(times, dtype=float), rcond=None)
+    assert len({row[1] for row in rows}) > 3
+    assert np.abs(matrix @ fit - times).max() < 0.5
