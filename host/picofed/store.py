@@ -1,4 +1,4 @@
-"""What the host must not lose, in one SQLite file (WAL, synchronous=FULL).
+"""What the host must not lose, in one SQLite file.
 
 Two rules hold at every instant, also when the process is killed: an update is in here before the board is
 told to drop it, and the updates of a version are marked as used in the very transaction that stores the
@@ -7,182 +7,28 @@ version.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final
 
-from picofed.errors import PicofedError
-
-SCHEMA_VERSION: Final = 1
-APPLICATION_ID: Final = 0x70666564  # "pfed"
-BUSY_MS: Final = 5000
-
-PENDING: Final = 0
-USED: Final = 1
-SET_ASIDE: Final = 2
-
-_SCHEMA: Final = """
-CREATE TABLE job (id BLOB PRIMARY KEY, name TEXT NOT NULL, body BLOB NOT NULL, created REAL NOT NULL);
-CREATE TABLE version (
-    job BLOB NOT NULL REFERENCES job(id), number INTEGER NOT NULL, released BLOB NOT NULL, master BLOB NOT
-    NULL, average BLOB, optimiser BLOB NOT NULL, created REAL NOT NULL, PRIMARY KEY (job, number));
-CREATE TABLE board (
-    id BLOB PRIMARY KEY, name TEXT NOT NULL, port TEXT NOT NULL, update_key BLOB, seq INTEGER NOT NULL DEFAULT
-    0, spent INTEGER NOT NULL DEFAULT 0, budget INTEGER NOT NULL DEFAULT 0, seen REAL NOT NULL);
-CREATE TABLE part (
-    board BLOB NOT NULL, update_id BLOB NOT NULL, total INTEGER NOT NULL, start INTEGER NOT NULL, data BLOB
-    NOT NULL, PRIMARY KEY (board, update_id, start));
-CREATE TABLE updates (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, board BLOB NOT NULL, seq INTEGER NOT NULL, update_id BLOB NOT NULL,
-    job BLOB NOT NULL REFERENCES job(id), version INTEGER NOT NULL, object BLOB NOT NULL, received REAL NOT
-    NULL, state INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '', UNIQUE (board, seq));
-CREATE INDEX updates_open ON updates (job, state);
-CREATE TABLE member (
-    job BLOB NOT NULL, version INTEGER NOT NULL, update_row INTEGER NOT NULL UNIQUE REFERENCES updates(id),
-    weight REAL NOT NULL, PRIMARY KEY (job, version, update_row),
-    FOREIGN KEY (job, version) REFERENCES version(job, number));
-CREATE TABLE event (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, board BLOB, text TEXT NOT
-    NULL);
-"""
+from picofed.store_database import Database
+from picofed.store_rows import (
+    PENDING,
+    SET_ASIDE,
+    USED,
+    BoardRow,
+    ConflictError,
+    Event,
+    ReplayError,
+    StoredUpdate,
+    StoreError,
+    Version,
+)
 
 
-class StoreError(PicofedError):
-    """The store cannot be used: disk full, locked, damaged, of another version."""
-
-
-class ConflictError(StoreError):
-    """Another process has changed what this one was about to change."""
-
-
-class ReplayError(StoreError):
-    """A board has sent two different updates under one ledger number."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A numbered global model. released: int16 values as the boards get them (SPEC 7.2, little-endian bytes);
-    master and average: float64 (little-endian bytes); optimiser: the optimiser's own serialised state."""
-
-    number: int
-    released: bytes
-    master: bytes
-    optimiser: bytes
-    average: bytes | None = None
-
-
-@dataclass(frozen=True)
-class StoredUpdate:
-    """An update object as it came, with the row that names it here."""
-
-    row: int
-    board: bytes
-    seq: int
-    version: int
-    data: bytes
-    state: int = PENDING
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class BoardRow:
-    """What the host knows of a board; seq and spent are the highest values ever seen (units of 2^-24
-    mu^2).
-    """
-
-    id: bytes
-    name: str
-    port: str
-    update_key: bytes | None
-    seq: int
-    spent: int
-    budget: int
-    seen: float
-
-
-@dataclass(frozen=True)
-class Event:
-    """A line of the host's diary."""
-
-    time: float
-    kind: str
-    board: bytes | None
-    text: str
-
-
-class Store:
-    """The host's durable state. Safe to share between threads; several processes may open one file."""
-
-    def __init__(self, path: Path | str = ":memory:") -> None:
-        self.path = str(path)
-        self._lock = threading.RLock()
-        with self._errors():
-            if self.path != ":memory:":
-                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-                # The file holds update keys: nobody else reads it. SQLite gives -wal and -shm the same mode.
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
-        try:
-            with self._errors():
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.execute("PRAGMA foreign_keys=ON")
-            self._migrate()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _migrate(self) -> None:
-        with self._transaction() as db:
-            application = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if application == 0 and version == 0 and tables == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
-                        db.execute(statement)
-                db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            elif application != APPLICATION_ID:
-                raise StoreError(f"{self.path} is a database, but not a picofed store: choose another --site")
-            elif version != SCHEMA_VERSION:
-                raise StoreError(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: update picofed")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(_explain(self.path, error)) from error
-        except OSError as error:
-            raise StoreError(f"cannot use the store {self.path}: {error.strerror or error}") from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _rows(self, query: str, *values: Any) -> list[Any]:
-        with self._lock, self._errors(), closing(self._db.execute(query, values)) as cursor:
-            return cursor.fetchall()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+class Store(Database):
+    """The host's durable state."""
 
     # ---- jobs and versions
 
@@ -223,12 +69,12 @@ class Store:
         job: bytes,
         version: Version,
         members: Sequence[tuple[int, float]],
-        aside: Sequence[tuple[int, str]] = (),
+        note: str = "",
     ) -> None:
-        """Store the next version and use up its updates, all or nothing.
+        """Store the next version and use up its updates, all or nothing, with a line for the diary.
 
-        members: rows and weights; aside: rows that will never be used, each with the reason. Raises
-        ConflictError if the version exists, is not the next one, or one of the updates is no longer pending.
+        members: rows and weights. Raises ConflictError if the version exists, is not the next one, or one of the
+        updates is no longer pending.
         """
         with self._transaction() as db:
             newest = db.execute("SELECT max(number) FROM version WHERE job = ?", (job,)).fetchone()[0]
@@ -238,8 +84,8 @@ class Store:
             for row, weight in members:
                 _settle(db, row, USED, "")
                 db.execute("INSERT INTO member VALUES (?, ?, ?, ?)", (job, version.number, row, weight))
-            for row, reason in aside:
-                _settle(db, row, SET_ASIDE, reason)
+            if note:
+                _insert_event(db, "version", None, note)
 
     # ---- updates
 
@@ -255,27 +101,37 @@ class Store:
 
     def add_part(self, board: bytes, update: bytes, total: int, start: int, data: bytes) -> None:
         """Keep a piece. Pieces of a board's other updates are dropped: it holds one update at a time."""
-        with self._transaction() as db:
+        with self._transaction(durable=False) as db:  # the board still holds what a power cut takes from here
             db.execute("DELETE FROM part WHERE board = ? AND (update_id <> ? OR total <> ?)", (board, update, total))
             db.execute("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?)", (board, update, total, start, data))
 
     def clear_parts(self, board: bytes) -> None:
         """Forget a board's pieces."""
-        with self._transaction() as db:
+        with self._transaction(durable=False) as db:
             db.execute("DELETE FROM part WHERE board = ?", (board,))
 
     def accept(
-        self, *, board: bytes, seq: int, update_id: bytes, job: bytes, version: int, spent: int, data: bytes
+        self,
+        *,
+        board: bytes,
+        seq: int,
+        update_id: bytes,
+        job: bytes,
+        version: int,
+        spent: int,
+        data: bytes,
+        received: float | None = None,
     ) -> StoredUpdate:
         """Make a verified update durable and forget its pieces. The same update again gives the first one's
         row.
 
-        spent: the board's cumulative charge after it. Raises ReplayError if the board has used seq before for
-        other bytes.
+        spent: the board's cumulative charge after it; received: default: now. Raises ReplayError if the board has
+        used seq before for other bytes.
         """
+        received = time.time() if received is None else received
         with self._transaction() as db:
             found = db.execute(
-                "SELECT id, update_id, state, reason FROM updates WHERE board = ? AND seq = ?", (board, seq)
+                "SELECT id, update_id, state, reason, received FROM updates WHERE board = ? AND seq = ?", (board, seq)
             ).fetchone()
             if found is not None and found[1] != update_id:
                 raise ReplayError(f"the board sent two different updates as ledger record {seq}: it is left out")
@@ -283,16 +139,16 @@ class Store:
                 cursor = db.execute(
                     "INSERT INTO updates (board, seq, update_id, job, version, object, received)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (board, seq, update_id, job, version, data, time.time()),
+                    (board, seq, update_id, job, version, data, received),
                 )
-                found = (cursor.lastrowid, update_id, PENDING, "")
+                found = (cursor.lastrowid, update_id, PENDING, "", received)
             db.execute("DELETE FROM part WHERE board = ?", (board,))
             db.execute("UPDATE board SET seq = max(seq, ?), spent = max(spent, ?) WHERE id = ?", (seq, spent, board))
-        return StoredUpdate(found[0], board, seq, version, data, found[2], found[3])
+        return StoredUpdate(found[0], board, seq, version, data, found[2], found[3], found[4])
 
     def updates(self, job: bytes, state: int | None = PENDING) -> list[StoredUpdate]:
         """A job's updates in order of arrival: those in `state`, or all (None)."""
-        query = "SELECT id, board, seq, version, object, state, reason FROM updates WHERE job = ?"
+        query = "SELECT id, board, seq, version, object, state, reason, received FROM updates WHERE job = ?"
         values: list[Any] = [job]
         if state is not None:
             query += " AND state = ?"
@@ -334,11 +190,8 @@ class Store:
 
     def event(self, kind: str, text: str, board: bytes | None = None) -> None:
         """Write a line into the diary."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO event (time, kind, board, text) VALUES (?, ?, ?, ?)",
-                (time.time(), kind, board, text),
-            )
+        with self._transaction(durable=False) as db:
+            _insert_event(db, kind, board, text)
 
     def events(self) -> list[Event]:
         """The diary, oldest first."""
@@ -357,20 +210,21 @@ class BoardParts:
         return self._store.load_parts(self._board, update, total)
 
     def add(self, update: bytes, total: int, offset: int, data: bytes) -> None:
-        """See Parts."""
-        self._store.add_part(self._board, update, total, offset, data)
+        """See Parts. The last piece is not kept: `Store.accept` takes the whole next."""
+        if offset + len(data) < total:
+            self._store.add_part(self._board, update, total, offset, data)
 
     def clear(self, update: bytes) -> None:
         """See Parts."""
         self._store.clear_parts(self._board)
 
 
-_VERSION: Final = "number, released, master, optimiser, average"
+_VERSION: Final = "number, released, master, optimiser, average, created"
 
 
 def _insert_version(db: sqlite3.Connection, job: bytes, version: Version, mode: str) -> None:
     db.execute(
-        f"INSERT {mode} INTO version (job, {_VERSION}, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT {mode} INTO version (job, {_VERSION}) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             job,
             version.number,
@@ -378,9 +232,13 @@ def _insert_version(db: sqlite3.Connection, job: bytes, version: Version, mode: 
             version.master,
             version.optimiser,
             version.average,
-            time.time(),
+            time.time() if version.created is None else version.created,
         ),
     )
+
+
+def _insert_event(db: sqlite3.Connection, kind: str, board: bytes | None, text: str) -> None:
+    db.execute("INSERT INTO event (time, kind, board, text) VALUES (?, ?, ?, ?)", (time.time(), kind, board, text))
 
 
 def _settle(db: sqlite3.Connection, row: int, state: int, reason: str) -> None:
@@ -391,15 +249,17 @@ def _settle(db: sqlite3.Connection, row: int, state: int, reason: str) -> None:
         raise ConflictError("an update was used by another picofed meanwhile: start again")
 
 
-def _explain(path: str, error: sqlite3.Error) -> str:
-    text = str(error)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"the store {path} is in use by another picofed: wait for it to end"
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        return f"cannot write the store {path}: the disk is full or broken; make room and start again"
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"the store {path} is damaged or not a picofed store: restore a backup, or choose another --site"
-    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return f"cannot open the store {path} for writing: check the folder and its permissions"
-    return f"the store {path} failed: {text}"
+__all__ = [
+    "PENDING",
+    "SET_ASIDE",
+    "USED",
+    "BoardParts",
+    "BoardRow",
+    "ConflictError",
+    "Event",
+    "ReplayError",
+    "Store",
+    "StoreError",
+    "StoredUpdate",
+    "Version",
+]

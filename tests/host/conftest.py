@@ -49,7 +49,7 @@ class World:
 
 @pytest.fixture
 def make_world() -> Callable[..., World]:
-    """World by number of boards, rounds and further settings of Plan."""
+    """World by number of boards, rounds and further settings of Plan; synchronous, unless they say otherwise."""
 
     def make(boards: int = 3, rounds: int = 4, **plan: object) -> World:
         generator = np.random.default_rng(7)
@@ -72,7 +72,7 @@ def make_world() -> Callable[..., World]:
         )
         return World(
             job,
-            Plan(rounds=rounds, **plan),  # type: ignore[arg-type]
+            Plan(rounds=rounds, **{"aggregator": "fedavg"} | plan),  # type: ignore[arg-type]
             {f"board-{number}": draw(40 + number) for number in range(boards)},
             {"someone": draw(200)},
         )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from picofed.demo import baselines, recipe
+from picofed.errors import PicofedError
 from picofed.learn import data, jobfile, registry
 from picofed.learn.aggregators import Aggregator, Contribution, FedAvg, FedBuff
 from picofed.learn.clients import SimulatedBoard
@@ -24,7 +25,9 @@ from picofed.learn.semiasync import FedAsync, Ftte
 from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
 from picofed.learn.staleness import Constant, Exponential, Polynomial, Staleness, Threshold
+from picofed.learn.sums import UNIT, fixed, sum_updates
 from picofed.learn.variance import Noise, excess, medians_of_others, variance_weights
+from picofed.learn.worker import Worker
 from picofed.store import SET_ASIDE, Store
 from picofed.toolchain.sources import watch_data
 
@@ -125,8 +128,9 @@ def test_ftte_multiplies_its_terms_and_keeps_to_the_interface() -> None:
     assert rule.ready(0.0, 3)
     weights = [1.0, math.exp(-1), math.exp(-2) * 20.25 / 56.25]
     taken = rule.take()
-    assert [weight for _, weight in taken.members] == pytest.approx(weights)
-    assert taken.total == pytest.approx(sum(w * u.values for w, u in zip(weights, updates, strict=True)))
+    assert [weight for _, weight in reversed(taken.members)] == pytest.approx(weights, abs=2**-17)
+    given = dict(taken.members)
+    assert (taken.total == sum(given[u.row] * u.values for u in updates)).all()
     assert taken.records == 30 and rule.held == 3
     rule.advance(6, 1.0)
     assert rule.held == 0
@@ -167,16 +171,18 @@ def test_ftte_without_variance_is_fedbuff(make_world: MakeWorld) -> None:
 
 @pytest.mark.parametrize("name", sorted(registry.AGGREGATORS))
 def test_a_restart_makes_the_same_version(name: str, make_world: MakeWorld) -> None:
-    """The pending updates of a store, offered again to a new aggregator, give the same aggregate to the bit."""
+    """A store's pending updates, offered again to a new aggregator in whatever order, give the same aggregate to the
+    bit."""
     world = make_world(boards=5, aggregator=name, capacity=5)
     generator = np.random.default_rng(3)
     updates = [give(row, 4 - (row % 2) * (name != "fedavg"), generator.integers(-999, 999, 138)) for row in range(5)]
     takes = []
-    for _ in range(2):
+    for order in (updates, updates[::-1], updates[2:] + updates[:2]):
         rule = make_aggregator(world.plan, 4, 0.0, world.job)
-        assert [rule.offer(update) for update in updates] == [None] * 5
+        assert [rule.offer(update) for update in order] == [None] * 5
         takes.append(rule.take())
-    assert takes[0].total.tobytes() == takes[1].total.tobytes() and takes[0].members == takes[1].members
+    assert all(take.total.tobytes() == takes[0].total.tobytes() for take in takes)
+    assert all(take.members == takes[0].members for take in takes)
 
 
 @pytest.mark.parametrize("name", sorted(registry.AGGREGATORS))
@@ -348,3 +354,73 @@ def test_only_public_weights_may_be_masked() -> None:
         with pytest.raises(RuleError, match="ftte with variance = false"):
             check_maskable(rule)
     assert Aggregator.public_weights is False  # whoever writes a rule has to claim it
+
+
+@pytest.mark.parametrize("staleness", sorted(registry.STALENESS))
+def test_a_masked_plan_may_have_age_terms_but_no_variance_term(staleness: str) -> None:
+    for name in registry.AGGREGATORS:
+        Plan(aggregator=name, staleness=staleness, variance=False, masked=True)
+    with pytest.raises(JobError, match=r"^ftte weighs updates by what is in them.*variance = false$") as refused:
+        Plan(aggregator="ftte", staleness=staleness, masked=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_sums_are_exact_at_the_ends_of_their_ranges_and_in_any_order(rng: np.random.Generator) -> None:
+    for count, size in ((1, 1), (3, 7), (70, 5)):
+        values = [rng.choice([-(2**31), 2**31 - 1, -1, 0, 12345], size).astype(np.int32) for _ in range(count)]
+        for weights in ([UNIT] * count, rng.integers(0, UNIT + 1, count).tolist(), [UNIT - 1] * count):
+            expected = [sum(w * int(v[at]) for w, v in zip(weights, values, strict=True)) for at in range(size)]
+            assert sum_updates(values, weights).tolist() == expected
+            assert sum_updates(values[::-1], weights[::-1]).tolist() == expected
+    assert [fixed(weight) for weight in (0.0, 1e-9, 0.5, 1.0)] == [0, 1, UNIT // 2, UNIT]
+    for wrong in (-0.1, 1.5, math.nan):
+        with pytest.raises(ValueError, match="outside 0 to 1"):
+            fixed(wrong)
+
+
+def test_a_rule_with_a_weight_above_one_is_named() -> None:
+    class Loud(FedBuff):
+        name = "loud"
+
+        def weights(self, updates: Any) -> list[float]:
+            return [2.0] * len(updates)
+
+    rule = Loud(0, 0.0)
+    assert rule.offer(give(1, 0, [1])) is None
+    with pytest.raises(PicofedError, match=r"aggregator loud: a weight of 2\.0 is outside 0 to 1"):
+        rule.take()
+
+
+@pytest.mark.parametrize("name", ["fedavg", "fedbuff", "ftte"])
+def test_a_deadline_counts_from_its_version_however_often_the_host_starts(
+    name: str, make_world: MakeWorld, tmp_path: Path
+) -> None:
+    """Two boards, one of which never answers. The host dies every 40 s, the deadline is 100 s: each start has a steady
+    clock of its own, the wall clock goes on."""
+    world = make_world(boards=2, rounds=2, aggregator=name, deadline=100.0, capacity=2)
+    (worker, silent) = world.boards()
+    keys = {board.provision.policy.board: board.provision.update_key for board in (worker, silent)}
+    versions = []
+    for start in range(5):
+        elapsed = 40.0 * start
+        store = Store(tmp_path / "one.db")
+        run = Coordinator(
+            store,
+            world.job,
+            world.plan,
+            keys,
+            clock=lambda origin=1000.0 * start: origin,  # type: ignore[misc]
+            wall=lambda elapsed=elapsed: 5e8 + elapsed,  # type: ignore[misc]
+            expected=2,
+        )
+        for board in (silent, worker):
+            run.join(board.hello(), "port")
+        if start == 0:
+            first = Worker(worker, run, "port")
+            first.join()
+            first.start(run.version)
+            first.finish()
+        run.tick()
+        versions.append(run.version.number)
+        store.close()
+    assert versions == [0, 0, 0, 1, 1]  # the store's version 0 is of second 0; second 120 is the first after 100

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from picofed import store as stores
+from picofed import store_database
 from picofed.store import ConflictError, ReplayError, Store, StoreError, Version
 
 JOB = b"job id 8"
@@ -92,7 +93,7 @@ def test_pieces_of_another_update_are_dropped() -> None:
 
 
 def test_a_locked_store_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "BUSY_MS", 50)
+    monkeypatch.setattr(store_database, "BUSY_MS", 50)
     path = tmp_path / "store.db"
     store = Store(path)
     other = sqlite3.connect(path, isolation_level=None)

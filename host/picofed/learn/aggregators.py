@@ -15,6 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from picofed.errors import PicofedError
+from picofed.learn.sums import UNIT, fixed, sum_updates
+
 
 @dataclass(frozen=True)
 class Contribution:
@@ -30,7 +33,7 @@ class Contribution:
 @dataclass(frozen=True)
 class Aggregate:
     """A weighted sum. total = sum of weight * values (float64); records: of all members, unweighted: what is
-    divided by, so that weights below 1 damp (as in FedBuff); members: rows and weights."""
+    divided by, so that weights below 1 damp (as in FedBuff); members: rows and weights, multiples of 2^-16."""
 
     total: NDArray[np.float64]
     records: int
@@ -38,7 +41,8 @@ class Aggregate:
 
 
 class Aggregator(ABC):
-    """What the coordinator asks of an aggregation rule. Times are seconds of any steady clock."""
+    """What the coordinator asks of an aggregation rule. Times are seconds of any steady clock, real or virtual: a rule
+    never looks at one itself."""
 
     name: str
     public_weights: bool = False  # known before any update is: what masked sums need
@@ -86,7 +90,7 @@ class Buffered(Aggregator):
         return None
 
     def weights(self, updates: Sequence[Contribution]) -> list[float]:
-        """A weight for each update of the buffer; 1 counts in full."""
+        """A weight, 0 to 1, for each update of the buffer; 1 counts in full."""
         return [1.0] * len(updates)
 
     def staleness(self, update: Contribution) -> int:
@@ -106,13 +110,15 @@ class Buffered(Aggregator):
 
     def take(self) -> Aggregate:
         """See Aggregator."""
-        weights = self.weights(self.buffer)
-        # Integers times weights of 1 sum exactly in float64, so that the order of arrival leaves no trace.
-        total = np.zeros(self.buffer[0].values.shape if self.buffer else 0)
-        for update, weight in zip(self.buffer, weights, strict=True):
-            total += weight * update.values
-        records = sum(update.records for update in self.buffer)
-        members = [(update.row, weight) for update, weight in zip(self.buffer, weights, strict=True)]
+        # In an order of their own and summed exactly, so that the order of arrival leaves no trace.
+        updates = sorted(self.buffer, key=lambda update: (update.version, update.board))
+        try:
+            weights = [fixed(weight) for weight in self.weights(updates)]
+        except ValueError as error:
+            raise PicofedError(f"aggregator {self.name}: {error}") from error
+        total = sum_updates([update.values for update in updates], weights) / UNIT
+        records = sum(update.records for update in updates)
+        members = [(update.row, weight / UNIT) for update, weight in zip(updates, weights, strict=True)]
         return Aggregate(total, records, members)
 
     def advance(self, version: int, now: float) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,54 +17,20 @@ from numpy.typing import NDArray
 
 from picofed.learn import registry
 from picofed.learn.aggregators import Aggregator, Contribution
+from picofed.learn.events import Event, EventSink, no_events
 from picofed.learn.job import MODES, Job, JobError, Plan
-from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, quantise
-from picofed.learn.optimisers import Adam, Optimiser, Sgd, Yogi
+from picofed.learn.roster import Roster
 from picofed.learn.updates import Update, UpdateError, longest
 from picofed.learn.variance import Noise
+from picofed.learn.versions import deployed, first_version, make_optimiser, next_version
 from picofed.link.messages import Info
 from picofed.link.transfer import object_id
 from picofed.store import PENDING, ReplayError, Store, StoredUpdate, Version
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something to show: kind is one of joined, left, lost, training, update, refused, version, finished.
-
-    board: its name, or "" for the whole; data: numbers that go with the kind (all plain Python values).
-    """
-
-    kind: str
-    board: str
-    text: str
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-
-EventSink = Callable[[Event], None]
-
-
-def no_events(event: Event) -> None:
-    """An EventSink that shows nothing."""
-
-
 def make_aggregator(plan: Plan, version: int, now: float, job: Job) -> Aggregator:
     """The aggregator that a plan names. Raises RuleError."""
     return registry.make(plan, version, now, Noise.of(job))
-
-
-def make_optimiser(plan: Plan, size: int) -> Optimiser:
-    """The optimiser that a plan names."""
-    if plan.optimiser == Sgd.name:
-        return Sgd(size, plan.learning_rate, plan.momentum, plan.nesterov)
-    rule = Yogi if plan.optimiser == Yogi.name else Adam
-    return rule(size, plan.learning_rate, plan.beta1, plan.beta2, plan.tau)
-
-
-@dataclass
-class _Member:
-    name: str
-    contributed: int = -1  # newest version that an update of this board was computed on
-    left: str = ""
 
 
 class Coordinator:
@@ -81,44 +46,44 @@ class Coordinator:
         clock: Callable[[], float] = time.monotonic,
         aggregate: bool = True,
         expected: int = 0,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         """update_keys: board id to update key. aggregate: False to collect only. expected: boards that will
         join or be reported absent; no version is made before all of them have. Raises StoreError,
-        JobError."""
+        JobError.
+
+        clock: seconds, steady, for deadlines; wall: seconds that go on while no process runs, for what the store
+        keeps. Default: the machine's two; with a clock of one's own (virtual time), that one.
+        """
         self.store, self.job, self.plan = store, job, plan
         self.changed = threading.Condition(threading.RLock())
         self._keys = dict(update_keys)
         self._events = events
         self._clock = clock
+        self._wall = wall or (time.time if clock is time.monotonic else clock)
         self._aggregate = aggregate
-        self._expected = expected
-        self._absent: dict[str, str] = {}
-        self._members: dict[bytes, _Member] = {}
-        self._units = job.model.gradient_units
+        self._roster = Roster(expected)
+        self._jobs: dict[bytes, Job] = {}
         self._offered: set[int] = set()  # rows that the aggregator holds
         self.stopped = False
         self.failure: BaseException | None = None
 
-        weights = job.model.initial(plan.seed)
         optimiser = make_optimiser(plan, len(job.model.trainable))
         store.add_job(job.id, job.name, job.body)
-        store.start(
-            job.id,
-            Version(0, quantise(weights).tobytes(), weights.astype("<f8").tobytes(), optimiser.state()),
-        )
+        store.start(job.id, first_version(job, plan, optimiser, self._wall()))
         latest = store.latest(job.id)
         if latest is None or len(latest.master) != 8 * job.model.parameters:
             raise JobError("the stored version does not fit the job's model: choose another --site")
         self.version = latest
         self.optimiser = optimiser
         self.optimiser.load(latest.optimiser)
-        self.aggregator = make_aggregator(plan, latest.number, clock(), job)
-        self._contributed: dict[bytes, int] = {}
+        # A deadline counts from when its version was made, however often the host was started since.
+        age = 0.0 if latest.created is None else max(0.0, self._wall() - latest.created)
+        self.aggregator = make_aggregator(plan, latest.number, clock() - age, job)
         for stored in store.updates(job.id, None):
-            newest = self._contributed.get(stored.board, -1)
-            self._contributed[stored.board] = max(newest, stored.version)
+            before = self._roster.contribute(stored.board, stored.version)
             if stored.state == PENDING:
-                self._offer(stored, newest)
+                self._offer(stored, before)
 
     # ---- boards
 
@@ -129,8 +94,14 @@ class Coordinator:
     @property
     def longest_update(self) -> int:
         """Bytes of the longest update that a board may hold, of any job that this host knows."""
-        jobs = [Job.parse(body) for _, _, body in self.store.jobs()]
-        return max(longest(len(job.model.trainable)) for job in jobs)
+        self._known(b"")
+        return max(longest(len(job.model.trainable)) for job in self._jobs.values())
+
+    def _known(self, ident: bytes) -> Job | None:
+        """A job of this host by its id."""
+        if ident not in self._jobs:
+            self._jobs |= {known: Job.parse(body) for known, _, body in self.store.jobs() if known not in self._jobs}
+        return self._jobs.get(ident)
 
     def fallen_back(self, info: Info) -> str:
         """What to say of a board whose ledger shows less than this host has seen of it (SPEC 5.4), or ""."""
@@ -154,16 +125,11 @@ class Coordinator:
                 budget=info.budget,
                 update_key=self._keys.get(info.board),
             )
-            member = self._members.get(info.board)
-            if member is None:
-                member = _Member(info.name, self._contributed.get(info.board, -1))
-                self._members[info.board] = member
-            fresh = not member.left
-            member.left = ""
+            again = self._roster.join(info.board, info.name, port)
             self._show(
                 "joined",
-                member.name,
-                "joined" if fresh else "is back",
+                info.name,
+                "is back" if again else "joined",
                 spent=info.spent,
                 budget=info.budget,
                 heap=info.heap,
@@ -172,58 +138,64 @@ class Coordinator:
             self.changed.notify_all()
 
     def absent(self, port: str, reason: str) -> None:
-        """An expected board cannot be reached at all."""
+        """An expected board cannot be reached; it may join later."""
         with self.changed:
-            self._absent[port] = reason
-            self.store.event("left", f"{port}: {reason}")
-            self._show("left", port, reason)
+            if self._roster.unreached(port, reason):
+                self.store.event("left", f"{port}: {reason}")
+                self._show("left", port, reason)
             self.tick()
 
-    def leave(self, board: bytes, reason: str) -> None:
-        """A board takes no further part."""
+    def leave(self, board: bytes, reason: str, away: bool = False) -> None:
+        """A board takes no further part; away: until it is back, which `join` says."""
         with self.changed:
-            member = self._members[board]
-            member.left = reason
-            self._note("left", board, reason)
+            self._roster.leave(board, reason, away)
+            self._note("left", board, f"away: {reason}" if away else reason)
             self.tick()
 
     def name(self, board: bytes) -> str:
         """What people call the board."""
-        member = self._members.get(board)
-        return member.name if member else board.hex()
+        return self._roster.name(board)
 
     def contributed(self, board: bytes) -> int:
         """The newest version that an update of the board was computed on; -1: none."""
-        return self._contributed.get(board, -1)
+        return self._roster.contributed(board)
 
     @property
     def active(self) -> int:
         """Boards that take part."""
-        return sum(not member.left for member in self._members.values())
+        return self._roster.active
+
+    @property
+    def away(self) -> int:
+        """Boards that may come back by themselves."""
+        return self._roster.away
+
+    @property
+    def deserted(self) -> bool:
+        """Nobody is here, and nobody has yet to say whether it is."""
+        return self._roster.active == 0 and self._roster.unseen == 0
 
     @property
     def left(self) -> dict[str, str]:
         """Names of the boards that left, and why."""
-        gone = {member.name: member.left for member in self._members.values() if member.left}
-        return gone | self._absent
+        return self._roster.left
 
     @property
     def finished(self) -> bool:
         """All versions are made (or, when only collecting, all updates are here), or this run was stopped."""
         if self.stopped or self.version.number >= self.plan.rounds:
             return True
-        return not self._aggregate and bool(self._members) and self._waiting == 0
+        return not self._aggregate and len(self._roster) > 0 and self._waiting == 0
 
     @property
     def _waiting(self) -> int:
         """Boards from which an update for the current version may still come."""
-        unseen = max(0, self._expected - len(self._members) - len(self._absent))
-        return unseen + sum(not m.left and m.contributed < self.version.number for m in self._members.values())
+        return self._roster.waiting(self.version.number)
 
     def assignment(self, board: bytes) -> Version | None:
         """The version that a board shall work on now; None: wait for the next one."""
         with self.changed:
-            if self.finished or self._members[board].contributed >= self.version.number:
+            if self.finished or self._roster.contributed(board) >= self.version.number:
                 return None
             return self.version
 
@@ -249,14 +221,13 @@ class Coordinator:
         update = Update.parse(data, key)
         if update.board != board:
             raise UpdateError("the update names another board")
-        body = next((body for ident, _, body in self.store.jobs() if ident == update.job), None)
-        if body is None:
+        job = self._known(update.job)
+        if job is None:
             raise UpdateError("the update belongs to a job that this host does not know")
-        if update.job == self.job.id:
-            self._check(update, self.job, self.version.number)
-        else:
-            latest = self.store.latest(update.job)
-            self._check(update, Job.parse(body), latest.number if latest else 0)
+        mine = update.job == self.job.id
+        latest = self.version if mine else self.store.latest(update.job)
+        self._check(update, job, latest.number if latest else 0)
+        values = update.values(job.model)
         with self.changed:
             stored = self.store.accept(
                 board=board,
@@ -266,14 +237,11 @@ class Coordinator:
                 version=update.version,
                 spent=update.cumulative,
                 data=data,
+                received=self._wall(),
             )
-            if update.job != self.job.id:
+            if not mine:
                 return update
-            before = self._contributed.get(board, -1)
-            newest = max(before, update.version)
-            self._contributed[board] = newest
-            if board in self._members:
-                self._members[board].contributed = newest
+            before = self._roster.contribute(board, update.version)
             self._show(
                 "update",
                 self.name(board),
@@ -285,7 +253,7 @@ class Coordinator:
                 records=update.records,
             )
             if stored.state == PENDING and stored.row not in self._offered:
-                self._offer(stored, before)
+                self._offer(stored, before, self._contribution(stored.row, update, values))
             self.tick()
         return update
 
@@ -298,29 +266,31 @@ class Coordinator:
             raise UpdateError("the update was computed on a version that does not exist")
         if not 1 <= update.records <= self.plan.max_records:
             raise UpdateError(f"the update claims {update.records} records, not 1 to max_records")
-        update.values(job.model)
 
-    def _offer(self, stored: StoredUpdate, before: int) -> None:
+    def _offer(self, stored: StoredUpdate, before: int, given: Contribution | None = None) -> None:
         """Give a pending update to the aggregator, or set it aside for good. before: the newest version that this
-        board's earlier updates were computed on; boards go forward, so that none counts more often than versions."""
+        board's earlier updates were computed on; boards go forward, so that none counts more often than versions.
+        given: the same update, checked; None: it has to be."""
         reason: str | None = f"a second update of this board for version {before} or an older one"
         if stored.version > before:
-            reason = self._try(stored)
+            try:
+                reason = self.aggregator.offer(given or self._read(stored))
+            except UpdateError as error:
+                reason = str(error)
         if reason is None:
             self._offered.add(stored.row)
         else:
             self.store.set_aside(stored.row, reason)
             self._note("refused", stored.board, f"an update was not used: {reason}")
 
-    def _try(self, stored: StoredUpdate) -> str | None:
-        """Offer an update to the aggregator; the reason if it does not count."""
+    def _read(self, stored: StoredUpdate) -> Contribution:
         update = Update.parse(stored.data, None)
-        try:
-            self._check(update, self.job, self.version.number)
-            values = update.values(self.job.model)
-        except UpdateError as error:
-            return str(error)
-        return self.aggregator.offer(Contribution(stored.row, stored.board, stored.version, update.records, values))
+        self._check(update, self.job, self.version.number)
+        return self._contribution(stored.row, update, update.values(self.job.model))
+
+    @staticmethod
+    def _contribution(row: int, update: Update, values: NDArray[np.int32]) -> Contribution:
+        return Contribution(row, update.board, update.version, update.records, values)
 
     # ---- versions
 
@@ -340,7 +310,7 @@ class Coordinator:
     def stalled(self) -> str:
         """Why no version can be made though boards are left, or "": too few of them for the plan's minimum."""
         with self.changed:
-            if self.finished or not self._aggregate or self._waiting or not self._members:
+            if self.finished or not self._aggregate or self._waiting or not len(self._roster) or self.away:
                 return ""
             held, now = self.aggregator.held, self._clock()
             if (held and self.aggregator.ready(now, 0)) or self.active == 0:
@@ -362,52 +332,20 @@ class Coordinator:
 
     def _advance(self) -> None:
         aggregate = self.aggregator.take()
-        model = self.job.model
-        master = np.frombuffer(self.version.master, "<f8").copy()
-        if self.job.mode == "gradient":
-            gradient = aggregate.total * self._units / max(aggregate.records, 1)
-        else:
-            gradient = -aggregate.total * 2.0**-23 / len(aggregate.members)
-        moved = self.optimiser.step(master[model.trainable], gradient)
-        limits = (WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
-        master[model.trainable] = np.clip(moved, *limits)
-        number = self.version.number + 1
-        version = Version(
-            number,
-            quantise(master).tobytes(),
-            master.astype("<f8").tobytes(),
-            self.optimiser.state(),
-            self._average(number, master),
-        )
+        number, updates = self.version.number + 1, len(aggregate.members)
+        text = f"version {number} from {updates} update{'s' * (updates != 1)}"
         try:
-            self.store.advance(self.job.id, version, aggregate.members)
+            version = next_version(self.job, self.plan, self.optimiser, self.version, aggregate, self._wall())
+            self.store.advance(self.job.id, version, aggregate.members, text)
         except BaseException:
             self.optimiser.load(self.version.optimiser)  # as if it had not been tried
             raise
         self.version = version
         self.aggregator.advance(number, self._clock())
         self._offered.clear()
-        updates = len(aggregate.members)
-        self._note(
-            "version",
-            None,
-            f"version {number} from {updates} update{'s' * (updates != 1)}",
-            version=number,
-            updates=updates,
-        )
+        self._show("version", "", text, version=number, updates=updates)
         if self.finished:
             self._show("finished", "", f"all {self.plan.rounds} versions are made", version=number)
-
-    def _average(self, number: int, master: NDArray[np.float64]) -> bytes | None:
-        """The mean of the masters from plan.average_from up to this one."""
-        count = number - self.plan.average_from
-        if count < 0:
-            return None
-        if count == 0 or self.version.average is None:
-            return master.astype("<f8").tobytes()
-        before = np.frombuffer(self.version.average, "<f8")
-        mean: NDArray[np.float64] = before + (master - before) / (count + 1)
-        return mean.astype("<f8").tobytes()
 
     # ---- events
 
@@ -427,15 +365,6 @@ class Coordinator:
         """An event that the diary keeps."""
         with self.changed:
             self._note(kind, board, text)
-
-
-def deployed(version: Version) -> NDArray[np.int16]:
-    """The weights to use: the average of the last versions if the plan makes one, else the version itself.
-    int16 Q11.
-    """
-    if version.average is not None:
-        return quantise(np.frombuffer(version.average, "<f8"))
-    return np.frombuffer(version.released, "<i2").astype(np.int16)
 
 
 __all__ = [

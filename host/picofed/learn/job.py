@@ -17,6 +17,7 @@ from picofed import accounting
 from picofed.errors import PicofedError
 from picofed.learn import registry
 from picofed.learn.model import Model
+from picofed.learn.variance import Noise
 from picofed.native import blake2b
 
 VERSION: Final = 1
@@ -215,14 +216,16 @@ class Plan:
     average: the last part of the rounds whose versions are averaged for use (0: the last version is used);
     deadline: seconds after which a version is made without stragglers; patience: seconds that a board may stay
     silent before it is left out; max_records: more records than a board can have, so that one that claims them
-    is refused: in gradient mode the sum is divided by all boards' records.
+    is refused: in gradient mode the sum is divided by all boards' records; absence: seconds that a run goes on while
+    no board at all can be reached; start: a file with the first version's weights (learn.versions), "" for the seed's;
+    masked: only rules whose weights are known before any update is, as sums under masks need.
     aggregator, staleness: names that learn.registry knows, or module:Class.
     """
 
     rounds: int = 20
     epsilon: float | None = None
     delta: float = 1e-5
-    aggregator: str = "fedavg"
+    aggregator: str = "ftte"
     deadline: float = 600.0
     minimum: int = 1
     capacity: int = 4
@@ -242,6 +245,9 @@ class Plan:
     seed: int = 0
     patience: float = 60.0
     max_records: int = 1 << 16
+    absence: float = 86400.0
+    start: str = ""
+    masked: bool = False
 
     def __post_init__(self) -> None:
         checks = (
@@ -250,6 +256,7 @@ class Plan:
             (0 < self.delta < 1, "delta must lie between 0 and 1"),
             (self.optimiser in ("sgd", "adam", "yogi"), "optimiser must be sgd, adam or yogi"),
             (self.deadline > 0 and self.patience > 0, "deadline and patience must be above 0 seconds"),
+            (self.absence >= 0, "absence must not be negative"),
             (self.minimum >= 1 and self.capacity >= 1, "minimum and capacity must be at least 1"),
             (
                 0 <= self.staleness_exponent < math.inf and min(self.max_staleness, self.staleness_threshold) >= 0,
@@ -273,6 +280,8 @@ class Plan:
         try:
             registry.find_aggregator(self.aggregator)
             registry.find_staleness(self.staleness)
+            if self.masked:
+                registry.make(self, 0, 0.0, Noise())
         except registry.RuleError as error:
             raise JobError(str(error)) from error
 

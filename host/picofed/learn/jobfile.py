@@ -28,7 +28,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,7 +68,10 @@ def load(path: Path | str, **overrides: Any) -> tuple[Job, Plan]:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise JobError(f"{path} is not valid {kind}: {error}") from error
     try:
-        return parse(item, **overrides)
+        job, plan = parse(item, **overrides)
+        if plan.start:  # a path in a file is meant from where the file is
+            plan = replace(plan, start=str(path.parent / plan.start))
+        return job, plan
     except PicofedError as error:
         raise JobError(f"{path}: {error}") from error
 

@@ -82,6 +82,8 @@ def make(plan: Plan, version: int, now: float, noise: Noise) -> Aggregator:
     rule = find_aggregator(plan.aggregator)
     make_rule: Any = rule
     made: Aggregator = make_rule(version, now, **_wanted(rule, settings))
+    if plan.masked:
+        check_maskable(made)
     return made
 
 

@@ -15,11 +15,43 @@ from picofed.link.messages import LinkError
 from picofed.store import StoreError
 
 TICK: Final = 0.25  # seconds between looks at the deadline
-RETRY: Final = 1.0  # seconds before a lost board is tried again
+RETRY: Final = 1.0  # seconds before a lost board is tried again; doubled up to RETRY_MAX while it stays away
+RETRY_MAX: Final = 30.0
 LOSSES: Final = 5
 PARTING: Final = 5.0  # seconds that boards get to end what they are at when the run is over
 
 Opener = Callable[[], BoardApi]
+
+
+class _Losses:
+    """How a board's link has failed: since when in a row, and how often without an update between."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.count = 0
+        self._contributed = -1
+        self._pause = RETRY
+
+    def found(self) -> None:
+        """The board has answered."""
+        self.since = None
+        self._pause = RETRY
+
+    def lost(self, contributed: int | None) -> float:
+        """Note a failure; returns for how many seconds it has been failing. contributed: the newest version that an
+        update of the board was computed on; None: it never joined."""
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now
+            if contributed is not None:  # it was there: the loss may have cost it a release
+                self.count = self.count + 1 if contributed == self._contributed else 1
+                self._contributed = contributed
+        return now - self.since
+
+    def pause(self) -> float:
+        """Seconds until the next attempt."""
+        pause, self._pause = self._pause, min(RETRY_MAX, 2 * self._pause)
+        return pause
 
 
 class Server:
@@ -33,14 +65,15 @@ class Server:
         self._threads: list[threading.Thread] = []
 
     def run(self) -> None:
-        """Until all versions are made, nobody is left, or `coordinator.stop()`. Raises what broke
-        (StoreError...).
+        """Until all versions are made, nobody is left and nobody comes back, or `coordinator.stop()`. Raises what
+        broke (StoreError...).
         """
         for port, opener in self._openers.items():
             thread = threading.Thread(target=self._drive, args=(port, opener), name=f"board {port}", daemon=True)
             self._threads.append(thread)
             thread.start()
         coordinator = self.coordinator
+        empty_since: float | None = None
         try:
             while not coordinator.finished and any(thread.is_alive() for thread in self._threads):
                 with coordinator.changed:
@@ -48,6 +81,11 @@ class Server:
                 coordinator.tick()
                 if problem := coordinator.stalled:
                     raise PicofedError(f"stopped at version {coordinator.version.number}: {problem}")
+                now = time.monotonic()
+                empty_since = (empty_since or now) if coordinator.deserted else None
+                patience = coordinator.plan.absence if coordinator.away else 0.0
+                if empty_since is not None and now - empty_since >= patience:
+                    coordinator.stop()
             coordinator.tick()
         except BaseException as error:
             coordinator.stop(error)
@@ -68,12 +106,11 @@ class Server:
             self.coordinator.stop(error)
 
     def _serve(self, port: str, opener: Opener) -> None:
-        """Connect, work, and connect again after a loss, until the board leaves or the run is over."""
+        """Connect, work, and connect again after a loss, until the board leaves for good or the run is over."""
         coordinator = self.coordinator
         ident = b""
-        lost_since: float | None = None
-        losses = 0  # in a row, with nothing contributed between them
-        contributed = -1
+        away = False
+        losses = _Losses()
         while not coordinator.finished:
             board: BoardApi | None = None
             try:
@@ -83,7 +120,8 @@ class Server:
                     worker.join()
                 finally:
                     ident = worker.ident or ident
-                lost_since = None
+                losses.found()
+                away = False
                 self._work(worker)
                 return
             except StoreError:
@@ -92,28 +130,35 @@ class Server:
                 self._leave(port, ident, str(error))
                 return
             except LinkError as error:
-                now = time.monotonic()
-                if lost_since is None and ident:  # it was there: the loss may have cost it a release
-                    losses = losses + 1 if coordinator.contributed(ident) == contributed else 1
-                    contributed = coordinator.contributed(ident)
-                lost_since = lost_since or now
-                if now - lost_since >= coordinator.plan.patience or losses > LOSSES or not ident:
+                lasting = losses.lost(coordinator.contributed(ident) if ident else None)
+                if losses.count > LOSSES:
                     self._leave(port, ident, str(error))
                     return
-                coordinator.show("lost", ident, f"lost, trying again: {self._bare(port, ident, str(error))}")
-                with coordinator.changed:
-                    coordinator.changed.wait(RETRY)
+                if not away and (lasting >= coordinator.plan.patience or not ident):
+                    # Nobody waits for it any more, but it may come back: asleep, out of reach, out of power.
+                    away = bool(ident)
+                    self._leave(port, ident, str(error), away)
+                elif not away:
+                    coordinator.show("lost", ident, f"lost, trying again: {self._bare(port, ident, str(error))}")
             except PicofedError as error:
                 self._leave(port, ident, str(error))
                 return
             finally:
                 if board is not None:
                     board.close()
+            self._pause(losses.pause() if away or not ident else RETRY)
 
-    def _leave(self, port: str, ident: bytes, reason: str) -> None:
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        coordinator = self.coordinator
+        with coordinator.changed:
+            while not coordinator.finished and (left := until - time.monotonic()) > 0:
+                coordinator.changed.wait(min(left, TICK))
+
+    def _leave(self, port: str, ident: bytes, reason: str, away: bool = False) -> None:
         reason = self._bare(port, ident, reason)
         if ident:
-            self.coordinator.leave(ident, reason)
+            self.coordinator.leave(ident, reason, away)
         else:
             self.coordinator.absent(port, reason)
 

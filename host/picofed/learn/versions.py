@@ -1,0 +1,91 @@
+"""From one version to the next: an aggregate through the server's optimiser, in float64. Post-processing only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picofed.learn.aggregators import Aggregate
+from picofed.learn.job import Job, JobError, Plan
+from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, Model, quantise
+from picofed.learn.optimisers import Adam, Optimiser, Sgd, Yogi
+from picofed.store_rows import Version
+
+LIMITS = (WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
+
+
+def make_optimiser(plan: Plan, size: int) -> Optimiser:
+    """The optimiser that a plan names."""
+    if plan.optimiser == Sgd.name:
+        return Sgd(size, plan.learning_rate, plan.momentum, plan.nesterov)
+    rule = Yogi if plan.optimiser == Yogi.name else Adam
+    return rule(size, plan.learning_rate, plan.beta1, plan.beta2, plan.tau)
+
+
+def start_weights(model: Model, plan: Plan) -> NDArray[np.float64]:
+    """Weights of version 0: from the plan's public seed, or the .npy file that `start` names (float64, one for each
+    parameter in the order of SPEC 7.2). Raises JobError."""
+    if not plan.start:
+        return model.initial(plan.seed)
+    try:
+        weights = np.load(Path(plan.start), allow_pickle=False)
+    except OSError as error:
+        raise JobError(f"cannot read the start weights {plan.start}: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise JobError(f"{plan.start} is not an .npy file of weights") from error
+    if not isinstance(weights, np.ndarray) or weights.dtype.kind != "f" or weights.shape != (model.parameters,):
+        raise JobError(f"{plan.start} must hold {model.parameters} floating-point weights, one for each parameter")
+    if not np.isfinite(weights).all():
+        raise JobError(f"{plan.start} holds weights that are not finite")
+    return np.clip(weights.astype(np.float64), *LIMITS)
+
+
+def first_version(job: Job, plan: Plan, optimiser: Optimiser, created: float) -> Version:
+    """Version 0: public weights, the same for everyone."""
+    weights = start_weights(job.model, plan)
+    return Version(0, quantise(weights).tobytes(), weights.astype("<f8").tobytes(), optimiser.state(), created=created)
+
+
+def next_version(
+    job: Job, plan: Plan, optimiser: Optimiser, before: Version, aggregate: Aggregate, created: float
+) -> Version:
+    """The version that follows `before`; moves the optimiser on, which stands where `before` was made."""
+    master = np.frombuffer(before.master, "<f8").copy()
+    if job.mode == "gradient":
+        gradient = aggregate.total * job.model.gradient_units / max(aggregate.records, 1)
+    else:
+        gradient = -aggregate.total * 2.0**-23 / len(aggregate.members)
+    trainable = job.model.trainable
+    master[trainable] = np.clip(optimiser.step(master[trainable], gradient), *LIMITS)
+    number = before.number + 1
+    return Version(
+        number,
+        quantise(master).tobytes(),
+        master.astype("<f8").tobytes(),
+        optimiser.state(),
+        _average(plan, before, number, master),
+        created,
+    )
+
+
+def _average(plan: Plan, before: Version, number: int, master: NDArray[np.float64]) -> bytes | None:
+    """The mean of the masters from plan.average_from up to this one."""
+    count = number - plan.average_from
+    if count < 0:
+        return None
+    if count == 0 or before.average is None:
+        return master.astype("<f8").tobytes()
+    old = np.frombuffer(before.average, "<f8")
+    mean: NDArray[np.float64] = old + (master - old) / (count + 1)
+    return mean.astype("<f8").tobytes()
+
+
+def deployed(version: Version) -> NDArray[np.int16]:
+    """The weights to use: the average of the last versions if the plan makes one, else the version itself.
+    int16 Q11.
+    """
+    if version.average is not None:
+        return quantise(np.frombuffer(version.average, "<f8"))
+    return np.frombuffer(version.released, "<i2").astype(np.int16)
