@@ -195,6 +195,12 @@ def clip(activations: Sequence[Ints], deltas: Sequence[Ints], clip_norm: int) ->
     return scaled, int(before[0]), int(after[0])
 
 
+def trainer_size(descriptor: bytes, mode: int = Mode.GRADIENT) -> int:
+    """Bytes that a trainer of this model takes (pointers of this machine: a little more than on a board of 32 bits);
+    0 if the core does not take the descriptor."""
+    return int(lib.pf_trainer_size(descriptor, len(descriptor), mode))
+
+
 class Trainer:
     """One board's trainer (SPEC 2, 7): weights in, records in, a noised release out."""
 
@@ -318,6 +324,7 @@ __all__ = [
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "trainer_size",
     "update_decode",
     "update_encode",
     "x25519",

@@ -21,6 +21,7 @@ from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest
 from picofed.cli.simulate import simulate
+from picofed.cli.subset import subset
 from picofed.errors import PicofedError
 
 
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for _command in (aggregate, boards, budget, collect, demo, doctor, evaluate, report, run, selftest, simulate):
+for _command in (aggregate, boards, budget, collect, demo, doctor, evaluate, report, run, selftest, simulate, subset):
     cli.add_command(_command)
 
 

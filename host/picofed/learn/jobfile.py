@@ -53,13 +53,25 @@ def load(path: Path | str, **overrides: Any) -> tuple[Job, Plan]:
     Raises JobError naming the file and the setting that is wrong.
     """
     path = Path(path)
+    item = read(path)
+    try:
+        job, plan = parse(item, **overrides)
+    except PicofedError as error:
+        raise JobError(f"{path}: {error}") from error
+    if plan.start:  # a path in a file is meant from where the file is
+        plan = replace(plan, start=str(path.parent / plan.start))
+    return job, plan
+
+
+def read(path: Path) -> Any:
+    """A job file's content, not looked at yet. Raises JobError."""
     try:
         with path.open("rb") as file:
             raw = file.read(FILE_MAX + 1)
         if len(raw) > FILE_MAX:
             raise JobError(f"{path} is too large for a job file")
         text = raw.decode("utf-8")
-        item = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise JobError(f"cannot read the job file {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -67,13 +79,6 @@ def load(path: Path | str, **overrides: Any) -> tuple[Job, Plan]:
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and endless nesting
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise JobError(f"{path} is not valid {kind}: {error}") from error
-    try:
-        job, plan = parse(item, **overrides)
-        if plan.start:  # a path in a file is meant from where the file is
-            plan = replace(plan, start=str(path.parent / plan.start))
-        return job, plan
-    except PicofedError as error:
-        raise JobError(f"{path}: {error}") from error
 
 
 def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:

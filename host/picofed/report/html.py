@@ -38,6 +38,11 @@ def render(summary: Summary) -> str:
         "This page holds no script and fetches nothing; "
         "its numbers are those of summary.json beside it.</p></footer>",
     ]
+    return document(f"{summary.job.name}: picofed report", "\n".join(part for part in body if part))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page around `body`, which is HTML; title: text."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -45,16 +50,19 @@ def render(summary: Summary) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{safe(summary.job.name)}: picofed report</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
+        f"<title>{safe(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
 def write(summary: Summary, path: Path) -> None:
-    """Write the page: `path` is at every instant the old page or the whole new one. Raises PicofedError."""
+    """Write the page of a job. Raises PicofedError."""
+    save(render(summary), path)
+
+
+def save(text: str, path: Path) -> None:
+    """Write a page: `path` is at every instant the old page or the whole new one. Raises PicofedError."""
     path = Path(path)
-    page = render(summary).encode("utf-8")
+    page = text.encode("utf-8")
     beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}")
     try:
         with open(beside, "xb") as file:
@@ -78,7 +86,7 @@ def _header(s: Summary) -> str:
     )
 
 
-def _figure(
+def figure(
     ident: str,
     title: str,
     say: str,
@@ -118,7 +126,7 @@ def _learning(s: Summary) -> str:
             if value is not None
         ]
         say += f". To compare: {', '.join(compared)}." if compared else "."
-        cards.append(_figure("accuracy", title, say, lambda w: charts.accuracy_by_version(s, w), tables.versions(s)))
+        cards.append(figure("accuracy", title, say, lambda w: charts.accuracy_by_version(s, w), tables.versions(s)))
     else:
         cards.append(_missing(title, "No version has been made yet."))
     if s.confusion is not None:
@@ -131,7 +139,7 @@ def _learning(s: Summary) -> str:
             n, i, j = max(mistakes, key=lambda m: m[0])
             say += f" Most often confused: {matrix.labels[i]} taken for {matrix.labels[j]}, {n:,} times."
         cards.append(
-            _figure(
+            figure(
                 "confusion",
                 "What is taken for what",
                 say,
@@ -164,7 +172,7 @@ def _privacy_cost(s: Summary) -> str:
         if not bars.named_rows(len(s.board_list))[1]:
             say += " Boards in order of what they have spent; their names are in the table."
         cards.append(
-            _figure(
+            figure(
                 "epsilon",
                 "Privacy spent and left, by board",
                 say,
@@ -177,7 +185,7 @@ def _privacy_cost(s: Summary) -> str:
         if any(p.accuracy_sd is not None for p in s.curve):
             say += " The bars show one standard deviation."
         cards.append(
-            _figure(
+            figure(
                 "curve",
                 "Accuracy against privacy",
                 say,
@@ -200,7 +208,7 @@ def _price(s: Summary) -> str:
                 "Counted as sent on the wire, frames included."
             )
         table = tables.sizes("Bytes on the wire", update)
-        cards.append(_figure("bytes", "Bytes per update", say, lambda w: bars.labelled_bars(update, w), table))
+        cards.append(figure("bytes", "Bytes per update", say, lambda w: bars.labelled_bars(update, w), table))
     memory = bars.memory_bars(s)
     if memory:
         say = (
@@ -211,7 +219,7 @@ def _price(s: Summary) -> str:
         if s.ram_bytes is not None and sum(size for _, size in s.ram) > s.ram_bytes:
             say += " Parts share memory, so that they add up to more than is ever in use at once."
         table = tables.sizes("Memory on a board, in bytes", memory)
-        cards.append(_figure("memory", "Memory on a board", say, lambda w: bars.labelled_bars(memory, w), table))
+        cards.append(figure("memory", "Memory on a board", say, lambda w: bars.labelled_bars(memory, w), table))
     return _pair("What it cost in bytes and memory", cards)
 
 
@@ -231,7 +239,7 @@ def _fleet(s: Summary) -> str:
             say += " On a narrow screen a column may stand for several versions and shows the stalest."
         sizes = ("v-s", "v-m", "v-l")
         cards.append(
-            _figure(
+            figure(
                 "who",
                 "Who contributed what, and how stale",
                 say,

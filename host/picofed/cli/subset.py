@@ -1,0 +1,213 @@
+"""picofed subset: which parameters boards should train, under their memory."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+from rich.console import Console
+
+from picofed.cli import common
+from picofed.errors import PicofedError
+from picofed.learn import data, jobfile, jobfile_text
+from picofed.learn.clients import Examples
+from picofed.learn.job import Job, Plan
+from picofed.learn.subset import Point, Proxy, Subset
+from picofed.learn.subset_search import FRACTIONS
+from picofed.learn.versions import start_weights
+from picofed.report import memory as pages
+from picofed.report.html import save
+from picofed.toolchain.layout import repo_root
+
+FIRMWARE_BYTES: Final = 95_000  # of a board's heap: interpreter, firmware, link and record buffers (README's table)
+_BAR: Final = 30
+
+
+@click.command(short_help="Choose which parameters boards train, under their memory.")
+@common.job_argument
+@click.option(
+    "--data", "data_file", required=True, type=click.Path(path_type=Path), help="Data that you hold, .npz/.npy."
+)
+@click.option(
+    "--hold-out", "held", multiple=True, metavar="CLIENT", help="Measure on this client; default: every fifth."
+)
+@click.option("--board", "kinds", multiple=True, metavar="KIND", help="A folder of boards/; repeat for a mixed fleet.")
+@click.option("--memory", type=click.IntRange(1), help="Bytes for a board's trainer, instead of what boards/ say.")
+@click.option(
+    "--points", type=click.IntRange(2, 64), default=8, show_default=True, help="Limits to draw between least and most."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Job file to write, .toml or .json; weights go beside it."
+)
+@click.option("--page", type=click.Path(path_type=Path), help="HTML page to draw.")
+@common.rounds_option
+@common.epsilon_option
+@common.json_option
+def subset(
+    job_file: Path,
+    data_file: Path,
+    held: tuple[str, ...],
+    kinds: tuple[str, ...],
+    memory: int | None,
+    points: int,
+    output: Path | None,
+    page: Path | None,
+    rounds: int | None,
+    epsilon: float | None,
+    as_json: bool,
+) -> None:
+    """Choose what of JOB's model boards train, so that the smallest of them has the memory for it.
+
+    Every layer, at 1/8, 1/4, 1/2 and all of its channels, and the biases of the last layers are trained by
+    themselves on data that you hold, as boards would; the best combination that fits is searched for, and trained to
+    check it. The job file that is written has its hidden units in another order: the model computes the same.
+
+    Example: picofed subset job.toml --data watch.npy --memory 6000 --output small.toml --page subset.html
+    """
+    job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    limit = memory if memory is not None else budget(kinds)
+    clients, people = deal(data.load(data_file, job), held)
+    proxy = Proxy.of(job, plan, clients, people)
+    console = Console(stderr=True, highlight=False)
+    with console.status("measuring") as status:
+        found = Subset.measure(
+            job.model, start_weights(job.model, plan), proxy, job.mode, lambda text: status.update(f"measuring {text}")
+        )
+        best = found.best(limit)
+        if best is None:
+            raise PicofedError(f"nothing of this model can be trained in {limit} bytes: the least is {found.least}")
+        curve = found.curve(points)
+        if best.found.selection not in (point.found.selection for point in curve):
+            curve = sorted([*curve, best], key=lambda point: point.found.memory)
+        status.update("checking the selections")
+        curve = [replace(point, measured=proxy.train(point.model, found.contributions.weights)[0]) for point in curve]
+    chosen = next(n for n, point in enumerate(curve) if point.found.selection == best.found.selection)
+    steps = [
+        pages.Step(point.found.memory, len(point.model.trainable), point.expected, point.measured, describe(job, point))
+        for point in curve
+    ]
+    if output is not None:
+        write_job(job_file, output, curve[chosen], found, plan)
+    if page is not None:
+        given = found.contributions
+        save(pages.page(job.name, steps, limit, chosen, parts(found), given.start, given.dense), page)
+    if as_json:
+        common.print_json(as_item(found, curve, chosen, limit))
+    else:
+        show(found, steps, chosen, limit, curve[chosen], output)
+
+
+def budget(kinds: tuple[str, ...]) -> int:
+    """Bytes for a trainer on the smallest of these kinds of boards; none named: of all that boards/ knows."""
+    folder = repo_root() / "boards"
+    known = sorted(path.parent.name for path in folder.glob("*/board.toml"))
+    found = []
+    for kind in kinds or known:
+        if kind not in known:
+            raise PicofedError(f"boards/ has no {kind!r}: it has {', '.join(known)}; or give --memory")
+        item = tomllib.loads((folder / kind / "board.toml").read_text(encoding="utf-8")).get("memory", {})
+        if "heap_bytes" in item:
+            found.append(int(item["heap_bytes"]) - FIRMWARE_BYTES)
+        elif kinds:
+            raise PicofedError(f"boards/{kind} does not say its heap_bytes: give --memory")
+    if not found or min(found) <= 0:
+        raise PicofedError("the smallest board has no memory left beside the firmware: give --memory")
+    return min(found)
+
+
+def deal(everyone: dict[str, Examples], held: tuple[str, ...]) -> tuple[dict[str, Examples], dict[str, Examples]]:
+    """Clients to train on and people to measure on."""
+    names = list(everyone)
+    if unknown := [name for name in held if name not in everyone]:
+        raise PicofedError(f"the data has no client {unknown[0]!r}: it has {', '.join(names)}")
+    chosen = held or tuple(names[::5])
+    clients = {name: examples for name, examples in everyone.items() if name not in chosen}
+    if not clients:
+        raise PicofedError("no client is left to train on: the data must come from two clients or more")
+    return clients, {name: everyone[name] for name in chosen}
+
+
+def describe(job: Job, point: Point) -> str:
+    """A selection in words."""
+    words = []
+    for number, part in enumerate(point.model.trained):
+        if part is None:
+            continue
+        rows, columns = part.row_end - part.row_begin, part.column_end - part.column_begin
+        shape = f"{rows} x {columns}" if columns else "biases"
+        words.append(f"layer {number}: {shape}{' and biases' if columns and part.bias else ''}")
+    return "; ".join(words)
+
+
+def parts(found: Subset) -> list[tuple[str, float]]:
+    """Every part that was measured, in words, with its contribution."""
+    listed = [
+        (f"layer {number}, {part:g} of its channels", gains[part])
+        for number, gains in enumerate(found.contributions.layers)
+        for part in FRACTIONS[1:]
+    ]
+    biases = [(f"biases of the last {count}", gain) for count, gain in enumerate(found.contributions.biases) if count]
+    return listed + biases
+
+
+def write_job(job_file: Path, output: Path, point: Point, found: Subset, plan: Plan) -> None:
+    """The job with the selection in it, and its first weights beside it."""
+    item: dict[str, Any] = copy.deepcopy(jobfile.read(job_file))
+    item.setdefault("model", {})["train"] = jobfile_text.train_entries(point.model)
+    if len(point.model.widths) > 2 or plan.start:
+        weights = output.with_suffix(".start.npy")
+        try:
+            np.save(weights, found.contributions.weights)
+        except OSError as error:
+            raise PicofedError(f"cannot write {weights}: {error.strerror or error}") from error
+        item.setdefault("server", {})["start"] = weights.name
+    jobfile_text.write(output, item)
+
+
+def as_item(found: Subset, curve: list[Point], chosen: int, limit: int) -> dict[str, Any]:
+    """For scripts."""
+    given = found.contributions
+    points = [
+        {
+            "memory": point.found.memory,
+            "trainable": len(point.model.trainable),
+            "expected": point.expected,
+            "measured": point.measured,
+            "bound": given.start + point.found.bound,
+            "optimal": point.found.optimal,
+            "train": jobfile_text.train_entries(point.model),
+        }
+        for point in curve
+    ]
+    return {
+        "limit": limit,
+        "start": given.start,
+        "everything": given.dense,
+        "layers": [{f"{part:g}": gain for part, gain in gains.items()} for gains in given.layers],
+        "biases": list(given.biases),
+        "points": points,
+        "chosen": points[chosen],
+    }
+
+
+def show(found: Subset, steps: list[pages.Step], chosen: int, limit: int, best: Point, output: Path | None) -> None:
+    """For people."""
+    click.echo(f"accuracy as it starts {found.contributions.start:.3f}, with everything trained "
+               f"{found.contributions.dense:.3f} ({found.most} bytes)")  # fmt: skip
+    click.echo("  memory  parameters  expected  measured")
+    for number, step in enumerate(steps):
+        measured = step.measured or 0.0
+        bar = "#" * round(_BAR * measured)
+        mark = ">" if number == chosen else " "
+        click.echo(f"{mark} {step.memory:6d}  {step.trainable:10d}  {step.expected:8.3f}  {measured:8.3f}  {bar}")
+    exactly = "the best by contributions" if best.found.optimal else (
+        f"at most {best.found.bound - best.found.gain:.3f} below the best by contributions"
+    )  # fmt: skip
+    click.echo(f"in {limit} bytes: {steps[chosen].words} ({exactly})")
+    if output is not None:
+        click.echo(f"job: {output}")
