@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from picofed.learn.aggregators import Contribution
 from picofed.learn.clients import SimulatedBoard
-from picofed.learn.coordinator import Coordinator
+from picofed.learn.coordinator import Coordinator, make_aggregator
 from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
+from picofed.learn.updates import Update
+from picofed.learn.versions import make_optimiser, next_version
+from picofed.link.transfer import object_id
 from picofed.store import PENDING, USED, Store
 
 BOARD_CALLS = (
@@ -140,6 +144,44 @@ def run_host(
     return child.exitcode
 
 
+def check_nothing_lost(path: Path, world: Any, dropped: list[bytes], where: object) -> None:
+    """What a killed host has left: every update that a board was told to drop is there, once."""
+    if not path.exists():
+        return
+    store = Store(path)
+    stored = [update.data for update in store.updates(world.job.id, None)] if store.jobs() else []
+    store.close()
+    assert len(set(stored)) == len(stored)
+    lost = set(dropped) - {object_id(data) for data in stored}
+    assert not lost, f"{where}: an acknowledged update is lost"
+
+
+def check_replay(store: Store, world: Any, where: object) -> None:
+    """The store's versions follow from its updates alone: made again from the first one, weights, optimiser's state and
+    all are the same to the byte; no update counts twice."""
+    updates = {(update.board, update.seq): update for update in store.updates(world.job.id, None)}
+    optimiser = make_optimiser(world.plan, len(world.job.model.trainable))
+    version = store.version(world.job.id, 0)
+    assert version is not None
+    seen = []
+    for number in range(1, world.plan.rounds + 1):
+        rule = make_aggregator(world.plan, number - 1, 0.0, world.job)
+        members = store.members(world.job.id, number)
+        for board, seq, _ in members:
+            stored = updates[board, seq]
+            update = Update.parse(stored.data, None)
+            given = Contribution(stored.row, board, update.version, update.records, update.values(world.job.model))
+            assert rule.offer(given) is None, where
+        aggregate = rule.take()
+        rows = {updates[board, seq].row: weight for board, seq, weight in members}
+        assert dict(aggregate.members) == rows, where
+        version = next_version(world.job, world.plan, optimiser, version, aggregate, 0.0)
+        assert version == store.version(world.job.id, number), where
+        seen += list(rows)
+    assert sorted(seen) == sorted(update.row for update in store.updates(world.job.id, USED))
+    assert len(seen) == len(set(seen))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_every_step(make_world: Callable[..., Any], tmp_path: Path, after: bool) -> None:
@@ -155,17 +197,7 @@ def test_killed_at_every_step(make_world: Callable[..., Any], tmp_path: Path, af
         code = run_host(world, path, boards, dropped, kill_at, after)
         # Threads take turns, so a run may have a few steps fewer than the one that was counted.
         assert code == -signal.SIGKILL or (code == 0 and kill_at > steps - 12), kill_at
-        if path.exists():
-            store = Store(path)
-            stored = [update for update in store.updates(world.job.id, None)] if store.jobs() else []
-            names = {update.data for update in stored}
-            assert len(names) == len(stored)
-            from picofed.link.transfer import object_id
-
-            assert set(dropped) <= {object_id(data) for data in names}, (
-                f"step {kill_at}: an acknowledged update is lost"
-            )
-            store.close()
+        check_nothing_lost(path, world, dropped, f"step {kill_at}")
         assert run_host(world, path, boards, dropped, 0, after) == 0, kill_at
         store = Store(path)
         versions = [store.version(world.job.id, number) for number in range(3)]
@@ -175,4 +207,39 @@ def test_killed_at_every_step(make_world: Callable[..., Any], tmp_path: Path, af
         assert len(members) == len(set(members)) == len(used) == 4
         assert store.updates(world.job.id, PENDING) == []
         assert all(board._ledger.seq == 2 for board in boards), "a release was charged twice"
+        check_replay(store, world, kill_at)
+        store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("aggregator", "optimiser", "rounds"),
+    [("fedasync", "adam", 4), ("fedbuff", "yogi", 2), ("ftte", "adam", 2), ("ftte", "sgd", 2)],
+)
+def test_every_rule_and_optimiser_goes_on_after_a_kill(
+    make_world: Callable[..., Any], tmp_path: Path, aggregator: str, optimiser: str, rounds: int
+) -> None:
+    """Where what is made depends on who comes first, the versions are checked against the store's own updates. A kill
+    at every seventh step, before and after it in turn, from another one for each rule."""
+    world = make_world(
+        boards=3,
+        rounds=rounds,
+        aggregator=aggregator,
+        optimiser=optimiser,
+        learning_rate=0.1,
+        capacity=3,
+        average=0.5,
+    )
+    assert run_host(world, tmp_path / "whole" / "store.db", world.boards(), [], 0, False) == 0
+    steps = int((tmp_path / "whole" / "steps").read_text())
+    for kill_at in range(1 + sum(map(ord, aggregator + optimiser)) % 7, steps + 1, 7):
+        path = tmp_path / str(kill_at) / "store.db"
+        boards = world.boards()
+        dropped: list[bytes] = []
+        assert run_host(world, path, boards, dropped, kill_at, bool(kill_at % 2)) in (-signal.SIGKILL, 0)
+        check_nothing_lost(path, world, dropped, kill_at)
+        assert run_host(world, path, boards, dropped, 0, False) == 0, kill_at
+        check_nothing_lost(path, world, dropped, kill_at)
+        store = Store(path)
+        check_replay(store, world, kill_at)
         store.close()

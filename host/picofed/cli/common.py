@@ -14,7 +14,6 @@ import click
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
-from picofed.learn.job import Job
 from picofed.learn.server import Opener
 from picofed.link.client import connect
 from picofed.store import Store
@@ -84,11 +83,6 @@ def _finite(item: Any) -> Any:
     if isinstance(item, list | tuple):
         return [_finite(value) for value in item]
     return None if isinstance(item, float) and math.isinf(item) else item
-
-
-def samples_of(job: Job, releases: int) -> int:
-    """Noise samples in so many releases of a job."""
-    return len(job.model.trainable) * job.steps * releases
 
 
 def epsilon_text(epsilon: Any) -> str:

@@ -20,7 +20,7 @@ from picofed.learn.job import Job, Plan
 from picofed.learn.simulate import Simulation
 from picofed.learn.simulate import simulate as run_simulation
 from picofed.provisioning import Policy, Provision
-from picofed.report.facts import epsilon_of_ledger
+from picofed.report.facts import epsilon_of_ledger, samples_of
 
 
 @click.command(short_help="Try a job on simulated boards.")
@@ -76,7 +76,7 @@ def simulate(
         "clip_norm": job.clip,
         "log2_sigma": job.log2_sigma,
         "accuracy": [evaluate(job, deployed(version), people).accuracy for version in simulation.versions[1:]],
-        "epsilon": epsilon_of_ledger(spent, plan.delta, common.samples_of(job, plan.rounds)),
+        "epsilon": epsilon_of_ledger(spent, plan.delta, samples_of(job, plan.rounds)),
         "delta": plan.delta,
         "bytes_per_update": sum(len(update.data) for update in updates) / len(updates),
         "bytes_per_update_float32": 4 * job.model.parameters,

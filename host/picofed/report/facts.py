@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -15,7 +15,7 @@ from picofed.learn.evaluate import Evaluation
 from picofed.learn.job import MODES, Job, Plan
 from picofed.learn.updates import Update
 from picofed.report.summary import FORMAT
-from picofed.store import BoardRow, Store, StoredUpdate
+from picofed.store import SET_ASIDE, BoardRow, Store, StoredUpdate
 
 Evaluate = Callable[[Any], Evaluation]
 
@@ -60,7 +60,10 @@ def summarise(
     if latest is None:
         raise PicofedError("the store holds no version of this job: run it first")
     boards = [row for row in store.boards() if any(board == row.id for board, _ in by_seq)]
-    versions, contributions = _versions(store, job, plan, samples, latest.number, by_seq, evaluate)
+    first = store.version(job.id, 0)
+    began = first.created if first is not None and first.created is not None else 0.0
+    versions, contributions = _versions(store, job, plan, samples, latest.number, by_seq, evaluate, began)
+    refused = _refused(rows.values(), began)
     summary: dict[str, Any] = {
         "format": FORMAT,
         "picofed": __version__,
@@ -91,6 +94,7 @@ def summarise(
         | {
             "state": (states or {}).get(row.name, "took part to the end"),
             "contributions": contributions.get(row.id, []),
+            "refused": refused.get(row.id, []),
         }
         for row in boards
     ]
@@ -115,6 +119,21 @@ class _Sent:
         self.records = update.records
         self.cumulative = update.cumulative
         self.length = len(stored.data)
+        self.received = stored.received or 0.0
+
+
+def _since(began: float, received: float) -> float:
+    """Seconds, to the millisecond; a clock that was set back makes none negative."""
+    return round(max(0.0, received - began), 3)
+
+
+def _refused(updates: Iterable[StoredUpdate], began: float) -> dict[bytes, list[dict[str, Any]]]:
+    refused: dict[bytes, list[dict[str, Any]]] = {}
+    for one in updates:
+        if one.state == SET_ASIDE:
+            entry = {"version": one.version, "seconds": _since(began, one.received or 0.0), "reason": one.reason}
+            refused.setdefault(one.board, []).append(entry)
+    return refused
 
 
 def _versions(
@@ -125,19 +144,26 @@ def _versions(
     newest: int,
     by_seq: Mapping[tuple[bytes, int], _Sent],
     evaluate: Evaluate | None,
-) -> tuple[list[dict[str, Any]], dict[bytes, list[dict[str, int]]]]:
+    began: float,
+) -> tuple[list[dict[str, Any]], dict[bytes, list[dict[str, Any]]]]:
     versions: list[dict[str, Any]] = []
-    contributions: dict[bytes, list[dict[str, int]]] = {}
+    contributions: dict[bytes, list[dict[str, Any]]] = {}
     spent = seq = 0
     for number in range(1, newest + 1):
-        members = [(board, by_seq[board, seq]) for board, seq, _ in store.members(job.id, number)]
-        newest_row = max((sent.row for _, sent in members), default=0)
+        members = [(board, by_seq[board, seq], weight) for board, seq, weight in store.members(job.id, number)]
+        newest_row = max((sent.row for _, sent, _ in members), default=0)
         # Also what was set aside was released.
         before = [(key[1], sent.cumulative) for key, sent in by_seq.items() if sent.row <= newest_row]
         seq = max([seq, *(number for number, _ in before)])
         spent = max([spent, *(cumulative for _, cumulative in before)])
-        for board, sent in members:
-            contributions.setdefault(board, []).append({"version": number, "staleness": number - 1 - sent.version})
+        for board, sent, weight in members:
+            entry = {
+                "version": number,
+                "staleness": number - 1 - sent.version,
+                "seconds": _since(began, sent.received),
+                "weight": weight,
+            }
+            contributions.setdefault(board, []).append(entry)
         made = store.version(job.id, number)
         if evaluate is not None and made is not None:
             versions.append(
@@ -171,10 +197,14 @@ def _board(
     }
 
 
+def samples_of(job: Job, releases: int = 1) -> int:
+    """Noise samples in so many releases of a job."""
+    return len(job.model.trainable) * job.steps * releases
+
+
 def samples_a_release(store: Store) -> int:
     """Noise samples in the largest release of any job of a store: times a ledger's seq, at least what was released."""
-    jobs = [Job.parse(body) for _, _, body in store.jobs()]
-    return max((len(job.model.trainable) * job.steps for job in jobs), default=0)
+    return max((samples_of(Job.parse(body)) for _, _, body in store.jobs()), default=0)
 
 
 def epsilon_of_ledger(units: int, delta: float, samples: int) -> float:

@@ -13,7 +13,7 @@ from picofed.report.svg import Drawing, whole_ticks
 _SIZE = 12.0
 _FILL_MID, _FILL_HIGH = 0.60, 0.86  # where black and white ink change places, in dark and in light colours
 STALENESS = ("0: fresh", "1", "2", "3 or more")
-_TALL = (1.0, 0.74, 0.5, 0.3)  # height of a mark of that staleness
+TALL = (1.0, 0.74, 0.5, 0.3)  # height of a mark of that staleness
 
 
 def confusion(matrix: Confusion, width: float) -> Drawing:
@@ -101,7 +101,7 @@ def contributions(s: Summary, width: float) -> Drawing:
     top = 34.0
     foot = top + pitch * len(boards)
     d = Drawing(width, foot + 40)
-    _staleness_legend(d)
+    staleness_legend(d)
     for n in whole_ticks(first, first + per_column * columns - 1, max(int(column * columns / 50), 2)):
         x = left + ((n - first) // per_column + 0.5) * column
         d.line(x, foot + 1, x, foot + 5, "axis")
@@ -121,7 +121,7 @@ def contributions(s: Summary, width: float) -> Drawing:
             at = (one.version - first) // per_column
             worst[at] = max(worst.get(at, 0), one.staleness)
         for at, length, level in _runs(worst, join=not named):
-            high = tall * _TALL[level]
+            high = tall * TALL[level]
             marks[level].append((left + at * column + gap / 2, middle - high / 2, length * column - gap, high))
     for level, rects in enumerate(marks):
         d.cells(rects, f"fill stale{level}")
@@ -140,11 +140,12 @@ def _runs(worst: Mapping[int, int], join: bool) -> list[tuple[int, int, int]]:
     return runs
 
 
-def _staleness_legend(d: Drawing) -> None:
+def staleness_legend(d: Drawing) -> None:
+    """What the marks of each staleness look like."""
     d.text(0, 14, "staleness", "t m")
     x = tx.width("staleness", _SIZE) + 10
     for level, name in enumerate(STALENESS):
-        high = 14 * _TALL[level]
+        high = 14 * TALL[level]
         d.rect(x, 10 - high / 2, 9, high, f"fill stale{level}")
         d.text(x + 13, 14, name, "t")
         x += 13 + tx.width(name, _SIZE) + 10

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from picofed.errors import PicofedError
-from picofed.report import bars, charts, grids, tables
+from picofed.report import bars, charts, grids, tables, timeline
 from picofed.report import text as tx
 from picofed.report.prose import headline, lead, privacy_section
 from picofed.report.style import CSS
@@ -246,6 +246,20 @@ def _fleet(s: Summary) -> str:
                 lambda w: grids.contributions(s, w),
                 tables.contributions(s),
                 sizes,
+            )
+        )
+    if timeline.known(s):
+        refused = sum(len(board.refused) for board in s.board_list)
+        say = "A gap is a board that slept, was slow or out of reach; nobody waited for it. "
+        say += f"{tx.count(refused, 'update')} came too late or could not be used." if refused else "None was refused."
+        cards.append(
+            figure(
+                "when",
+                "When updates came, and which were refused",
+                say,
+                lambda w: timeline.timeline(s, w),
+                timeline.numbers(s),
+                ("v-s", "v-m", "v-l"),
             )
         )
     listed = tables.boards(s)

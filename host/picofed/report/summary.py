@@ -8,19 +8,13 @@ epsilon_left is epsilon(budget) - epsilon(spent): spent + left is the most that 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
-from typing import TypeVar
 
 from picofed.errors import PicofedError
+from picofed.report.fields import HINT, Fields
 
 FORMAT = 1
-
-_T = TypeVar("_T")
-_HINT = "make it again with `picofed demo` or `picofed run`"
 
 
 @dataclass(frozen=True)
@@ -50,10 +44,22 @@ class VersionSummary:
 
 @dataclass(frozen=True)
 class Contribution:
-    """One update that went into `version`; staleness 0: computed on the version just before it."""
+    """One update that went into `version`; staleness 0: computed on the version just before it; seconds: when it came,
+    since the first version; weight: what it counted."""
 
     version: int
     staleness: int
+    seconds: float | None
+    weight: float | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An update that was not used. version: that it was computed on."""
+
+    version: int
+    seconds: float | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,7 @@ class BoardSummary:
     bytes_down: int
     state: str
     contributions: tuple[Contribution, ...]
+    refused: tuple[Refusal, ...]
 
 
 @dataclass(frozen=True)
@@ -139,28 +146,28 @@ def load(path: Path) -> Summary:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise PicofedError(f"cannot read {path}: {error.strerror or error}; {_HINT}") from None
+        raise PicofedError(f"cannot read {path}: {error.strerror or error}; {HINT}") from None
     except UnicodeDecodeError:
-        raise PicofedError(f"{path} is not UTF-8 text; {_HINT}") from None
+        raise PicofedError(f"{path} is not UTF-8 text; {HINT}") from None
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        raise PicofedError(f"{path} is not JSON; {_HINT}") from None
+        raise PicofedError(f"{path} is not JSON; {HINT}") from None
     return validate(document)
 
 
 def validate(obj: object) -> Summary:
     """Check a decoded summary.json and give it types.
 
-    Optional (absent or null): the accuracies, epsilon_target, the byte counts, ram_bytes, ram, confusion,
-    curve, held_out, notes, accuracy_nonprivate of a version, accuracy_sd of a curve point. Unknown keys are
-    ignored. Raises PicofedError (one line) that names the first wrong field.
+    Optional (absent or null): the accuracies, epsilon_target, the byte counts, ram_bytes, ram, confusion, curve,
+    held_out, notes, accuracy_nonprivate of a version, `refused` of a board, seconds and weight of a contribution,
+    accuracy_sd of a curve point. Unknown keys are ignored. Raises PicofedError (one line) that names the first wrong field.
     """
-    top = _Fields(obj, "")
+    top = Fields(obj, "")
     version = top.whole("format")
     if version != FORMAT:
         raise PicofedError(
-            f"the summary is format {version} and this picofed reads format {FORMAT}; {_HINT} of this version"
+            f"the summary is format {version} and this picofed reads format {FORMAT}; {HINT} of this version"
         )
     summary = Summary(
         format=version,
@@ -196,7 +203,7 @@ def validate(obj: object) -> Summary:
     return summary
 
 
-def _job(f: _Fields) -> JobSummary:
+def _job(f: Fields) -> JobSummary:
     return JobSummary(
         name=f.text("name"),
         model=f.text("model"),
@@ -209,7 +216,7 @@ def _job(f: _Fields) -> JobSummary:
     )
 
 
-def _version(f: _Fields) -> VersionSummary:
+def _version(f: Fields) -> VersionSummary:
     accuracy = f.fraction("accuracy")
     if accuracy is None:
         raise f.wrong("accuracy", "a number from 0 to 1", None)
@@ -222,7 +229,7 @@ def _version(f: _Fields) -> VersionSummary:
     )
 
 
-def _board(f: _Fields) -> BoardSummary:
+def _board(f: Fields) -> BoardSummary:
     return BoardSummary(
         name=f.text("name"),
         board=f.text("board"),
@@ -236,12 +243,16 @@ def _board(f: _Fields) -> BoardSummary:
         bytes_down=f.whole("bytes_down"),
         state=f.text("state"),
         contributions=tuple(
-            Contribution(version=c.whole("version"), staleness=c.whole("staleness")) for c in f.rows("contributions")
+            Contribution(c.whole("version"), c.whole("staleness"), c.maybe("seconds", c.number), c.fraction("weight"))
+            for c in f.rows("contributions")
+        ),
+        refused=tuple(
+            Refusal(c.whole("version"), c.maybe("seconds", c.number), c.text("reason")) for c in f.rows("refused")
         ),
     )
 
 
-def _confusion(top: _Fields) -> Confusion | None:
+def _confusion(top: Fields) -> Confusion | None:
     if top.get("confusion") is None:
         return None
     f = top.fields("confusion")
@@ -252,7 +263,7 @@ def _confusion(top: _Fields) -> Confusion | None:
     return Confusion(labels, counts) if labels else None
 
 
-def _point(f: _Fields) -> CurvePoint:
+def _point(f: Fields) -> CurvePoint:
     accuracy = f.fraction("accuracy")
     if accuracy is None:
         raise f.wrong("accuracy", "a number from 0 to 1", None)
@@ -262,117 +273,10 @@ def _point(f: _Fields) -> CurvePoint:
     return CurvePoint(epsilon, accuracy, f.maybe("accuracy_sd", f.number))
 
 
-def _privacy(f: _Fields) -> PrivacySummary:
+def _privacy(f: Fields) -> PrivacySummary:
     return PrivacySummary(
         unit=f.text("unit"),
         adjacency=f.text("adjacency"),
         mechanism=f.text("mechanism"),
         trusted=f.text("trusted"),
     )
-
-
-class _Fields:
-    """One JSON object and where it stands in the document, so that an error can name the field."""
-
-    def __init__(self, obj: object, path: str) -> None:
-        if not isinstance(obj, Mapping):
-            raise _error(path or "the document", "an object", obj)
-        self._obj = obj
-        self._path = path
-
-    def get(self, key: str) -> object:
-        return self._obj.get(key)
-
-    def wrong(self, key: str, want: str, got: object) -> PicofedError:
-        return _error(self._where(key), want, got)
-
-    def text(self, key: str) -> str:
-        value = self.get(key)
-        if not isinstance(value, str):
-            raise self.wrong(key, "text", value)
-        return value
-
-    def whole(self, key: str, low: int | None = 0) -> int:
-        return self._whole(self.get(key), key, low)
-
-    def wholes(self, value: object, key: str) -> tuple[int, ...]:
-        if not isinstance(value, list | tuple):
-            raise self.wrong(key, "a list of whole numbers", value)
-        return tuple(self._whole(item, f"{key}[{i}]", 0) for i, item in enumerate(value))
-
-    def number(self, key: str, high: float | None = None) -> float:
-        value = self.get(key)
-        want = "a number of at least 0" if high is None else f"a number from 0 to {high:g}"
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise self.wrong(key, want, value)
-        number = float(value)
-        if number < 0 or (high is not None and number > high):
-            raise self.wrong(key, want, value)
-        return number
-
-    def fraction(self, key: str) -> float | None:
-        return None if self.get(key) is None else self.number(key, high=1.0)
-
-    def epsilon(self, key: str) -> float:
-        if key not in self._obj:
-            raise _error(self._where(key), "a number of at least 0, or null for no bound", "nothing")
-        value = self.get(key)
-        if value is None or (isinstance(value, float) and value == math.inf):
-            return math.inf
-        return self.number(key)
-
-    def maybe(self, key: str, read: Callable[[str], _T]) -> _T | None:
-        return None if self.get(key) is None else read(key)
-
-    def fields(self, key: str) -> _Fields:
-        return _Fields(self.get(key), self._where(key))
-
-    def items(self, key: str, required: bool = True) -> list[object]:
-        value = self.get(key)
-        if value is None and not required:
-            return []
-        if not isinstance(value, list | tuple):
-            raise self.wrong(key, "a list", value)
-        return list(value)
-
-    def rows(self, key: str, required: bool = False) -> list[_Fields]:
-        items = self.items(key, required)
-        return [_Fields(item, f"{self._where(key)}[{i}]") for i, item in enumerate(items)]
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        items = self.items(key, required=False)
-        for i, item in enumerate(items):
-            if not isinstance(item, str):
-                raise self.wrong(f"{key}[{i}]", "text", item)
-        return tuple(str(item) for item in items)
-
-    def sizes(self, key: str) -> tuple[tuple[str, int], ...]:
-        if self.get(key) is None:
-            return ()
-        inner = self.fields(key)
-        for name in inner._obj:
-            if not isinstance(name, str):
-                raise self.wrong(key, "an object of name: bytes", name)
-        return tuple((name, inner.whole(name)) for name in inner._obj)
-
-    def _whole(self, value: object, key: str, low: int | None) -> int:
-        want = "a whole number" if low is None else f"a whole number of at least {low}"
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise self.wrong(key, want, value)
-        number = int(value)
-        if low is not None and number < low:
-            raise self.wrong(key, want, value)
-        return number
-
-    def _where(self, key: str) -> str:
-        return f"{self._path}.{key}" if self._path else key
-
-
-def _error(where: str, want: str, got: object) -> PicofedError:
-    shown = "nothing" if got is None or got == "nothing" else repr(got)
-    if len(shown) > 40:
-        shown = f"{shown[:37]}..."
-    where = where if len(where) <= 80 else f"{where[:77]}..."
-    # repr of the path keeps a hostile key from breaking the one line
-    plain = where if where.isprintable() else repr(where)
-    return PicofedError(f"the summary is malformed: {plain} must be {want}, not {shown}; {_HINT}")
