@@ -197,8 +197,10 @@ def check_report(watches: Watches, store: Store, run: Coordinator, folder: Path)
         command="picofed run",
         evaluate=lambda weights: evaluate(watches.job, weights, watches.people),
         labels=[str(label) for label in range(watches.job.labels)],
-        states=run.left,
     )
+    states = {board["name"]: board["state"] for board in item["board_list"]}
+    gone = {name: f"away: {reason}" for name, reason in run.left.items() if name in states}
+    assert states == dict.fromkeys(states, "took part to the end") | gone
     counted = [entry for board in item["board_list"] for entry in board["contributions"]]
     assert len(counted) == len(store.updates(watches.job.id, USED))
     assert max(entry["staleness"] for entry in counted) > 0 and min(entry["weight"] for entry in counted) < 1

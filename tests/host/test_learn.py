@@ -9,6 +9,7 @@ from picofed.learn.aggregators import Contribution, FedAvg, FedBuff
 from picofed.learn.evaluate import _gradient
 from picofed.learn.model import Model, ModelError, Rectangle, quantise
 from picofed.learn.optimisers import Adam, Optimiser, OptimiserError, Sgd, Yogi
+from picofed.learn.roster import Roster
 from picofed.learn.updates import Update, UpdateError
 
 MODELS = [
@@ -156,3 +157,31 @@ def test_an_update_is_bound_to_its_key_and_its_bytes() -> None:
             Update.parse(data[:cut], b"k" * 32)
     with pytest.raises(UpdateError):
         made.values(Model.dense([45, 4]))
+
+
+def test_whom_a_version_waits_for(rng: np.random.Generator) -> None:
+    """Against counting anew, over a long random life of eight boards; two more are expected and never reached."""
+    roster = Roster(10)
+    roster.unreached("port-8", "no answer")
+    here: dict[bytes, bool] = {}
+    newest: dict[bytes, int] = {}
+    version = 0
+    for _ in range(2000):
+        board = bytes([int(rng.integers(8))])
+        what = rng.integers(4)
+        if what == 0 or board not in here:
+            assert roster.join(board, board.hex(), "port") == (not here.get(board, True))
+            here[board] = True
+        elif what == 1:
+            roster.leave(board, "gone", bool(rng.integers(2)))
+            here[board] = False
+        elif what == 2:
+            late = int(rng.integers(0, 3))
+            assert roster.contribute(board, max(0, version - late)) == newest.get(board, -1)
+            newest[board] = max(newest.get(board, -1), max(0, version - late))
+        else:
+            version += 1
+        owing = sum(present and newest.get(one, -1) < version for one, present in here.items())
+        assert roster.unseen == 9 - len(here)
+        assert roster.waiting(version) == roster.unseen + owing
+        assert roster.active == sum(here.values()) and set(roster.left) >= {"port-8"}

@@ -27,6 +27,8 @@ def drive(
 ) -> None:
     """Run a job on boards. Raises PicofedError if it ends before its goal."""
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    if plan.masked:
+        raise PicofedError("masked = true, but there are no masks between boards in this version: leave it out")
     registry = common.open_registry(site)
     chosen = common.choose_ports(ports, registry)
     store = common.open_store(site)

@@ -84,6 +84,7 @@ class Buffered(Aggregator):
         self.version = version
         self.since = now
         self.buffer: list[Contribution] = []
+        self._held: set[tuple[bytes, int]] = set()  # board and version of each
 
     def refuse(self, update: Contribution) -> str | None:
         """The reason why an update will not be used, or None."""
@@ -101,11 +102,12 @@ class Buffered(Aggregator):
         """See Aggregator."""
         if update.version > self.version:
             return f"computed on version {update.version}, which does not exist yet"
-        if any(held.board == update.board and held.version == update.version for held in self.buffer):
+        if (update.board, update.version) in self._held:
             return f"a second update of this board for version {update.version}"
         reason = self.refuse(update)
         if reason is None:
             self.buffer.append(update)
+            self._held.add((update.board, update.version))
         return reason
 
     def take(self) -> Aggregate:
@@ -126,6 +128,7 @@ class Buffered(Aggregator):
         self.version = version
         self.since = now
         self.buffer = []
+        self._held = set()
 
     @property
     def held(self) -> int:

@@ -126,9 +126,9 @@ class Coordinator:
                 update_key=self._keys.get(info.board),
             )
             again = self._roster.join(info.board, info.name, port)
-            self._show(
+            self._note(
                 "joined",
-                info.name,
+                info.board,
                 "is back" if again else "joined",
                 spent=info.spent,
                 budget=info.budget,

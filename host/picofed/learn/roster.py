@@ -22,6 +22,10 @@ class Roster:
         self._members: dict[bytes, Member] = {}
         self._unreached: dict[str, str] = {}
         self._newest: dict[bytes, int] = {}
+        # Boards that are here and have not contributed to this version or a later one; kept up to date, because it is
+        # asked for at every update.
+        self._version = -1
+        self._owing: set[bytes] = set()
 
     def join(self, board: bytes, name: str, port: str) -> bool:
         """A board is there. Whether it comes back."""
@@ -29,12 +33,15 @@ class Roster:
         member = self._members.setdefault(board, Member(name))
         again = bool(member.left)
         member.left, member.away = "", False
+        if self.contributed(board) < self._version:
+            self._owing.add(board)
         return again
 
     def leave(self, board: bytes, reason: str, away: bool) -> None:
         """A board is not here any more."""
         member = self._members[board]
         member.left, member.away = reason, away
+        self._owing.discard(board)
 
     def unreached(self, port: str, reason: str) -> bool:
         """An expected board cannot be reached. Whether that is news."""
@@ -55,6 +62,8 @@ class Roster:
         """Note an update; returns the newest version before it."""
         before = self.contributed(board)
         self._newest[board] = max(before, version)
+        if version >= self._version:
+            self._owing.discard(board)
         return before
 
     def __len__(self) -> int:
@@ -82,5 +91,7 @@ class Roster:
 
     def waiting(self, version: int) -> int:
         """Boards from which an update for this version may soon come. Those that are away are not waited for."""
-        due = (not member.left and self.contributed(board) < version for board, member in self._members.items())
-        return self.unseen + sum(due)
+        if version != self._version:
+            here = (board for board, member in self._members.items() if not member.left)
+            self._version, self._owing = version, {board for board in here if self.contributed(board) < version}
+        return self.unseen + len(self._owing)

@@ -51,7 +51,8 @@ def summarise(
 ) -> dict[str, Any]:
     """A dict that report.validate accepts. Raises PicofedError where the store holds nothing of this job.
 
-    traffic: by board id; states: why boards left, by name. Without `evaluate` there are no accuracies.
+    traffic: by board id; states: why boards left, by name, beside what the store's diary says. Without `evaluate`
+    there are no accuracies.
     """
     rows = {stored.row: stored for stored in store.updates(job.id, None)}
     by_seq = {(stored.board, stored.seq): _Sent(stored) for stored in rows.values()}
@@ -64,6 +65,7 @@ def summarise(
     began = first.created if first is not None and first.created is not None else 0.0
     versions, contributions = _versions(store, job, plan, samples, latest.number, by_seq, evaluate, began)
     refused = _refused(rows.values(), began)
+    parted = _parted(store)
     summary: dict[str, Any] = {
         "format": FORMAT,
         "picofed": __version__,
@@ -92,7 +94,7 @@ def summarise(
     entries = [
         _board(row, plan, samples, [sent for (board, _), sent in by_seq.items() if board == row.id], traffic or {})
         | {
-            "state": (states or {}).get(row.name, "took part to the end"),
+            "state": (states or {}).get(row.name) or parted.get(row.id, "took part to the end"),
             "contributions": contributions.get(row.id, []),
             "refused": refused.get(row.id, []),
         }
@@ -107,6 +109,17 @@ def summarise(
         summary["accuracy"] = final.accuracy
         summary["confusion"] = {"labels": list(labels), "counts": final.confusion.tolist()}
     return summary
+
+
+def _parted(store: Store) -> dict[bytes, str]:
+    """Why boards are not here, as the diary has it."""
+    found: dict[bytes, str] = {}
+    for event in store.events():
+        if event.board is not None and event.kind == "left":
+            found[event.board] = event.text
+        elif event.board is not None and event.kind == "joined":
+            found.pop(event.board, None)
+    return found
 
 
 class _Sent:

@@ -161,7 +161,8 @@ def validate(obj: object) -> Summary:
 
     Optional (absent or null): the accuracies, epsilon_target, the byte counts, ram_bytes, ram, confusion, curve,
     held_out, notes, accuracy_nonprivate of a version, `refused` of a board, seconds and weight of a contribution,
-    accuracy_sd of a curve point. Unknown keys are ignored. Raises PicofedError (one line) that names the first wrong field.
+    accuracy_sd of a curve point. Unknown keys are ignored. Raises PicofedError (one line) that names the first wrong
+    field.
     """
     top = Fields(obj, "")
     version = top.whole("format")
