@@ -21,7 +21,7 @@ import pytest
 from picofed import report
 from picofed.demo import baselines, recipe
 from picofed.demo.boards import fleet
-from picofed.fleet.emulate import UnixBoard
+from picofed.fleet.emulation import EmulatedBoard
 from picofed.fleet.provision import Registry
 from picofed.learn import data
 from picofed.learn.coordinator import Coordinator, Event, deployed
@@ -35,7 +35,10 @@ from picofed.store import SET_ASIDE, USED, Store
 from picofed.toolchain.sources import watch_data
 
 SEED = int(os.environ.get("PICOFED_TEST_SEED", "1"))
-BOARDS, STRAGGLERS, UNSTEADY, ASLEEP = 20, 4, 4, 2  # the first ones; the other ten are sound
+BOARDS = 20
+# Every second board is no good, so that every person is on sound boards too.
+STRAGGLERS, UNSTEADY, ASLEEP = range(0, 8, 2), range(8, 16, 2), range(16, 20, 2)
+TROUBLED = (*STRAGGLERS, *UNSTEADY)
 AWAKE = 5  # version at which those that were asleep are switched on
 LATEST = 4  # versions for which a board is stopped or without power, at most
 
@@ -73,16 +76,20 @@ def accuracy(watches: Watches, version: Any) -> float:
     return evaluate(watches.job, deployed(version), watches.people).accuracy
 
 
-def predicted(watches: Watches, seed: int) -> float:
-    """A simulated run: stragglers and unsteady boards take as many versions longer as they do in the live one."""
+def predicted(watches: Watches, starts: Mapping[str, list[int]], seed: int) -> float:
+    """A simulated run of a fleet whose boards take as long as they took in the live one, measured in versions.
+
+    starts: by board, the versions on which it began rounds. A simulated version of sound boards lasts about a second.
+    """
     generator = np.random.default_rng([SEED, seed])
     boards = baselines.boards(watches.job, watches.plan, watches.clients, f"fleet {seed}")
+    never = watches.plan.rounds + 1
+    begun = [starts.get(name) or [never] for name in watches.clients]
+    gaps = [np.diff([*each, max(never, each[-1] + 1)]) for each in begun]
 
     def seconds(board: int, version: int) -> float:
-        late = generator.integers(1, LATEST + 1) if board < STRAGGLERS + UNSTEADY else 0
-        if board < STRAGGLERS + UNSTEADY + ASLEEP and board >= STRAGGLERS + UNSTEADY and version == 0:
-            late = AWAKE
-        return float(1 + late + generator.uniform(0, 0.2))
+        slept = begun[board][0] if version == 0 else 0
+        return float(slept + max(1, generator.choice(gaps[board])) + generator.uniform(0, 0.2))
 
     done = simulate(watches.job, watches.plan, boards, seconds=seconds)
     assert done.coordinator.version.number == watches.plan.rounds
@@ -93,15 +100,19 @@ def predicted(watches: Watches, seed: int) -> float:
 class Trouble:
     """An EventSink that lets things go wrong, in a thread of its own."""
 
-    boards: Mapping[str, UnixBoard]
-    asleep: list[UnixBoard]
+    boards: Mapping[str, EmulatedBoard]
+    stragglers: set[str]
+    asleep: list[EmulatedBoard]
     generator: np.random.Generator
     _events: queue.SimpleQueue[Event | None] = field(default_factory=queue.SimpleQueue)
     _due: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     _ill: set[str] = field(default_factory=set)
     done: int = 0
+    starts: dict[str, list[int]] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
+        if event.kind == "training" and "version" in event.data:
+            self.starts.setdefault(event.board, []).append(event.data["version"])
         if event.kind == "version" or (event.kind == "training" and "version" in event.data):
             self._events.put(event)
 
@@ -127,7 +138,7 @@ class Trouble:
         self.done += 1
         until = version + int(self.generator.integers(1, LATEST + 1))
         process = board.process_id
-        if list(self.boards).index(name) < STRAGGLERS:
+        if name in self.stragglers:
             os.kill(process, signal.SIGSTOP)
             self._due.append((until, lambda: self._heal(name, lambda: os.kill(process, signal.SIGCONT))))
         else:
@@ -144,24 +155,23 @@ class Trouble:
 
 @pytest.mark.slow
 def test_a_fleet_of_which_half_is_no_good_learns_what_the_simulator_says(watches: Watches, tmp_path: Path) -> None:
-    """Accuracy on two people who took no part. Of 16 simulated runs, with other noise and other delays each, the mean
-    was 0.851 and the standard deviation 0.015. One live run and the mean of 6 simulated ones differ with 0.015
-    (1 + 1/6)^1/2 = 0.016; tolerance 0.07: 4 of those, and 0.006 for delays that are not quite the same. Always naming
-    the most frequent exercise gives 0.167.
+    """Accuracy on two people who took no part, against the mean of 6 simulated runs with other noise and with the
+    delays of the live one. Of 24 simulated runs the standard deviation was 0.020; a run and the mean of 6 differ with
+    0.020 (1 + 1/6)^1/2 = 0.022; tolerance 0.1: 4 of those, and 0.012 for what the delays leave open. In seven live runs
+    the difference was 0.066 at most. Always naming the most frequent exercise gives 0.167.
     """
     job, plan = watches.job, watches.plan
     given = baselines.provisions(job, replace(plan, rounds=3 * plan.rounds), list(watches.clients), "fleet")
     store = Store(tmp_path / "store.db")
     registry = Registry(tmp_path / "boards.json")
-    with fleet(tmp_path / "boards", given, watches.sessions, "fleet", registry) as boards:
+    with fleet(tmp_path / "boards", ["unix"] * BOARDS, given, watches.sessions, "fleet", registry) as boards:
         named = dict(zip(watches.sessions, boards.values(), strict=True))
         names = list(named)
-        asleep = [named[name] for name in names[STRAGGLERS + UNSTEADY :][:ASLEEP]]
+        asleep = [named[names[number]] for number in ASLEEP]
         for board in asleep:
             board.power_off()
-        trouble = Trouble(
-            {name: named[name] for name in names[: STRAGGLERS + UNSTEADY]}, asleep, np.random.default_rng(SEED)
-        )
+        ill = {names[number]: named[names[number]] for number in TROUBLED}
+        trouble = Trouble(ill, {names[number] for number in STRAGGLERS}, asleep, np.random.default_rng(SEED))
         thread = threading.Thread(target=trouble.run)
         thread.start()
         run = Coordinator(store, job, plan, registry.update_keys(), trouble, expected=BOARDS)
@@ -176,15 +186,15 @@ def test_a_fleet_of_which_half_is_no_good_learns_what_the_simulator_says(watches
     members = [each for number in range(1, plan.rounds + 1) for each in store.members(job.id, number)]
     assert len(members) == len(set((board, seq) for board, seq, _ in members)) == len(used)
     assert all(update.reason for update in store.updates(job.id, SET_ASIDE))
-    troubled = {bytes(board.policy.board) for board in given[: STRAGGLERS + UNSTEADY + ASLEEP]}
+    troubled = {bytes(board.policy.board) for board in given[::2]}
     late = [update for update in used if update.board in troubled]
     print(f"{trouble.done} troubles, {len(late)} of {len(used)} updates from the troubled half")
-    assert trouble.done >= STRAGGLERS + UNSTEADY
+    assert trouble.done >= len(TROUBLED)
     assert {update.board for update in late} & troubled
     found = accuracy(watches, run.version)
-    expected = [predicted(watches, seed) for seed in range(6)]
+    expected = [predicted(watches, trouble.starts, seed) for seed in range(6)]
     print(f"accuracy {found:.3f}; simulated {np.mean(expected):.3f}, {min(expected):.3f} to {max(expected):.3f}")
-    assert abs(found - np.mean(expected)) < 0.07
+    assert abs(found - np.mean(expected)) < 0.1
     check_report(watches, store, run, tmp_path)
 
 

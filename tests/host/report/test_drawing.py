@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import stat
 from pathlib import Path
 from statistics import NormalDist
 
 import pytest
 from picofed.errors import PicofedError
-from picofed.report import render, validate, write
+from picofed.report import render, timeline, validate, write
 from picofed.report import text as tx
 from picofed.report.grids import bins_of
 from picofed.report.svg import spread, ticks, whole_ticks
@@ -134,3 +135,33 @@ def test_labels_that_would_overlap_move_apart() -> None:
 def test_many_versions_share_columns() -> None:
     first, per_column, columns = bins_of(list(range(1, 2001)), 220)
     assert first == 1 and columns <= 55 and per_column * columns >= 2000
+
+
+# --- when updates came
+
+
+def test_the_timeline_shows_every_update_and_names_every_reason() -> None:
+    item = sample()
+    for number, board in enumerate(item["board_list"]):
+        for at, entry in enumerate(board["contributions"]):
+            entry.update(seconds=600.0 * at + number, weight=0.5)
+        board["refused"] = []
+    item["board_list"][0]["refused"] = [{"version": 1, "seconds": 9000.0, "reason": "stale by 12 <versions>"}]
+    summary = validate(item)
+    page = render(summary)
+    assert 'id="when"' in page and "1 x stale by 12 &lt;versions&gt;" in page and "stale by 12 <versions>" not in page
+    assert timeline.unit_of(9000.0) == ("hours", 3600.0) and timeline.unit_of(7.0) == ("seconds", 1.0)
+    moments = timeline.moments(summary.board_list[0])
+    assert (
+        9000.0 in moments
+        and moments == sorted(moments)
+        and len(moments) == len(item["board_list"][0]["contributions"]) + 1
+    )
+    drawn = timeline.timeline(summary, 800.0).render("x", "v-l", "t", "d")
+    marks = sum(part.count("M") for part in re.findall(r'<path d="([^"]*)" class="fill stale', drawn))
+    assert marks == sum(len(board["contributions"]) for board in item["board_list"])
+    assert drawn.count('class="open"') == 1
+
+
+def test_a_summary_without_times_has_no_timeline() -> None:
+    assert 'id="when"' not in render(validate(sample()))
