@@ -24,7 +24,7 @@ include $(MPY_DIR)/py/dynruntime.mk
 
 # No libc: loops must not become calls of memset and memcpy. Behind upstream's flags, so that these win.
 CFLAGS += -fno-tree-loop-distribute-patterns
-# One unit holds everything: what the module does not use is left out. Clang has no such option and needs none to work.
+# One unit holds everything: what the module does not use is left out. Clang has no such option: unit.c does it there.
 ifeq ($(findstring clang,$(shell $(CROSS)gcc --version 2>/dev/null)),)
 CFLAGS += -fwhole-program
 endif

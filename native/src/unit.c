@@ -4,6 +4,13 @@
  *
  * Monocypher is not part of this repository: its folder (monocypher.c, monocypher.h) is on the include path. Its
  * warnings are not ours. */
+#ifdef __clang__
+/* For clang, which has no -fwhole-program: everything is static, so that it too leaves out what is not used. */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wunused-function"
+#pragma clang attribute push(__attribute__((internal_linkage)), apply_to = function)
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpragmas"
@@ -46,3 +53,8 @@
 #include "example.c"
 #include "elements.c"
 #include "trainer.c"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#pragma clang diagnostic pop
+#endif

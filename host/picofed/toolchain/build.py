@@ -146,14 +146,18 @@ def unix_board() -> Path:
 def natmod(arch: str = "x64", tools: Path | None = None) -> Path:
     """The native core, native/natmod.mk, as picofed_core.mpy for `arch` (see NATMOD_COMPILERS).
 
-    tools: a folder put first on PATH, for a compiler that is not installed system-wide. Raises
-    ToolchainError.
+    tools: a folder put first on PATH, for a compiler that is not installed system-wide; xtensawin finds its
+    own. Raises ToolchainError.
     """
     if arch not in NATMOD_COMPILERS:
         raise ToolchainError(f"no native modules for {arch!r}: choose one of {', '.join(NATMOD_COMPILERS)}")
     for python_module, package in (("elftools", "pyelftools"), ("ar", "ar")):
         if importlib.util.find_spec(python_module) is None:
             raise ToolchainError(f"native modules need Python's {package}: pip install 'picofed[build]'")
+    if arch == "xtensawin" and tools is None:
+        from picofed.toolchain import xtensa
+
+        tools = xtensa.compiler()
     path = os.pathsep.join(([str(tools)] if tools else []) + [os.environ.get("PATH", os.defpath)])
     compiler, make = require(NATMOD_COMPILERS[arch], path), require("make")
     source, monocypher, native = micropython_source(), monocypher_source(), repo_root() / "native"

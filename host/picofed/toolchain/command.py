@@ -17,7 +17,11 @@ class ToolchainError(PicofedError):
 _PACKAGES = {
     "gcc": "build-essential",
     "make": "build-essential",
+    "ar": "build-essential",
     "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+    "qemu-xtensa": "qemu-user",
+    "xtensa-lx106-elf-ld": "binutils-xtensa-lx106",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
 }

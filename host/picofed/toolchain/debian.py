@@ -7,7 +7,7 @@ temporary folder, so this works for root and for anybody else, and the machine's
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from picofed.toolchain.command import ToolchainError, output_of, require, run_logged
@@ -86,12 +86,37 @@ def fetch(
     package's files, else the binary package of this machine's architecture. Raises ToolchainError where no
     mirror has them.
     """
+
+    def take(folder: Path) -> None:
+        for file, expected in sha256.items():
+            check_sha256(folder / file, expected)
+            shutil.move(folder / file, into / file)
+
+    _download(suite, [f"{package}={version}"], take, log, source=source)
+
+
+def fetch_packages(suite: str, packages: Mapping[str, tuple[str, str]], into: Path, log: Path) -> None:
+    """Download binary packages of Debian `suite` into folder `into`, each as PACKAGE.deb, at one go.
+
+    packages: name -> (version, SHA-256). Raises ToolchainError where no mirror has all of them.
+    """
+
+    def take(folder: Path) -> None:
+        for package, (_, expected) in packages.items():
+            file = next(folder.glob(f"{package}_*.deb"), folder / f"{package}.deb")
+            check_sha256(file, expected)
+            shutil.move(file, into / f"{package}.deb")
+
+    _download(suite, [f"{package}={version}" for package, (version, _) in packages.items()], take, log, source=False)
+
+
+def _download(suite: str, wanted: list[str], take: Callable[[Path], None], log: Path, *, source: bool) -> None:
+    """Have apt put packages into a temporary folder, for `take(folder)`: from the first mirror that has them."""
     apt = require("apt-get")
     mirrors = _mirrors()
+    names = wanted[0].partition("=")[0] + (f" and {len(wanted) - 1} more" if len(wanted) > 1 else "")
     if not mirrors:
-        raise ToolchainError(
-            f"{package}: this machine's apt names no Debian mirror; set MICROPY_DIR or use git instead"
-        )
+        raise ToolchainError(f"{names}: this machine's apt names no Debian mirror; set MICROPY_DIR or use git instead")
     options = f"[signed-by={_KEYRING}] " if _KEYRING.is_file() else ""
     problem: ToolchainError | None = None
     for mirror in mirrors:
@@ -102,19 +127,12 @@ def fetch(
             verb = ["--download-only", "source"] if source else ["download"]
             try:
                 run_logged([apt, "-q", "-c", str(conf), "update"], log, f"reading Debian's {suite} package list")
-                run_logged(
-                    [apt, "-q", "-c", str(conf), *verb, f"{package}={version}"],
-                    log,
-                    f"fetching {package}",
-                    cwd=folder,
-                )
-                for file, expected in sha256.items():
-                    check_sha256(folder / file, expected)
-                    shutil.move(folder / file, into / file)
+                run_logged([apt, "-q", "-c", str(conf), *verb, *wanted], log, f"fetching {names}", cwd=folder)
+                take(folder)
                 return
             except ToolchainError as error:
                 problem = error
             except FileNotFoundError as error:
-                problem = ToolchainError(f"{package} {version} has no file {error.filename}; see {log}")
+                problem = ToolchainError(f"{names}: there is no file {error.filename}; see {log}")
     assert problem is not None
     raise problem
