@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "entropy.h"
+#include "functions.h"
 #include "line.h"
 #include "py/builtin.h"
 #include "py/mphal.h"
@@ -21,12 +23,31 @@
 
 static int master = -1;
 static int reset_cause = CAUSE_POWER_ON;
-// Flash operations left before the power fails; negative: it does not.
-static long power_left = -1;
-
 static long env_number(const char *name, long otherwise) {
     const char *value = getenv(name);
     return value != NULL ? atol(value) : otherwise;
+}
+
+static void read_board_id(const char *hex) {
+    unsigned long long number = hex != NULL ? strtoull(hex, NULL, 16) : 0;
+    for (size_t i = 0; i < sizeof(board_id); i++) {
+        board_id[i] = (uint8_t)(number >> (56 - 8 * i)); // shift in 0..56
+    }
+}
+
+void entropy_from_host(uint8_t *out, size_t n) {
+    while (n > 0) {
+        ssize_t got = getrandom(out, n, 0);
+        if (got > 0) {
+            out += got;
+            n -= (size_t)got;
+        }
+    }
+}
+
+void board_power_fails(void) {
+    kill(getpid(), SIGKILL);
+    _exit(1);
 }
 
 // Become a fresh process: an empty heap, no modules, no state but the flash folder, behind the same serial line.
@@ -44,7 +65,7 @@ static __attribute__((noreturn)) void restart(bool soft) {
     setenv("PICOFED_RESET_CAUSE", soft ? "5" : "1", 1);
     setenv("PICOFED_RAW_REPL", soft && pyexec_mode_kind == PYEXEC_MODE_RAW_REPL ? "1" : "0", 1);
     char left[24];
-    snprintf(left, sizeof(left), "%ld", power_left);
+    snprintf(left, sizeof(left), "%ld", board_power_left);
     setenv("PICOFED_POWER_CUT", left, 1);
     // Files that the program left open are gone after a reset, as on a board; the line and its input are not.
     long kept = env_number("PICOFED_LINE_INPUT", -1);
@@ -67,7 +88,8 @@ static mp_obj_t boardserve_serve(mp_obj_t boot_in) {
     }
     master = (int)env_number("PICOFED_LINE", -1);
     reset_cause = (int)env_number("PICOFED_RESET_CAUSE", CAUSE_POWER_ON);
-    power_left = env_number("PICOFED_POWER_CUT", -1);
+    read_board_id(getenv("PICOFED_BOARD_ID"));
+    board_power_left = env_number("PICOFED_POWER_CUT", -1);
     if (master < 0 || entropy_init(getenv("PICOFED_ENTROPY_SEED"), (uint32_t)boot) != 0) {
         mp_raise_ValueError(MP_ERROR_TEXT("PICOFED_LINE or PICOFED_ENTROPY_SEED"));
     }
@@ -103,47 +125,6 @@ static mp_obj_t boardserve_reset_cause(void) {
     return MP_OBJ_NEW_SMALL_INT(reset_cause);
 }
 MP_DEFINE_CONST_FUN_OBJ_0(boardserve_reset_cause_obj, boardserve_reset_cause);
-
-// unique_id() -> 8 bytes, also machine.unique_id()
-static mp_obj_t boardserve_unique_id(void) {
-    const char *hex = getenv("PICOFED_BOARD_ID");
-    byte id[8] = {0};
-    unsigned long long number = hex != NULL ? strtoull(hex, NULL, 16) : 0;
-    for (size_t i = 0; i < sizeof(id); i++) {
-        id[i] = (byte)(number >> (56 - 8 * i)); // shift in 0..56
-    }
-    return mp_obj_new_bytes(id, sizeof(id));
-}
-MP_DEFINE_CONST_FUN_OBJ_0(boardserve_unique_id_obj, boardserve_unique_id);
-
-// entropy(n) -> the next n bytes of the board's entropy source
-static mp_obj_t boardserve_entropy(mp_obj_t n_in) {
-    mp_int_t n = mp_obj_get_int(n_in);
-    if (n < 0) {
-        mp_raise_ValueError(NULL);
-    }
-    vstr_t bytes;
-    vstr_init_len(&bytes, (size_t)n);
-    entropy_read((uint8_t *)bytes.buf, (size_t)n);
-    return mp_obj_new_bytes_from_vstr(&bytes);
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(boardserve_entropy_obj, boardserve_entropy);
-
-// flash_op(): one step of a flash operation. The power fails in the step that power_cut_after() or the emulator named.
-static mp_obj_t boardserve_flash_op(void) {
-    if (power_left > 0 && --power_left == 0) {
-        kill(getpid(), SIGKILL);
-    }
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_0(boardserve_flash_op_obj, boardserve_flash_op);
-
-// power_cut_after(n): the power fails in the n-th flash_op() from now, n >= 1; any other n: it does not.
-static mp_obj_t boardserve_power_cut_after(mp_obj_t n) {
-    power_left = (long)mp_obj_get_int(n);
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(boardserve_power_cut_after_obj, boardserve_power_cut_after);
 
 // rename(old, new) of the host's own paths
 static mp_obj_t boardserve_rename(mp_obj_t old_path, mp_obj_t new_path) {

@@ -1,5 +1,10 @@
 BOARDSERVE_DIR := $(USERMOD_DIR)
-SRC_USERMOD_C += $(BOARDSERVE_DIR)/boardserve.c $(BOARDSERVE_DIR)/entropy.c $(BOARDSERVE_DIR)/line.c $(BOARDSERVE_DIR)/virtual_time.c
+SRC_USERMOD_C += $(BOARDSERVE_DIR)/boardserve.c $(BOARDSERVE_DIR)/line.c $(BOARDSERVE_DIR)/virtual_time.c
+# What all emulated boards share.
+BOARDS_DIR := $(abspath $(BOARDSERVE_DIR)/../..)
+vpath common/%.c $(BOARDS_DIR)
+CFLAGS_USERMOD += -I$(BOARDS_DIR)/common
+SRC_THIRDPARTY_C += common/entropy.c common/functions.c
 # The REPL that bare-metal ports serve over their serial line; the unix port does not build it by itself.
 SRC_THIRDPARTY_C += shared/runtime/pyexec.c
 LDFLAGS_USERMOD += -lpthread

@@ -139,7 +139,7 @@ def unix_board() -> Path:
     """The emulated board's program: MicroPython's unix port with boards/unix compiled in."""
     board = repo_root() / "boards" / "unix"
     flags = (f"VARIANT_DIR={board}/variant", "VARIANT=picofed", f"USER_C_MODULES={board}")
-    own = (board / "variant", board / "boardserve")
+    own = (board / "variant", board / "boardserve", board.parent / "common")
     return _upstream("building the unix board", "unix-board", "ports/unix", "micropython", flags, own)
 
 

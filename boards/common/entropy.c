@@ -1,10 +1,6 @@
 #include "entropy.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "lib/crypto-algorithms/sha256.h"
 
@@ -44,6 +40,8 @@ static int from_hex(const char *hex, uint8_t *out, size_t max) {
 
 int entropy_init(const char *spec, uint32_t boot) {
     entropy.boot = boot;
+    entropy.block = 0;
+    entropy.seed_len = 0;
     entropy.used = sizeof(entropy.bytes);
     if (spec == NULL) {
         entropy.source = FROM_HOST;
@@ -90,13 +88,8 @@ static uint8_t next_byte(void) {
 
 void entropy_read(uint8_t *out, size_t n) {
     if (entropy.source == FROM_HOST) {
-        while (n > 0) {
-            ssize_t got = getrandom(out, n, 0);
-            if (got > 0) {
-                out += got;
-                n -= (size_t)got;
-            }
-        }
+        entropy_from_host(out, n);
+        return;
     }
     for (size_t i = 0; i < n; i++) {
         switch (entropy.source) {
