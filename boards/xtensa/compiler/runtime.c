@@ -1,5 +1,4 @@
-// What code of this compiler calls where the processor has no instruction: the part of libgcc that picofed's core and
-// its board need.
+// 64-bit integers: what code of this compiler calls where the processor has no instruction.
 
 #include <stdint.h>
 

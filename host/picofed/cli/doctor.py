@@ -153,6 +153,8 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _cache,
     _pty,
     _ports,
+    lambda: _program("qemu-xtensa", "qemu-user", "the emulated Xtensa board"),
+    lambda: _program("xtensa-lx106-elf-ld", "binutils-xtensa-lx106", "the emulated Xtensa board"),
 )
 
 

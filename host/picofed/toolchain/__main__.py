@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from picofed.errors import PicofedError
-from picofed.toolchain import build, sources
+from picofed.toolchain import build, sources, xtensa
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
         "--arch", default="x64", choices=list(build.NATMOD_COMPILERS), help="architecture (default: %(default)s)"
     )
     commands.add_parser("unix-board", help="the emulated board's program")
+    commands.add_parser("xtensa-board", help="the emulated windowed-Xtensa board's program")
+    commands.add_parser("xtensa-gcc", help="folder with the compiler for the ESP32, xtensa-esp32-elf-gcc")
     commands.add_parser("mpy-cross", help="MicroPython's cross-compiler")
     commands.add_parser("sources", help="sources of MicroPython and Monocypher, the watch recordings: a path a line")
     return parser
@@ -37,6 +39,10 @@ def _paths(chosen: argparse.Namespace) -> list[Path]:
             return [build.natmod(chosen.arch)]
         case "unix-board":
             return [build.unix_board()]
+        case "xtensa-board":
+            return [xtensa.board()]
+        case "xtensa-gcc":
+            return [xtensa.front() / "bin"]
         case "mpy-cross":
             return [build.mpy_cross()]
         case _:

@@ -45,7 +45,8 @@ _SOURCE_PARTS = ("py", "shared", "extmod", "lib", "mpy-cross", "tools", "ports/u
 _SOURCE_ENDINGS = (".c", ".h", ".S", ".py", ".mk", ".ld", "Makefile")
 
 
-def _make_environment() -> dict[str, str]:
+def make_environment() -> dict[str, str]:
+    """What every build with MicroPython's makefiles needs, so that the same sources give the same bytes."""
     # Upstream writes the version of whatever git repository it finds itself in, and the time, into every
     # build.
     return {
@@ -74,14 +75,16 @@ def tree_digest(folders: Iterable[Path], endings: tuple[str, ...] = ("",)) -> st
 
 
 @cache
-def _micropython_digest(source: Path) -> str:
+def micropython_digest(source: Path) -> str:
+    """What stands for MicroPython's sources among a build's inputs."""
     if source.parent == cache_dir():
         return source.name
     return tree_digest([source / part for part in _SOURCE_PARTS], _SOURCE_ENDINGS)
 
 
 @cache
-def _compiler_version(compiler: str) -> str:
+def compiler_version(compiler: str) -> str:
+    """What stands for a compiler among a build's inputs."""
     return output_of([compiler, "--version"]).partition("\n")[0]
 
 
@@ -118,14 +121,14 @@ def _upstream(what: str, name: str, target: str, program: str, flags: Sequence[s
 
     def build(folder: Path, log: Path) -> None:
         argv = [make, _JOBS, "-C", str(source / target), f"BUILD={folder}/build", f"PYTHON={sys.executable}"]
-        run_logged([*argv, *flags], log, what, env=_make_environment())
+        run_logged([*argv, *flags], log, what, env=make_environment())
         (folder / "build" / program).rename(folder / program)
         shutil.rmtree(folder / "build")
 
     def known() -> list[str]:
         # Not the checkout's place: another clone of the same sources finds this build.
         switches = [flag.replace(str(repo_root()), "") for flag in flags]
-        return [_micropython_digest(source), _compiler_version(require("gcc")), *switches, tree_digest(own)]
+        return [micropython_digest(source), compiler_version(require("gcc")), *switches, tree_digest(own)]
 
     return content_addressed(what, name, known, build) / program
 
@@ -167,7 +170,7 @@ def natmod(arch: str = "x64", tools: Path | None = None) -> Path:
 
     def inputs() -> list[str]:
         own = tree_digest([native / part for part in ("include", "src", "bindings")])
-        upstream = [_micropython_digest(source), _compiler_version(compiler), monocypher.name]
+        upstream = [micropython_digest(source), compiler_version(compiler), monocypher.name]
         return [*upstream, arch, makefile.read_text(), own]
 
     what = f"building the native module for {arch}"
@@ -177,7 +180,7 @@ def natmod(arch: str = "x64", tools: Path | None = None) -> Path:
         (folder / "Makefile").write_text(f"include {makefile}\n")
         argv = [make, _JOBS, f"ARCH={arch}", f"BUILD={folder}/build", f"MOD={MODULE}", f"MPY_DIR={source}"]
         argv += [f"MONOCYPHER_DIR={monocypher}", f"PYTHON={sys.executable}"]
-        run_logged(argv, log, what, cwd=folder, env={**_make_environment(), "PATH": path})
+        run_logged(argv, log, what, cwd=folder, env={**make_environment(), "PATH": path})
         (folder / "Makefile").unlink()
         shutil.rmtree(folder / ".mpy_ld_cache", ignore_errors=True)
         shutil.rmtree(folder / "build")

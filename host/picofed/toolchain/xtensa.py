@@ -4,18 +4,28 @@ Espressif's own, where it is on the PATH, is preferred. Clang is unpacked into t
 and never installed; `xtensa_gcc.py` drives it.
 """
 
+import os
 import platform
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from picofed.toolchain import debian, xtensa_gcc
-from picofed.toolchain.build import content_addressed, tree_digest
+from picofed.toolchain.build import (
+    compiler_version,
+    content_addressed,
+    make_environment,
+    micropython_digest,
+    mpy_cross,
+    tree_digest,
+)
 from picofed.toolchain.cache import entry, log_path
 from picofed.toolchain.command import ToolchainError, require, run_logged
 from picofed.toolchain.layout import repo_root
+from picofed.toolchain.sources import micropython_source
 
 COMPILER = xtensa_gcc.NAME
 _CLANG = "1:22.1.8-1~deb13u5"
@@ -85,14 +95,39 @@ def front() -> Path:
         program = folder / "bin" / COMPILER
         shutil.copyfile(source, program)
         program.chmod(0o755)
-        object_file = folder / "lib" / "runtime.o"
-        run_logged(
-            [str(program), "-std=c99", "-Os", "-c", "-o", str(object_file), str(own / "runtime.c")], log, what
-        )
-        run_logged([archiver, "rcD", str(folder / "lib" / "libgcc.a"), str(object_file)], log, what)
-        object_file.unlink()
+        objects = []
+        for name, more in (("runtime", []), ("runtime_float", ["-Xclang", "-target-feature", "-Xclang", "+fp"])):
+            objects.append(str(folder / "lib" / f"{name}.o"))
+            options = ["-std=c99", "-Os", *more]
+            run_logged([str(program), *options, "-c", "-o", objects[-1], str(own / f"{name}.c")], log, what)
+        run_logged([archiver, "rcD", str(folder / "lib" / "libgcc.a"), *objects], log, what)
+        for path in objects:
+            Path(path).unlink()
 
     return content_addressed(what, "xtensa-gcc", inputs, make)
+
+
+def board() -> Path:
+    """MicroPython as a board for windowed Xtensa, boards/xtensa: a program for qemu-xtensa."""
+    port = repo_root() / "boards" / "xtensa" / "port"
+    what = "building the Xtensa board"
+    source, cross, make, linker = micropython_source(), mpy_cross(), require("make"), require("xtensa-lx106-elf-ld")
+    # Always clang's: Espressif's own may be set up for a libc and a processor that this program is not for.
+    tools = front() / "bin"
+
+    def inputs() -> list[str]:
+        own = tree_digest([port, port.parents[1] / "common"])
+        return [micropython_digest(source), tools.parent.name, compiler_version(linker), own]
+
+    def build(folder: Path, log: Path) -> None:
+        argv = [make, "-j2", "-C", str(port), f"BUILD={folder}/build", f"MPY_DIR={source}", f"PYTHON={sys.executable}"]
+        path = os.pathsep.join([str(tools), os.environ.get("PATH", os.defpath)])
+        environment = {**make_environment(), "PATH": path, "MICROPY_MPYCROSS": str(cross)}
+        run_logged([*argv, f"MICROPY_MPYCROSS={cross}"], log, what, env=environment)
+        (folder / "build" / "micropython").rename(folder / "micropython")
+        shutil.rmtree(folder / "build")
+
+    return content_addressed(what, "xtensa-board", inputs, build) / "micropython"
 
 
 def _clang() -> Path:

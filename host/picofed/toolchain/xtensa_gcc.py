@@ -9,7 +9,6 @@ the compiler: it needs nothing but Python's own library. One file at a time is c
 -fpic, which MicroPython passes for native modules only, asks for objects for mpy_ld.py.
 """
 
-import os
 import re
 import struct
 import subprocess
@@ -20,8 +19,9 @@ from pathlib import Path
 
 NAME = "xtensa-esp32-elf-gcc"
 TARGET = "xtensa-none-elf"
-# What the ESP32 (LX6), the ESP32-S3 (LX7) and QEMU's de233_fpu have in common; no mul32high, which QEMU lacks.
-FEATURES = "density windowed mul16 mul32 div32 sext nsa minmax bool coprocessor fp".split()
+# What the ESP32 (LX6), the ESP32-S3 (LX7) and QEMU's de233_fpu have in common; no mul32high, which QEMU lacks. No fp:
+# with it, clang cannot compile `c ? 1.0f : 0.0f`. Floats go through libgcc.a.
+FEATURES = ["density", "windowed", "mul16", "mul32", "div32", "sext", "nsa", "minmax", "bool", "coprocessor"]
 SOURCES = (".c", ".S", ".s")
 
 _ALWAYS = [
@@ -37,6 +37,7 @@ _MEANINGLESS = {
     *("-fpic", "-fPIC", "-fno-tree-loop-distribute-patterns", "-fwhole-program"),
     *("-mlongcalls", "-mtext-section-literals", "-mno-serialize-volatile"),
 }
+_MAPPED = {"-fsingle-precision-constant": ["-Xclang", "-cl-single-precision-constant"]}
 _WITH_VALUE = {"-o", "-D", "-U", "-I", "-include", "-isystem", "-MF", "-MT", "-MQ", "-x"}
 
 _R_XTENSA_32 = 1
@@ -61,9 +62,7 @@ class Elf:
         self._names = self.sections[names_at][4]
         symbols = next(section for section in self.sections if section[1] == _SHT_SYMTAB)
         self._strings = self.sections[symbols[6]][4]
-        self.symbols = [
-            struct.unpack_from("<IIIBBH", data, symbols[4] + at) for at in range(0, symbols[5], symbols[9])
-        ]
+        self.symbols = [struct.unpack_from("<IIIBBH", data, symbols[4] + at) for at in range(0, symbols[5], symbols[9])]
 
     def _text(self, at: int) -> str:
         return self.data[at : self.data.index(0, at)].decode()
@@ -105,19 +104,28 @@ def settle_relocations(data: bytearray, for_module: bool) -> None:
                 raise Refused(f"an offset into {elf.symbol_name(symbol)}: mpy_ld.py would drop it; make it static")
 
 
+_LITERAL = re.compile(r"\s*\.literal\s+([\w.$]+)\s*,\s*([^#]+)")
 _SECTION = re.compile(r"\s*\.section\s+\"?(\.(?:rodata|data|bss)[\w.$]*)\"?\s*,(.*)")
 
 
 def arrange_sections(assembly: str, tag: str, for_module: bool) -> str:
-    """Literals in front of code, since L32R only reaches back; data sections with names of their own.
+    """One section of literals, in front of the code, since L32R only reaches back; data sections with names of
+    their own.
 
-    mpy_ld.py tells places in data by the name of the section alone, and takes pointers in constants only
-    from .data.rel.ro.
+    mpy_ld.py tells literals by file and offset, places in data by the name of the section alone, and takes
+    pointers in constants only from .data.rel.ro.
     """
-    lines = ['\t.section\t.literal,"ax",@progbits', "\t.p2align\t2"]
+    literals = ['\t.section\t.literal,"ax",@progbits', "\t.p2align\t2"]
+    lines = []
     for line in assembly.splitlines():
         match = _SECTION.match(line)
+        literal = _LITERAL.match(line)
         bare = line.strip()
+        if literal:
+            literals += [f"{literal[1]}:", f"\t.long\t{literal[2].strip()}"]
+            continue
+        if bare.startswith(".literal_position"):
+            continue
         if match:
             name, attributes = match.groups()
             if for_module and name.startswith(".rodata") and "M" not in attributes:
@@ -129,7 +137,7 @@ def arrange_sections(assembly: str, tag: str, for_module: bool) -> str:
         elif bare == ".text":
             line = f'\t.section\t.text.{tag},"ax",@progbits'
         lines.append(line)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*literals, f'\t.section\t.text.{tag},"ax",@progbits', *lines]) + "\n"
 
 
 class Compiler:
@@ -167,12 +175,12 @@ class Compiler:
             assembly = Path(name, "a.s")
             if source.endswith(".c"):
                 self.clang([*_ALWAYS, *self._includes, *options, "-S", "-o", str(assembly), source])
-                tag = re.sub(r"\W", "_", Path(source).name)
-                assembly.write_text(arrange_sections(assembly.read_text(), tag, for_module))
             elif source.endswith(".S"):
                 self.clang([*_ALWAYS, *options, "-E", "-x", "assembler-with-cpp", "-o", str(assembly), source])
             else:
                 assembly.write_text(Path(source).read_text())
+            tag = re.sub(r"\W", "_", Path(source).name)
+            assembly.write_text(arrange_sections(assembly.read_text(), tag, for_module))
             whole = Path(name, "a.o")
             cpu = ["-Xclangas", "-target-cpu", "-Xclangas", "esp32"]
             self.clang([f"--target={TARGET}", *cpu, "-c", "-o", str(whole), str(assembly)])
@@ -198,7 +206,7 @@ def split(arguments: list[str]) -> tuple[str, list[str], list[str], bool]:
         elif word.endswith((".o", ".a")) and not word.startswith("-"):
             raise Refused(f"{word}: this compiler does not link; use xtensa-lx106-elf-ld or mpy_ld.py")
         elif word not in _MEANINGLESS:
-            options.append(word)
+            options += _MAPPED.get(word, [word])
     return mode, options, sources, bool({"-fpic", "-fPIC"} & set(arguments))
 
 
@@ -249,6 +257,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.flush()
-    os.environ.pop("PYTHONPATH", None)
     sys.exit(main(sys.argv[1:]))

@@ -21,10 +21,20 @@ from typing import Any
 
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError
 from picofed.fleet.emulation.unix import DEFAULT_HEAP_BYTES, UnixBoard
+from picofed.fleet.emulation.xtensa import XtensaBoard
 
-__all__ = ["BACKENDS", "DEFAULT_HEAP_BYTES", "EmulatedBoard", "EmulationError", "Fleet", "UnixBoard", "emulated"]
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_HEAP_BYTES",
+    "EmulatedBoard",
+    "EmulationError",
+    "Fleet",
+    "UnixBoard",
+    "XtensaBoard",
+    "emulated",
+]
 
-_KINDS: tuple[type[EmulatedBoard], ...] = (UnixBoard,)
+_KINDS: tuple[type[EmulatedBoard], ...] = (UnixBoard, XtensaBoard)
 BACKENDS: dict[str, type[EmulatedBoard]] = {kind.name: kind for kind in _KINDS}
 
 

@@ -1,0 +1,2 @@
+freeze("$(HERE)", "_boot.py")
+include("$(MPY_DIR)/extmod/asyncio")

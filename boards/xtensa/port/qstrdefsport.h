@@ -1,0 +1,1 @@
+// no qstrs of its own
