@@ -44,7 +44,7 @@ class XtensaBoard(EmulatedBoard):
         if not self._image.exists():
             Image(self._image, FLASH_BLOCKS).save()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         self._qemu = require("qemu-xtensa")
         self._program = xtensa.board()
 
