@@ -1,6 +1,7 @@
 """The compiler for the ESP32: what its command line takes, what its objects look like, what its code computes."""
 
 import ctypes
+import io
 import random
 import struct
 import subprocess
@@ -33,7 +34,7 @@ def compiled(gcc: str, tmp_path: Path) -> Callable[..., ELFFile]:
         (tmp_path / "unit.c").write_text(source)
         out = tmp_path / "unit.o"
         subprocess.run([gcc, *options, "-Os", "-c", "-o", str(out), str(tmp_path / "unit.c")], check=True)
-        return ELFFile(out.open("rb"))
+        return ELFFile(io.BytesIO(out.read_bytes()))
 
     return work
 
