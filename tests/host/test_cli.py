@@ -235,7 +235,7 @@ def test_a_full_disk(folder: Path) -> None:
 
 def test_doctor_names_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = picofed("doctor", "--json", cwd=folder)
-    assert {"name", "passed", "detail", "needed_for"} == set(json.loads(whole.stdout)[0])
+    assert {"name", "passed", "detail", "needed_for", "optional"} == set(json.loads(whole.stdout)[0])
     monkeypatch.setenv("PATH", str(folder))
     missing = picofed("doctor", cwd=folder)
     one_line(missing, "missing: gcc, make")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -32,11 +32,16 @@ class Check:
     passed: bool
     detail: str
     needed_for: str
+    optional: bool = False
 
 
 def _program(name: str, package: str, needed_for: str) -> Check:
     path = shutil.which(name)
     return Check(name, path is not None, path or f"install it: sudo apt install {package}", needed_for)
+
+
+def _extra(name: str, package: str, needed_for: str) -> Check:
+    return replace(_program(name, package, needed_for), optional=True)
 
 
 def _python() -> Check:
@@ -155,6 +160,11 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _ports,
     lambda: _program("qemu-xtensa", "qemu-user", "the emulated Xtensa board"),
     lambda: _program("xtensa-lx106-elf-ld", "binutils-xtensa-lx106", "the emulated Xtensa board"),
+    lambda: _extra("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi", "firmware for the Pico"),
+    lambda: _extra("cmake", "cmake", "firmware for the Pico"),
+    lambda: _extra("ninja", "ninja-build", "firmware for the Pico"),
+    lambda: _extra("node", "nodejs", "the emulated Pico"),
+    lambda: _extra("npm", "npm", "the emulated Pico"),
 )
 
 
@@ -170,8 +180,8 @@ def doctor(as_json: bool) -> None:
         common.print_json([vars(check) for check in checks])
     else:
         for check in checks:
-            mark = "ok     " if check.passed else "MISSING"
+            mark = "ok     " if check.passed else "absent " if check.optional else "MISSING"
             click.echo(f"{mark} {check.name}: {check.detail}" + ("" if check.passed else f" (for {check.needed_for})"))
-    missing = [check.name for check in checks if not check.passed]
+    missing = [check.name for check in checks if not check.passed and not check.optional]
     if missing:
         raise PicofedError(f"missing: {', '.join(missing)}")

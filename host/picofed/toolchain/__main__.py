@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from picofed.errors import PicofedError
-from picofed.toolchain import build, sources, xtensa
+from picofed.toolchain import build, rp2, sources, xtensa
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,6 +28,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("unix-board", help="the emulated board's program")
     commands.add_parser("xtensa-board", help="the emulated windowed-Xtensa board's program")
     commands.add_parser("xtensa-gcc", help="folder with the compiler for the ESP32, xtensa-esp32-elf-gcc")
+    firmware = commands.add_parser("rp2-firmware", help="the Raspberry Pi Pico's firmware: a folder with firmware.uf2")
+    firmware.add_argument("--plain", action="store_true", help="MicroPython alone, without picofed in it")
     commands.add_parser("mpy-cross", help="MicroPython's cross-compiler")
     commands.add_parser("sources", help="sources of MicroPython and Monocypher, the watch recordings: a path a line")
     return parser
@@ -43,6 +45,8 @@ def _paths(chosen: argparse.Namespace) -> list[Path]:
             return [xtensa.board()]
         case "xtensa-gcc":
             return [xtensa.front() / "bin"]
+        case "rp2-firmware":
+            return [rp2.rp2_firmware("plain" if chosen.plain else "picofed")]
         case "mpy-cross":
             return [build.mpy_cross()]
         case _:

@@ -41,7 +41,7 @@ NATMOD_COMPILERS = {
 
 # MicroPython's sources that a build depends on; only looked at where MICROPY_DIR names a tree that may
 # change.
-_SOURCE_PARTS = ("py", "shared", "extmod", "lib", "mpy-cross", "tools", "ports/unix")
+_SOURCE_PARTS = ("py", "shared", "extmod", "lib", "mpy-cross", "tools", "ports/unix", "ports/rp2")
 _SOURCE_ENDINGS = (".c", ".h", ".S", ".py", ".mk", ".ld", "Makefile")
 
 

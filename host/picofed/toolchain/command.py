@@ -22,6 +22,10 @@ _PACKAGES = {
     "dpkg-deb": "dpkg",
     "qemu-xtensa": "qemu-user",
     "xtensa-lx106-elf-ld": "binutils-xtensa-lx106",
+    "node": "nodejs",
+    "ninja": "ninja-build",
+    "setpriv": "util-linux",
+    "arm-none-eabi-objcopy": "binutils-arm-none-eabi",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
 }

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError
+from picofed.fleet.emulation.rp2040js import Rp2040jsBoard
 from picofed.fleet.emulation.unix import DEFAULT_HEAP_BYTES, UnixBoard
 from picofed.fleet.emulation.xtensa import XtensaBoard
 
@@ -29,12 +30,13 @@ __all__ = [
     "EmulatedBoard",
     "EmulationError",
     "Fleet",
+    "Rp2040jsBoard",
     "UnixBoard",
     "XtensaBoard",
     "emulated",
 ]
 
-_KINDS: tuple[type[EmulatedBoard], ...] = (UnixBoard, XtensaBoard)
+_KINDS: tuple[type[EmulatedBoard], ...] = (UnixBoard, XtensaBoard, Rp2040jsBoard)
 BACKENDS: dict[str, type[EmulatedBoard]] = {kind.name: kind for kind in _KINDS}
 
 

@@ -1,0 +1,20 @@
+# Start-up of the firmware with picofed in it: mounts a file system that leaves the last four blocks of the flash device
+# to the ledger and the seed store (picofed/platform.py). One that was made before, by other firmware, is taken as it is
+# and formatted by nobody.
+import rp2
+import vfs
+
+device = rp2.Flash()
+blocks = device.ioctl(4, 0)
+smaller = rp2.Flash(len=(blocks - 4) * 4096)
+for place in (smaller, device):
+    try:
+        files = vfs.VfsLfs2(place, progsize=256)
+        break
+    except OSError:
+        pass
+else:
+    vfs.VfsLfs2.mkfs(smaller, progsize=256)
+    files = vfs.VfsLfs2(smaller, progsize=256)
+vfs.mount(files, "/")
+del device, blocks, smaller, place, files

@@ -1,0 +1,142 @@
+"""An emulated Raspberry Pi Pico that runs the very UF2 that a real one does (boards/rp2040js).
+
+with Rp2040jsBoard() as board:                    # the firmware with picofed in it
+    ...
+with Rp2040jsBoard(firmware="plain") as board:    # MicroPython alone: install() brings picofed
+    ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from picofed.fleet.emulation.board import EmulatedBoard, EmulationError, Start
+from picofed.fleet.emulation.littlefs_image import BLOCK, Image
+from picofed.toolchain import rp2, rp2040js, uf2
+from picofed.toolchain.command import require
+from picofed.toolchain.layout import repo_root
+
+FLASH_BYTES: Final = 2 * 1024 * 1024
+# The end of the flash is MicroPython's file system (MICROPY_HW_FLASH_STORAGE_BYTES of upstream's RPI_PICO).
+STORAGE_BYTES: Final = 1408 * 1024
+PAGE_BYTES: Final = 256
+# What the firmware with picofed in it keeps out of its file system: ledger and seed store.
+REGION_BYTES: Final = 4 * BLOCK
+_INJECTED: Final = "/lib/boardserve.py"
+
+
+class Rp2040jsBoard(EmulatedBoard):
+    """See EmulatedBoard. heap is the Pico's and cannot be chosen.
+
+    firmware: a flavour of picofed.toolchain.rp2, or a UF2 file; it is in the flash from the first start on, until
+    load() brings another.
+    """
+
+    name: ClassVar[str] = "rp2040js"
+    natmod_arch: ClassVar[str] = "armv6m"
+
+    def __init__(
+        self, directory: Path | str | None = None, *, firmware: str | Path = "picofed", **options: Any
+    ) -> None:
+        if options.get("heap") is not None:
+            raise EmulationError("a Pico's heap is what its firmware leaves: heap cannot be chosen")
+        super().__init__(directory, **options)
+        self._firmware = firmware
+
+    @property
+    def flash(self) -> Path:
+        """File with the flash chip's content."""
+        return self.directory / "flash.img"
+
+    @property
+    def in_boot_loader(self) -> bool:
+        """The board waits for a UF2 file, as with its button held: load() one, then reset()."""
+        return not self.running and (self._state / "boot-loader").exists()
+
+    def load(self, file: Path) -> None:
+        """Write a UF2 file into the flash of a board that is off, as the boot loader does. Files stay."""
+        self._must_be_off()
+        pages = uf2.pages_of(file.read_bytes())
+        with self.flash.open("r+b") as flash:
+            for address, content in pages:
+                offset = address - uf2.RP2040_FLASH
+                if not 0 <= offset <= FLASH_BYTES - len(content):
+                    raise EmulationError(f"{file} does not fit a Pico's flash")
+                flash.seek(offset)
+                flash.write(content)
+
+    def install(self, files: Mapping[str, bytes]) -> None:
+        """See EmulatedBoard."""
+        self._must_be_off()
+        content = self._storage()
+        Image(content, PAGE_BYTES).write(files)
+        with self.flash.open("r+b") as flash:
+            flash.seek(FLASH_BYTES - STORAGE_BYTES)
+            flash.write(content)
+
+    def read_files(self) -> dict[str, bytes]:
+        """See EmulatedBoard."""
+        self._must_be_off()
+        return Image(self._storage(), PAGE_BYTES).read()
+
+    def _storage(self) -> bytearray:
+        """The file system, which another firmware may have made larger or smaller than this one does."""
+        with self.flash.open("rb") as flash:
+            flash.seek(FLASH_BYTES - STORAGE_BYTES)
+            whole = bytearray(flash.read(STORAGE_BYTES))
+        smaller = whole[:-REGION_BYTES]
+        return smaller if Image(smaller, PAGE_BYTES).is_whole() else whole
+
+    def _make_flash(self) -> None:
+        if self.flash.exists():
+            return
+        size = STORAGE_BYTES - (REGION_BYTES if self._firmware == "picofed" else 0)
+        content = bytearray(b"\xff" * size)
+        image = Image(content, PAGE_BYTES)
+        image.format()
+        if self._entropy is not None:
+            module = repo_root() / "boards" / "rp2040js" / "boardserve.py"
+            image.write({_INJECTED: module.read_bytes()})
+        made = bytearray(b"\xff" * FLASH_BYTES)
+        start = FLASH_BYTES - STORAGE_BYTES
+        made[start : start + len(content)] = content
+        firmware = self._uf2()
+        beside = self.flash.with_suffix(".new")
+        beside.write_bytes(made)
+        beside.rename(self.flash)
+        try:
+            self.load(firmware)
+        except BaseException:
+            self.flash.unlink()
+            raise
+
+    def prepare(self) -> None:
+        """See EmulatedBoard."""
+        self._node, self._guard = require("node"), require("setpriv")
+        self._library, self._rom = rp2040js.rp2040js(), rp2.boot_rom()
+        self._uf2()
+
+    def _uf2(self) -> Path:
+        if isinstance(self._firmware, Path):
+            return self._firmware
+        return rp2.rp2_firmware(self._firmware) / "firmware.uf2"
+
+    def _command(self, power_cut: int | None) -> Start:
+        (self._state / "boot-loader").unlink(missing_ok=True)
+        environment = {
+            "PICOFED_LINE": str(self._master),
+            "PICOFED_PARENT": str(os.getpid()),
+            "PICOFED_BOARD_ID": self._board_id.hex(),
+            "PICOFED_RP2040JS": str(self._library),
+        }
+        if self._entropy is not None:
+            environment["PICOFED_ENTROPY_SEED"] = self._entropy
+        if power_cut is not None:
+            environment["PICOFED_POWER_CUT"] = str(power_cut)
+        program = repo_root() / "boards" / "rp2040js" / "board.mjs"
+        # Node cannot ask for a signal when its parent dies.
+        argv = [self._guard, "--pdeathsig", "KILL", self._node, str(program)]
+        return Start([*argv, str(self._rom), str(self.flash), str(self._state)], environment)
