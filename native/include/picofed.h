@@ -210,5 +210,38 @@ pf_status pf_trainer_logits(pf_trainer *trainer, const int8_t *features, int32_t
 pf_status pf_update_encode(uint8_t *out, size_t out_len, const uint32_t *values, size_t n, uint32_t shift);
 /* The exact inverse up to the rounding: values in units of 1 (already multiplied by 2^shift). */
 pf_status pf_update_decode(int32_t *values, size_t n, const uint8_t *data, size_t len);
+/* What pf_update_encode would return with room enough, and what pf_update_decode makes of its result. */
+pf_status pf_update_length(const uint32_t *values, size_t n, uint32_t shift);
+void pf_update_round(int32_t *out, const uint32_t *values, size_t n, uint32_t shift);
+
+/* ---- many clients at once (SPEC 7.7): for hosts, in no native module ------------------------------------------- */
+
+/* One round of a job for all clients of a call; log2_sigma = 0 and clip_norm = 0: no noise, no clipping. */
+typedef struct {
+    uint32_t log2_sigma;
+    uint32_t clip_norm;
+    uint32_t steps; /* 1 in gradient mode */
+    uint32_t multiplier;
+    uint32_t shift;
+    uint32_t round_shift; /* of the payload */
+} pf_batch_round;
+
+typedef struct {
+    uint32_t weights; /* index of its vector among the weights */
+    uint32_t first;   /* its records are [first, first + records) of features and targets */
+    uint32_t records;
+} pf_batch_client;
+
+/* Run n clients one after the other on one trainer; bit for bit what each would release alone. weights: vectors as in
+ * pf_trainer_set_weights; keys: 32 bytes for each client and step; values: n x trainable, what a server decodes from
+ * the payloads; payloads: n places of payload_size bytes, or NULL; lengths: of the payloads. */
+pf_status pf_batch_run(pf_trainer *trainer, const pf_batch_round *round, const pf_batch_client *clients, uint32_t n,
+    const uint8_t *weights, const int8_t *features, const uint8_t *targets, const uint8_t *keys, int32_t *values,
+    uint8_t *payloads, size_t payload_size, uint32_t *lengths);
+/* pf_trainer_logits for n records; logits: n x outputs. */
+pf_status pf_batch_logits(pf_trainer *trainer, const int8_t *features, uint32_t n, int32_t *logits);
+/* total[i] += sum of the i-th int32, little-endian, of `count` vectors of n. |sum| <= 2^31 2^32 = 2^63 for any count:
+ * the caller keeps count times the calls below 2^32. */
+void pf_batch_sum(int64_t *total, size_t n, const uint8_t *const *vectors, uint32_t count);
 
 #endif

@@ -59,6 +59,15 @@ static void codec_put_wide(codec_writer *writer, uint32_t value, uint32_t count)
     codec_put(writer, value, count);
 }
 
+pf_status pf_update_length(const uint32_t *values, size_t n, uint32_t shift) {
+    if (shift > CODEC_SHIFT_MAX || n >= (size_t)1 << 25) {
+        return PF_E_ARGUMENT;
+    }
+    uint32_t bits;
+    (void)codec_best(values, n, shift, &bits);
+    return (pf_status)(CODEC_HEADER + ((bits + 7) >> 3)); /* < 2^28 */
+}
+
 pf_status pf_update_encode(uint8_t *out, size_t out_len, const uint32_t *values, size_t n, uint32_t shift) {
     if (shift > CODEC_SHIFT_MAX || n >= (size_t)1 << 25) {
         return PF_E_ARGUMENT;
@@ -129,6 +138,12 @@ static int32_t codec_restore(uint32_t u, uint32_t shift) {
         return magnitude > limit ? -0x7fffffff - 1 : -(int32_t)(magnitude << shift) - (int32_t)((1u << shift) - 1) - 1;
     }
     return magnitude > limit ? 0x7fffffff : (int32_t)(magnitude << shift);
+}
+
+void pf_update_round(int32_t *out, const uint32_t *values, size_t n, uint32_t shift) {
+    for (size_t i = 0; i < n; i++) {
+        out[i] = codec_restore(codec_quantize(values[i], shift), shift);
+    }
 }
 
 pf_status pf_update_decode(int32_t *values, size_t n, const uint8_t *data, size_t len) {
