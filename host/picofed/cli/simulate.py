@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from picofed import accounting
-from picofed.cli import common
+from picofed.cli import common, simulate_fleet
 from picofed.cli.progress import RunProgress
 from picofed.errors import PicofedError
 from picofed.learn import data, jobfile
@@ -23,17 +23,72 @@ from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
 
 
-@click.command(short_help="Try a job on simulated boards.")
-@common.job_argument
-@click.option("--data", "data_file", required=True, type=click.Path(path_type=Path), help="An .npz or .npy file.")
+@click.command(short_help="Try a job on simulated boards, or simulate a whole fleet.")
+@click.argument("job_file", metavar="[JOB]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--data", "data_file", required=True, metavar="DATA", help="An .npz, .npy or .csv file, digits, or mnist[:14|:7]."
+)
 @click.option("--hold-out", "held", multiple=True, metavar="CLIENT", help="Evaluate on this client; repeat for more.")
 @click.option("--boards", "count", type=click.IntRange(1), help="Use only the first so many clients.")
 @click.option("--seed", default="picofed", show_default=True, help="What the boards' keys and entropy come from.")
 @click.option("--baselines", is_flag=True, help="Also without privacy, in float64, and by majority.")
+@click.option("--clients", type=click.IntRange(1), help="Fleet: deal the data out to so many clients (default: 50).")
+@click.option("--split", metavar="HOW", help="Fleet: iid (default), dirichlet:ALPHA, or given (by the data's clients).")
+@click.option("--hidden", type=click.IntRange(1, 1023), multiple=True, help="Fleet: a hidden layer's width; repeat.")
+@click.option("--kind", "kinds", multiple=True, metavar="BOARD", help="Fleet: a folder of boards/, for its profile.")
+@click.option("--stragglers", type=click.FloatRange(0, 1), default=0.0, help="Fleet: the part of clients that is slow.")
+@click.option("--straggler-factor", type=click.FloatRange(1), default=10.0, help="Fleet: how slow (default: 10 times).")
+@click.option("--dropout", type=click.FloatRange(0, 0.99), default=0.0, help="Fleet: chance that a round is lost.")
+@click.option("--at-once", type=click.IntRange(0), default=0, help="Fleet: rounds under way at most (default: all).")
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Fleet: a [server] setting, as in job files.")
+@click.option("--no-privacy", is_flag=True, help="Fleet: neither noise nor clipping.")
+@click.option("--evaluate-every", type=click.IntRange(0), default=1, help="Fleet: versions between evaluations.")
+@click.option("--workers", type=click.IntRange(1), help="Fleet: threads (default: one for each processor).")
+@click.option("--results", type=click.Path(path_type=Path), help="Fleet: SQLite file to keep all in, and go on from.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Fleet: write a page with curves.")
 @common.rounds_option
 @common.epsilon_option
 @common.json_option
-def simulate(
+@click.pass_context
+def simulate(context: click.Context, /, **options: Any) -> None:
+    """Run [JOB] with one simulated board for each client of a data file: the same bytes as real boards, no
+    processes.
+
+    Without [JOB], or with any option marked Fleet: a fleet in virtual time, whose boards are slow, asleep, lost or
+    empty as their profiles say.
+
+    The seed makes runs repeatable, and therefore the noise known: never release anything from a simulation of
+    real people's data.
+
+    Example: picofed simulate job.toml --data watch.npy --hold-out person-0 --hold-out person-1 --baselines
+    """
+    given = {
+        parameter.name
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        and isinstance(parameter, click.Option)
+        and (parameter.help or "").startswith("Fleet: ")
+    }
+    job_file: Path | None = options["job_file"]
+    if job_file is not None and not given:
+        names = ("job_file", "held", "count", "seed", "baselines", "rounds", "epsilon", "as_json")
+        boards_only(data_file=Path(options["data_file"]), **{name: options[name] for name in names})
+        return
+    if options["baselines"] or options["count"]:
+        raise PicofedError("--baselines and --boards do not go with a fleet: use --no-privacy and --clients")
+    if job_file is not None and given & {"clients", "split", "hidden", "no_privacy"}:
+        raise PicofedError("--clients, --split, --hidden and --no-privacy are for fleets without a JOB: it says them")
+    settings = simulate_fleet.plan_settings(options["pairs"])
+    if options["rounds"] is not None:
+        settings["rounds"] = options["rounds"]
+    options["epsilon_given"] = options["epsilon"]
+    options["epsilon"] = None if options["no_privacy"] else options["epsilon"] or 8.0
+    options["clients"], options["split"] = options["clients"] or 50, options["split"] or "iid"
+    made = simulate_fleet.setup(job_file, options["data_file"], options["held"], options["seed"], settings, options)
+    simulate_fleet.run(made, options, options["as_json"])
+
+
+def boards_only(
     job_file: Path,
     data_file: Path,
     held: tuple[str, ...],
@@ -44,14 +99,7 @@ def simulate(
     epsilon: float | None,
     as_json: bool,
 ) -> None:
-    """Run JOB with one simulated board for each client of a data file: the same bytes as real boards, no
-    processes.
-
-    The seed makes runs repeatable, and therefore the noise known: never release anything from a simulation of
-    real people's data.
-
-    Example: picofed simulate job.toml --data watch.npy --hold-out person-0 --hold-out person-1 --baselines
-    """
+    """A job on boards that all take as long."""
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
     clients = data.load(data_file, job)
     unknown = [name for name in held if name not in clients]

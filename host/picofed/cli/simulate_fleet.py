@@ -1,0 +1,156 @@
+"""The part of `picofed simulate` that simulates a fleet in virtual time (docs/simulation.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from picofed import accounting
+from picofed.cli import common
+from picofed.errors import PicofedError
+from picofed.learn import data as files
+from picofed.learn import jobfile
+from picofed.learn.clients import Examples
+from picofed.report import simulation as pictures
+from picofed.report.facts import epsilon_of_ledger
+from picofed.simulation import api, profile
+from picofed.simulation.engine import Setup
+from picofed.simulation.fleet import Fleet
+from picofed.simulation.profile import DeviceProfile
+from picofed.toolchain.layout import repo_root
+
+SHARE = 0.2
+
+
+def profiles(kinds: tuple[str, ...], dropout: float) -> tuple[DeviceProfile, ...]:
+    """Profiles of kinds of boards by folder name, or by path of a board.toml. Raises PicofedError."""
+    found = []
+    for kind in kinds:
+        path = Path(kind) if kind.endswith(".toml") else repo_root() / "boards" / kind / "board.toml"
+        if not path.is_file():
+            raise PicofedError(f"there is no kind of board {kind!r}: name a folder of boards/, or a board.toml")
+        found.append(profile.read(path))
+    return tuple(replace(one, dropout=dropout or one.dropout) for one in found or [DeviceProfile()])
+
+
+def plan_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE, values as in TOML, a bare word being text. Raises PicofedError."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        try:
+            found |= tomllib.loads(f"{name} = {value}") if equals else {}
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+        if not equals or name not in found:
+            raise PicofedError(f"--set {pair}: say NAME=VALUE, such as learning_rate=0.5")
+    return found
+
+
+def setup(
+    job_file: Path | None,
+    data: str,
+    held: tuple[str, ...],
+    seed: str,
+    settings: dict[str, Any],
+    options: dict[str, Any],
+) -> Setup:
+    """What the command line asks for. Raises PicofedError."""
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:6], "big")
+    fleet = Fleet(
+        profiles(options["kinds"], options["dropout"]),
+        options["stragglers"],
+        options["straggler_factor"],
+        at_once=options["at_once"],
+    )
+    common_part: dict[str, Any] = {"fleet": fleet, "seed": number, "hold_out": list(held) or SHARE}
+    common_part["evaluate_every"] = options["evaluate_every"]
+    if job_file is None:
+        _, plan = jobfile.parse(  # for its checks of every setting
+            {
+                "name": "simulation",
+                "records": {"window": 100, "labels": 7},
+                "privacy": {"clip_norm": 1, "log2_sigma": 6},
+                "server": {"aggregator": "fedavg", **settings},
+            }
+        )
+        plan = replace(plan, epsilon=options["epsilon"])
+        dealt = {name: options[name] for name in ("clients", "split", "hidden")}
+        return api.prepare(data, plan=plan, **dealt, **common_part)
+    job, plan = jobfile.load(job_file, **settings, epsilon=options["epsilon_given"])
+    clients: dict[str, Examples] = files.load(Path(data), job)
+    return api.prepare(clients, job=job, plan=plan, **common_part)
+
+
+def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
+    """Simulate, show progress, print the result."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    live = console.is_terminal and not as_json
+    with Progress(*columns, console=console, disable=not live, transient=True) as progress:
+        task = progress.add_task("versions", total=made.plan.rounds)
+
+        def show(number: int, accuracy: float | None) -> None:
+            progress.update(task, completed=number)
+            if accuracy is not None:
+                progress.update(task, description=f"accuracy {accuracy:.3f}, versions")
+
+        workers = options["workers"] or os.cpu_count()
+        outcome = api.run(made, workers=workers, results=options["results"], on_version=show)
+    if options["plot"]:
+        pictures.write(options["plot"], f"picofed simulation of {len(made.training)} clients", outcome.versions)
+    result = summary(made, outcome)
+    if as_json:
+        common.print_json(result | {"by_version": outcome.versions})
+        return
+    if outcome.stopped:
+        click.echo(outcome.stopped, err=True)
+    accuracy = "-" if result["accuracy"] is None else f"{result['accuracy']:.3f}"
+    click.echo(f"accuracy {accuracy} on {len(made.held_out)} clients held out; version {result['versions']}")
+    click.echo(
+        f"{len(made.training)} clients, {result['updates']} updates in {result['seconds']:.0f} s of virtual time, "
+        f"{result['lost']} lost, {result['refused']} refused"
+    )
+    spent = "no privacy" if result["epsilon"] is None else f"epsilon {common.epsilon_text(result['epsilon'])} at most"
+    click.echo(
+        f"{spent}; {result['bytes_up']} bytes up, {result['bytes_down']} down, {result['joules']:.1f} J, "
+        f"{result['trainer_bytes']} bytes of memory a client"
+    )
+
+
+def summary(made: Setup, outcome: api.Outcome) -> dict[str, Any]:
+    """The numbers of a run."""
+    last = {name: values[-1] for name, values in outcome.versions.items()}
+    epsilon = None
+    if made.job.private:
+        most = max(outcome.clients["releases"])
+        units = accounting.charge(made.job.clip, made.job.log2_sigma, made.job.steps) * most
+        epsilon = epsilon_of_ledger(units, made.plan.delta, common.samples_of(made.job, most))
+    return {
+        "clients": len(made.training),
+        "held_out": list(made.held_out.names),
+        "versions": last["version"],
+        "accuracy": last["accuracy"],
+        "seconds": last["seconds"],
+        "updates": len(outcome.updates["client"]),
+        "refused": last["refused"],
+        "lost": last["lost"],
+        "left": last["left"],
+        "bytes_up": last["bytes_up"],
+        "bytes_down": last["bytes_down"],
+        "joules": last["joules"],
+        "epsilon": epsilon,
+        "delta": made.plan.delta,
+        "clip_norm": made.job.clip,
+        "log2_sigma": made.job.log2_sigma,
+        "trainer_bytes": outcome.memory,
+        "stopped": outcome.stopped,
+    }

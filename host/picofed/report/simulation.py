@@ -1,0 +1,64 @@
+"""A simulation's curves as one page: accuracy against virtual time, bytes sent and energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from picofed.errors import PicofedError
+from picofed.report import text as tx
+from picofed.report.style import CSS
+from picofed.report.svg import Drawing, ticks
+from picofed.report.text import safe
+
+_AXES = (
+    ("seconds", "hours of virtual time", 1 / 3600),
+    ("bytes_up", "megabytes sent by all clients", 1e-6),
+    ("joules", "kilojoules spent by all clients", 1e-3),
+)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 20.0, 14.0, 44.0
+
+
+def curve(xs: Sequence[float], accuracy: Sequence[float | None], words: str, width: float) -> Drawing:
+    """Accuracy over one of the axes, from 0 on."""
+    points = [(x, y) for x, y in zip(xs, accuracy, strict=True) if y is not None]
+    marks = ticks(max((x for x, _ in points), default=0.0), 5)
+    drawing = Drawing(width, 280.0)
+    x1, y0 = width - _RIGHT, drawing.height - _BOTTOM
+    across, up = (x1 - _LEFT) / marks[-1], y0 - _TOP
+    for share in range(0, 101, 20):
+        y = y0 - share / 100 * up
+        drawing.line(_LEFT, y, x1, y, "axis" if share == 0 else "grid")
+        drawing.text(_LEFT - 6, y + 4, f"{share}{tx.THIN}%", "t m", "end")
+    for mark in marks:
+        drawing.text(_LEFT + mark * across, y0 + 18, tx.short_number(mark), "t m", "middle")
+    drawing.text((_LEFT + x1) / 2, drawing.height - 6, words, "t m", "middle")
+    placed = [(_LEFT + x * across, y0 - y * up) for x, y in points]
+    drawing.polyline(placed, "l private")
+    if placed:
+        drawing.circle(*placed[-1], 4.5, "dot private", tx.percent(points[-1][1]))
+    return drawing
+
+
+def page(title: str, versions: Mapping[str, Sequence[Any]]) -> str:
+    """The whole page, without script and without anything to fetch. versions: columns of simulation.results."""
+    figures = []
+    for number, (column, words, unit) in enumerate(_AXES):
+        xs = [float(value) * unit for value in versions[column]]
+        drawing = curve(xs, versions["accuracy"], words, 540.0)
+        picture = drawing.render(f"c{number}", "v-m", f"accuracy by {words}", f"one line, {len(xs)} versions")
+        figures.append(f'<figure class="card chart">{picture}<figcaption>{safe(words)}</figcaption></figure>')
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{safe(title)}</title>\n<style>{CSS} .chart svg.v-m {{ display: block; }}</style>\n</head>\n<body>\n"
+        f"<header><h1>{safe(title)}</h1></header>\n<main>\n" + "\n".join(figures) + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def write(path: Path, title: str, versions: Mapping[str, Sequence[Any]]) -> None:
+    """Write the page. Raises PicofedError."""
+    try:
+        path.write_text(page(title, versions), "utf-8")
+    except OSError as error:
+        raise PicofedError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""The simulator: fleets of any size in virtual time, every client the compiled core (docs/simulation.md)."""

