@@ -100,15 +100,23 @@ def read(path: Path) -> Pool:
     whole numbers from -127 to 127. Raises DatasetError."""
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                owners = file["clients"].astype(str) if "clients" in file else None
-                return _checked(path, file["features"], file["labels"], owners)
-        with path.open(newline="", encoding="utf-8") as text:
-            rows = list(csv.DictReader(text))
+            with path.open("rb") as data, np.load(data, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in ("features", "labels", "clients") if name in file}
+            features, labels = arrays["features"], arrays["labels"]
+            owners = arrays["clients"].astype(str) if "clients" in arrays else None
+        else:
+            with path.open(newline="", encoding="utf-8") as text:
+                rows = list(csv.DictReader(text))
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # zip, csv, codec and key errors: not a data file either way
         raise DatasetError(f"{path} is not a data file: give .npz with features and labels, or .csv") from error
+    if path.suffix == ".npz":
+        return _checked(path, features, labels, owners)
+    return _from_rows(path, rows)
+
+
+def _from_rows(path: Path, rows: list[dict[str, str]]) -> Pool:
     if not rows or "label" not in rows[0]:
         raise DatasetError(f"{path} needs a header with a column `label`, and rows below it")
     columns = [name for name in rows[0] if name not in ("label", "client")]

@@ -49,6 +49,9 @@ class DeviceProfile:
     idle_watts: float = 0.0
 
     def __post_init__(self) -> None:
+        numbers = [getattr(self, field.name) for field in fields(self) if field.name != "name"]
+        if not all(isinstance(value, int | float) and 0 <= value < math.inf for value in numbers):
+            raise ProfileError(f"profile {self.name}: every setting is a finite number, 0 or more")
         checks = (
             (min(self.clock_hz, self.link_bytes_per_second) > 0, "clock_hz and link_bytes_per_second must be above 0"),
             (0 < self.duty_cycle <= 1, "duty_cycle must be above 0 and at most 1"),
@@ -59,9 +62,6 @@ class DeviceProfile:
             ),
             (self.straggler_factor >= 1, "straggler_factor must be at least 1"),
         )
-        numbers = [getattr(self, field.name) for field in fields(self) if field.name != "name"]
-        if not all(isinstance(value, int | float) and 0 <= value < math.inf for value in numbers):
-            raise ProfileError(f"profile {self.name}: every setting is a finite number, 0 or more")
         for holds, text in checks:
             if not holds:
                 raise ProfileError(f"profile {self.name}: {text}")

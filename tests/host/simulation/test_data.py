@@ -1,0 +1,179 @@
+"""Data for simulations: what is read, how it is dealt out, and that held-out clients are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picofed.simulation.dataset import DatasetError, Pool, digits, mnist, read
+from picofed.simulation.partition import choose, deal, split
+from picofed.simulation.profile import DeviceProfile, ProfileError
+from picofed.simulation.profile import read as read_profile
+
+
+def some_pool(count: int = 600, owners: bool = False) -> Pool:
+    draw = np.random.default_rng(3)
+    features = np.arange(count)[:, None] % 127 * np.ones((1, 4))
+    names = np.array([f"p{i % 7}" for i in range(count)]) if owners else None
+    return Pool(features.astype(np.int8), draw.integers(0, 5, count).astype(np.uint8), names)
+
+
+def tagged(count: int = 600) -> Pool:
+    """A pool whose examples can be told apart."""
+    numbers = np.arange(count)
+    features = np.stack([numbers % 100, numbers // 100], axis=1).astype(np.int8)
+    return Pool(features, (numbers % 5).astype(np.uint8))
+
+
+def test_digits() -> None:
+    pool = digits()
+    assert pool.features.shape == (1797, 64) and pool.classes == 10
+    assert (pool.features.min(), pool.features.max()) == (0, 127)
+    assert np.bincount(pool.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+@pytest.mark.slow
+def test_mnist() -> None:
+    pool = mnist()
+    assert pool.features.shape == (10000, 784) and pool.classes == 10
+    assert (pool.features.min(), pool.features.max()) == (0, 127)
+    assert np.bincount(pool.labels).min() > 800
+    small = mnist(7)
+    blocks = pool.features.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(-1, 49)
+    assert np.abs(small.features - blocks).max() <= 1
+    population = deal(pool, "iid", 550, 1)
+    training, held_out = split(population, 1 / 11, 1)
+    assert (len(training), len(held_out)) == (500, 50)
+    assert np.diff(training.starts).min() == 18 and 890 < len(held_out.labels) < 1000
+
+
+@pytest.mark.parametrize("how", ["iid", "dirichlet:0.1", "dirichlet:100"])
+def test_no_example_is_dealt_twice(how: str) -> None:
+    pool = tagged()
+    population = deal(pool, how, 12, 4)
+    numbers = population.features[:, 0].astype(int) + 100 * population.features[:, 1].astype(int)
+    assert len(set(numbers.tolist())) == len(numbers) == 600
+    assert (population.labels == numbers % 5).all()
+    assert np.diff(population.starts).tolist() == [50] * 12
+    again = deal(pool, how, 12, 4)
+    assert (again.features == population.features).all()
+    assert not (deal(pool, how, 12, 5).features == population.features).all()
+
+
+def test_a_small_alpha_is_skewed() -> None:
+    def classes(how: str) -> float:
+        population = deal(some_pool(5000), how, 50, 1)
+        return float(np.mean([np.bincount(population.examples(i).labels).max() for i in range(50)])) / 100
+
+    assert classes("dirichlet:0.05") > 0.75 > 0.5 > classes("dirichlet:1") > 0.33 > classes("dirichlet:1000")
+
+
+def test_given_clients_are_kept() -> None:
+    population = deal(some_pool(70, owners=True), "given", 0, 1)
+    assert population.names == tuple(f"p{i}" for i in range(7)) and np.diff(population.starts).tolist() == [10] * 7
+
+
+def test_clients_are_held_out_whole() -> None:
+    population = deal(some_pool(owners=True), "given", 0, 1)
+    training, held_out = split(population, 0.3, 1)
+    assert len(training) == 5 and len(held_out) == 2
+    assert not set(training.names) & set(held_out.names)
+    assert set(training.names) | set(held_out.names) == set(population.names)
+    for part in (training, held_out):
+        for number, name in enumerate(part.names):
+            original = population.examples(population.names.index(name))
+            assert (part.examples(number).features == original.features).all()
+    assert choose(population, [3]).names == ("p3",)
+
+
+@pytest.mark.parametrize(
+    ("how", "clients", "words"),
+    [
+        ("given", 3, "does not say whose"),
+        ("iid", 601, "cannot be dealt out"),
+        ("iid", 0, "cannot be dealt out"),
+        ("dirichlet:0", 3, "ALPHA is a number above 0"),
+        ("dirichlet:much", 3, "ALPHA is a number above 0"),
+        ("fair", 3, "is not known"),
+    ],
+)
+def test_partitions_that_cannot_be(how: str, clients: int, words: str) -> None:
+    with pytest.raises(DatasetError, match=words):
+        deal(some_pool(), how, clients, 1)
+
+
+def test_files_with_a_client_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,label,y,client\n1,0,-127,anna\n2,1,127,ben\n3,2,0,anna\n")
+    pool = read(tmp_path / "a.csv")
+    assert pool.features.tolist() == [[1, -127], [2, 127], [3, 0]] and pool.labels.tolist() == [0, 1, 2]
+    assert deal(pool, "given", 0, 1).names == ("anna", "ben")
+    np.savez(tmp_path / "b.npz", features=pool.features, labels=pool.labels, clients=[5, 6, 5])
+    assert deal(read(tmp_path / "b.npz"), "given", 0, 1).names == ("5", "6")
+    (tmp_path / "c.csv").write_text("label,x\n1,2\n")
+    assert read(tmp_path / "c.csv").owners is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x,y\n1,2\n", "column `label`"),
+        ("x,label\n", "rows below"),
+        ("x,label\n1.5,2\n", "whole numbers"),
+        ("x,label\n1\n", "whole numbers"),
+        ("x,label\n128,2\n", "-127 to 127"),
+        ("x,label\n1,255\n", "0 to 254"),
+        ("", "column `label`"),
+        ("\0\1\2", "column `label`"),
+    ],
+)
+def test_files_that_are_no_data(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DatasetError, match=words):
+        read(tmp_path / "a.csv")
+
+
+def test_an_npz_that_is_no_data(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK\3\4 and then nothing")
+    with pytest.raises(DatasetError, match="not a data file"):
+        read(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", features=np.zeros((3, 2), np.float32), labels=[0, 1, 1])
+    with pytest.raises(DatasetError, match="whole numbers"):
+        read(tmp_path / "b.npz")
+
+
+# ---- profiles --------------------------------------------------------------------------------------------------
+
+
+def test_a_board_without_a_profile_has_the_default_one(tmp_path: Path) -> None:
+    path = tmp_path / "board.toml"
+    path.write_text('name = "mine"\n[memory]\nram = 5\n')
+    assert read_profile(path) == DeviceProfile("mine")
+    path.write_text('name = "mine"\n[profile]\nclock_hz = 48000000\nsomething_new = 3\n')
+    assert read_profile(path) == DeviceProfile("mine", clock_hz=48e6)
+    repository = Path(__file__).parents[3] / "boards"
+    found = [read_profile(path) for path in repository.glob("*/board.toml")]
+    assert found and all(profile.clock_hz > 0 for profile in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "clock_hz = 0",
+        "clock_hz = inf",
+        'clock_hz = "fast"',
+        "duty_cycle = 1.5",
+        "dropout = 1.0",
+        "awake_from = 24",
+        "awake_from = 5\nawake_until = 5",
+        "straggler_factor = 0.5",
+        "battery_joules = -1",
+    ],
+)
+def test_a_profile_that_makes_no_sense(text: str, tmp_path: Path) -> None:
+    (tmp_path / "board.toml").write_text(f"[profile]\n{text}\n")
+    with pytest.raises(ProfileError):
+        read_profile(tmp_path / "board.toml")
+    (tmp_path / "board.toml").write_text("profile = 3")
+    with pytest.raises(ProfileError):
+        read_profile(tmp_path / "board.toml")

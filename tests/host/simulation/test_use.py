@@ -1,0 +1,97 @@
+"""How people use the simulator: picofed.simulate, the command line, the page with curves."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas
+import picofed
+import pytest
+from click.testing import CliRunner
+from picofed.cli import cli
+from picofed.errors import PicofedError
+from picofed.report.simulation import page
+from picofed.simulation.dataset import digits
+
+SMALL: dict[str, Any] = {"clients": 12, "rounds": 3}
+
+
+def command(*arguments: str) -> Any:
+    return CliRunner().invoke(cli, ["simulate", "--data", "digits", "--clients", "12", "--rounds", "3", *arguments])
+
+
+def test_simulate_gives_a_data_frame_or_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = picofed.simulate("digits", **SMALL)
+    assert isinstance(frame, pandas.DataFrame) and frame["version"].tolist() == [0, 1, 2, 3]
+    real_import = builtins.__import__
+
+    def without_pandas(name: str, *rest: Any) -> Any:
+        if name == "pandas":
+            raise ImportError(name)
+        return real_import(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_pandas)
+    columns = picofed.simulate("digits", **SMALL)
+    assert isinstance(columns, dict) and columns["accuracy"] == frame["accuracy"].tolist()
+
+
+def test_there_is_nothing_else_in_the_package() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'simulates'"):
+        picofed.simulates  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hold_out": ["nobody"]}, "no client 'nobody'"),
+        ({"hold_out": 0.0}, "share between 0 and 1"),
+        ({"aggregator": "fedmax"}, "fedmax"),
+        ({"epsilon": -1.0}, "epsilon"),
+        ({"split": "even"}, "not known"),
+    ],
+)
+def test_mistakes_are_told(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(PicofedError, match=words):
+        picofed.simulate(digits(), **{**SMALL, **settings})
+
+
+def test_the_command_prints_what_happened(tmp_path: Path) -> None:
+    told = command("--json", "--plot", str(tmp_path / "page.html"), "--results", str(tmp_path / "results.db"))
+    assert told.exit_code == 0, told.output
+    result = json.loads(told.output)
+    assert (result["clients"], result["versions"], result["updates"]) == (12, 3, 36)
+    assert 0 < result["epsilon"] <= 8.0 and result["bytes_up"] > 36 * 100
+    assert [len(column) for column in result["by_version"].values()] == [4] * 13
+    html = (tmp_path / "page.html").read_text()
+    assert html.count("<svg") == 3 and "http" not in html.replace("http-equiv", "")
+    plain = command()
+    assert plain.exit_code == 0 and f"accuracy {result['accuracy']:.3f} on 3 clients held out" in plain.output
+    bare = json.loads(command("--json", "--no-privacy").output)
+    assert bare["epsilon"] is None and bare["clip_norm"] == 0 and bare["accuracy"] != result["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "rounds"], "say NAME=VALUE"),
+        (["--set", "colour=red"], "no setting 'colour'"),
+        (["--baselines"], "do not go with a fleet"),
+        (["--kind", "toaster"], "no kind of board"),
+        (["--hold-out", "nobody"], "no client 'nobody'"),
+        (["--data", "nothing.csv"], "cannot read nothing.csv"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments: list[str], words: str) -> None:
+    told = command(*arguments)
+    assert isinstance(told.exception, PicofedError) and re.search(words, str(told.exception))
+
+
+def test_a_page_of_curves_survives_odd_numbers() -> None:
+    one = {"seconds": [0.0], "bytes_up": [0], "joules": [0.0], "accuracy": [None]}
+    assert page("<b>", one).count("&lt;b&gt;") == 2
+    two = {"seconds": [0.0, 5e9], "bytes_up": [0, 10**15], "joules": [0.0, 1e-9], "accuracy": [0.0, 1.0]}
+    assert "polyline" in page("t", two)
