@@ -116,7 +116,7 @@ def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
     accuracy = "-" if result["accuracy"] is None else f"{result['accuracy']:.3f}"
     click.echo(f"accuracy {accuracy} on {len(made.held_out)} clients held out; version {result['versions']}")
     click.echo(
-        f"{len(made.training)} clients, {result['updates']} updates in {result['seconds']:.0f} s of virtual time, "
+        f"{len(made.training)} clients, {result['updates']} updates in {result['seconds']:.1f} s of virtual time, "
         f"{result['lost']} lost, {result['refused']} refused"
     )
     spent = "no privacy" if result["epsilon"] is None else f"epsilon {common.epsilon_text(result['epsilon'])} at most"
