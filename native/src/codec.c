@@ -142,7 +142,9 @@ static int32_t codec_restore(uint32_t u, uint32_t shift) {
 
 void pf_update_round(int32_t *out, const uint32_t *values, size_t n, uint32_t shift) {
     for (size_t i = 0; i < n; i++) {
-        out[i] = codec_restore(codec_quantize(values[i], shift), shift);
+        uint32_t u = codec_quantize(values[i], shift);
+        PF_OPAQUE(u); /* GCC 12 warns of what it makes of this loop in wide registers */
+        out[i] = codec_restore(u, shift);
     }
 }
 
