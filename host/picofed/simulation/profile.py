@@ -36,7 +36,7 @@ class DeviceProfile:
     clock_hz: float = 125e6
     cycles_per_example: float = 0.0
     cycles_per_product: float = 7.3
-    cycles_per_noise_sample: float = 1757.0
+    cycles_per_noise_sample: float = 1321.0
     link_bytes_per_second: float = 11520.0
     duty_cycle: float = 1.0
     awake_from: float = 0.0

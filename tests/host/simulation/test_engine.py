@@ -146,7 +146,7 @@ def test_cycles_of_an_example_follow_from_its_multiplications(make_setup: MakeSe
     assert products(Model.dense([64, 32, 10])) == 2 * (2048 + 320) + 320
     head = Model((64, 32, 10), "softmax", (None, Rectangle(0, 10, 0, 32)))
     assert products(head) == 2048 + 2 * 320
-    assert DeviceProfile().cycles(Model.dense([64, 10]), 30, 2) == 2 * (650 * 1757 + 30 * 1280 * 7.3)
+    assert DeviceProfile().cycles(Model.dense([64, 10]), 30, 2) == 2 * (650 * 1321 + 30 * 1280 * 7.3)
 
 
 def test_totals_are_the_sums_of_clients_and_updates(make_setup: MakeSetup) -> None:
