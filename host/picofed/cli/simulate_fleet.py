@@ -20,7 +20,7 @@ from picofed.learn import data as files
 from picofed.learn import jobfile
 from picofed.learn.clients import Examples
 from picofed.report import simulation as pictures
-from picofed.report.facts import epsilon_of_ledger
+from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.simulation import api, profile
 from picofed.simulation.engine import Setup
 from picofed.simulation.fleet import Fleet
@@ -133,7 +133,7 @@ def summary(made: Setup, outcome: api.Outcome) -> dict[str, Any]:
     if made.job.private:
         most = max(outcome.clients["releases"])
         units = accounting.charge(made.job.clip, made.job.log2_sigma, made.job.steps) * most
-        epsilon = epsilon_of_ledger(units, made.plan.delta, common.samples_of(made.job, most))
+        epsilon = epsilon_of_ledger(units, made.plan.delta, samples_of(made.job, most))
     return {
         "clients": len(made.training),
         "held_out": list(made.held_out.names),

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from picofed.native_batch import sum_vectors
+
 UNIT: Final = 1 << 16  # a weight of 1
 UPDATES_MAX: Final = 1 << 15
 _BLOCK: Final = 32
@@ -23,9 +25,7 @@ def sum_updates(values: Sequence[NDArray[np.int32]], weights: Sequence[int]) -> 
         raise ValueError("too many updates, or a weight outside 0 to 1")
     total = np.zeros(values[0].shape if values else 0, np.int64)
     if all(weight == UNIT for weight in weights):
-        for one in values:
-            total += one
-        return total * UNIT
+        return sum_vectors(values, len(total)) * UNIT
     scaled, partial = np.empty(len(total)), np.empty(len(total))
     for start in range(0, len(values), _BLOCK):
         partial[:] = 0

@@ -182,7 +182,7 @@ def test_a_deadline_leaves_stragglers_behind_with_a_reason(make_setup: MakeSetup
     patient = run(make_setup(rounds=3, fleet=fleet))
     hasty = run(make_setup(rounds=60, fleet=fleet, deadline=1.0))
     assert hasty.versions["seconds"][-1] == pytest.approx(60.0, abs=1)
-    assert patient.versions["seconds"][-1] > 6 and patient.versions["updates"][1:] == [12] * 3
+    assert patient.versions["seconds"][-1] > 3 and patient.versions["updates"][1:] == [12] * 3
     assert set(hasty.versions["updates"][1:]) == {9}
     assert [reason for reason in hasty.updates["reason"] if reason and "late by" in reason]
 
