@@ -1,5 +1,49 @@
-"""Only what pyproject.toml cannot say: the compiled core."""
+"""Only what pyproject.toml cannot say: the compiled core, and what the package carries for users without a checkout."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-setup(cffi_modules=["native/bindings/cffi_build.py:ffibuilder"])
+HERE = Path(__file__).resolve().parent
+NATMODS = HERE / "build" / "mip"  # left by `picofed build`
+
+
+class BuildWithFirmware(build_py):
+    """Adds firmware/, the boards' board.toml and, where they were built from these sources, the native modules."""
+
+    def run(self) -> None:
+        super().run()
+        if getattr(self, "editable_mode", False):
+            return
+        place = Path(self.build_lib) / "picofed" / "packaged"
+        shutil.rmtree(place, ignore_errors=True)
+        for path in [HERE / "firmware" / "main.py", *(HERE / "firmware" / "picofed").rglob("*.py")]:
+            self._add(path, place)
+        for path in (HERE / "boards").glob("*/board.toml"):
+            self._add(path, place)
+        for path in NATMODS.glob("*/picofed_core.mpy") if self._natmods_are_of_these_sources() else ():
+            target = place / "natmods" / path.parent.name / path.name
+            target.parent.mkdir(parents=True)
+            shutil.copyfile(path, target)
+
+    def _add(self, path: Path, place: Path) -> None:
+        target = place / path.relative_to(HERE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+    def _natmods_are_of_these_sources(self) -> bool:
+        sys.path.insert(0, str(HERE / "host"))
+        from picofed.toolchain.build import natmod_digest
+
+        try:
+            sources = json.loads((NATMODS / "natmods.json").read_text())["sources"]
+        except (OSError, ValueError, KeyError):
+            return False
+        return bool(sources == natmod_digest(HERE / "native"))
+
+
+setup(cffi_modules=["native/bindings/cffi_build.py:ffibuilder"], cmdclass={"build_py": BuildWithFirmware})

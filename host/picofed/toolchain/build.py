@@ -16,7 +16,7 @@ from pathlib import Path
 
 from picofed.toolchain.cache import cache_dir, entry, log_path
 from picofed.toolchain.command import ToolchainError, output_of, require, run_logged
-from picofed.toolchain.layout import repo_root
+from picofed.toolchain.layout import LayoutError, packaged, repo_root
 from picofed.toolchain.sources import (
     MICROPYTHON_COMMIT,
     MICROPYTHON_VERSION,
@@ -146,14 +146,33 @@ def unix_board() -> Path:
     return _upstream("building the unix board", "unix-board", "ports/unix", "micropython", flags, own)
 
 
+def _packaged_natmod(arch: str) -> Path | None:
+    try:
+        repo_root()
+    except LayoutError as error:
+        found = next(packaged().glob(f"natmods/{arch}_*/{MODULE}.mpy"), None)
+        if found is None:
+            raise ToolchainError(f"this picofed was installed without the native module for {arch}; {error}") from error
+        return found
+    return None
+
+
+def natmod_digest(native: Path) -> str:
+    """Identifies the sources of native modules: a package brings none that were built from others."""
+    parts = [native / part for part in ("include", "src", "bindings")]
+    return hashlib.sha256((tree_digest(parts) + (native / "natmod.mk").read_text()).encode()).hexdigest()
+
+
 def natmod(arch: str = "x64", tools: Path | None = None) -> Path:
     """The native core, native/natmod.mk, as picofed_core.mpy for `arch` (see NATMOD_COMPILERS).
 
-    tools: a folder put first on PATH, for a compiler that is not installed system-wide; xtensawin finds its
-    own. Raises ToolchainError.
+    tools: a folder put first on PATH, for a compiler that is not installed system-wide; xtensawin finds its own.
+    Without a checkout it is the module that the installed package brings. Raises ToolchainError.
     """
     if arch not in NATMOD_COMPILERS:
         raise ToolchainError(f"no native modules for {arch!r}: choose one of {', '.join(NATMOD_COMPILERS)}")
+    if (ready := _packaged_natmod(arch)) is not None:
+        return ready
     for python_module, package in (("elftools", "pyelftools"), ("ar", "ar")):
         if importlib.util.find_spec(python_module) is None:
             raise ToolchainError(f"native modules need Python's {package}: pip install 'picofed[build]'")

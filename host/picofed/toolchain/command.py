@@ -31,6 +31,11 @@ _PACKAGES = {
 }
 
 
+def package_of(tool: str) -> str:
+    """Debian's package, or packages, that bring a tool."""
+    return _PACKAGES.get(tool, tool)
+
+
 def require(tool: str, path: str | None = None) -> str:
     """Absolute path of `tool`, searched in `path` (PATH syntax; default: the environment's).
 
@@ -38,7 +43,7 @@ def require(tool: str, path: str | None = None) -> str:
     """
     found = shutil.which(tool, path=path)
     if found is None:
-        raise ToolchainError(f"{tool} is not installed: try `apt-get install {_PACKAGES.get(tool, tool)}`")
+        raise ToolchainError(f"{tool} is not installed: try `apt-get install {package_of(tool)}`")
     return found
 
 

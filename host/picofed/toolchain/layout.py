@@ -1,4 +1,5 @@
-"""Where the repository is: `native/`, `firmware/` and `boards/` are not part of the Python package."""
+"""Where the repository is: `native/`, `firmware/` and `boards/`. An installed package carries what a user with stock
+MicroPython needs of them (picofed/packaged, filled by setup.py), so that boards can be flashed without a checkout."""
 
 import os
 from functools import cache
@@ -22,3 +23,28 @@ def repo_root() -> Path:
         hint = f"{ROOT_VARIABLE} names {root}, which is not one" if named else f"set {ROOT_VARIABLE} to one"
         raise LayoutError(f"no picofed checkout found: {hint} (a folder with native/, firmware/ and boards/)")
     return root.resolve()
+
+
+def packaged() -> Path:
+    """Folder inside the installed package with `natmods/`, `firmware/` and `boards/`; not there in a checkout."""
+    return Path(__file__).resolve().parents[1] / "packaged"
+
+
+def _part(name: str) -> Path:
+    try:
+        return repo_root() / name
+    except LayoutError:
+        # Somebody who names a checkout wants that one, not another.
+        if os.environ.get(ROOT_VARIABLE) or not (packaged() / name).is_dir():
+            raise
+        return packaged() / name
+
+
+def firmware_root() -> Path:
+    """Folder with the MicroPython package `picofed` and main.py: the checkout's, else the packaged one."""
+    return _part("firmware")
+
+
+def boards_root() -> Path:
+    """Folder with one folder for each kind of board: the checkout's, else the packaged one."""
+    return _part("boards")
