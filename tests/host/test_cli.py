@@ -259,6 +259,24 @@ def test_the_registry_is_private_and_remembers_the_highest_head(tmp_path: Path) 
     assert "key" not in repr(given)
 
 
+def test_two_processes_that_write_the_registry_lose_no_keys(tmp_path: Path) -> None:
+    from picofed.fleet.provision import Registry
+
+    one, other = Registry(tmp_path / "boards.json"), Registry(tmp_path / "boards.json")
+    one.add(Provision.new(Policy(b"12345678", "one", 1000, 100)))
+    other.add(Provision.new(Policy(b"abcdefgh", "other", 1000, 100)))
+    # One that was opened earlier reports a head: newer keys and policy stay.
+    changed = Provision.new(Policy(b"12345678", "one again", 2000, 100))
+    other.add(changed)
+    one.saw(b"12345678", 7, 70, "/dev/x")
+    one.saw(b"unknown!", 1, 1)
+    again = Registry(tmp_path / "boards.json")
+    assert len(again) == 2
+    found = again.get(b"12345678")
+    assert found is not None and found.provision.key == changed.key and found.provision.policy.name == "one again"
+    assert (found.provision.seq, found.provision.spent, found.port) == (7, 70, "/dev/x")
+
+
 def test_the_readme_job_is_the_job_files_own(tmp_path: Path) -> None:
     lines = [line[4:] for line in (jobfile.__doc__ or "").splitlines() if line.startswith("    ")]
     (tmp_path / "job.toml").write_text("\n".join(lines))

@@ -18,15 +18,18 @@ import click
 
 from picofed.cli import common
 from picofed.errors import PicofedError
+from picofed.fleet import catalog
 from picofed.fleet.boards import serial_ports
+from picofed.toolchain.build import NATMOD_COMPILERS
 from picofed.toolchain.cache import cache_dir, is_whole
-from picofed.toolchain.layout import repo_root
+from picofed.toolchain.command import package_of
+from picofed.toolchain.layout import LayoutError, repo_root
 from picofed.toolchain.sources import MICROPYTHON_VERSION
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was looked at, whether it is there, what was seen or what to do."""
+    """One line: what was looked at, whether it is there, what was seen or what to do. optional: most do without."""
 
     name: str
     passed: bool
@@ -145,6 +148,46 @@ def _ports() -> Check:
     return Check("serial ports", True, ", ".join(ports) or "none plugged in", "real boards")
 
 
+# Emulator of each backend: what is run, and Debian's package for it.
+_EMULATORS = {
+    "qemu_m0": ("qemu-system-arm", "qemu-system-arm"),
+    "qemu_m3": ("qemu-system-arm", "qemu-system-arm"),
+    "qemu_m4f": ("qemu-system-arm", "qemu-system-arm"),
+    "qemu_m33": ("qemu-system-arm", "qemu-system-arm"),
+    "qemu_rv32": ("qemu-system-riscv32", "qemu-system-misc"),
+    "rp2040js": ("node", "nodejs npm"),
+    "xtensa": ("qemu-xtensa", "qemu-user"),
+}
+
+
+def _by_kind_of_board() -> list[Check]:
+    """What only some kinds of boards need: compilers of native modules, emulators, esptool."""
+    try:
+        kinds = list(catalog.kinds().values())
+    except LayoutError:
+        return []  # said already
+    except PicofedError as error:
+        return [Check("kinds of boards", False, str(error), "boards")]
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for kind in kinds:
+        compiler = NATMOD_COMPILERS.get(kind.natmod_arch, "gcc")
+        # Without Espressif's, a compiler for Xtensa is fetched when it is needed.
+        if compiler not in ("gcc", "xtensa-esp32-elf-gcc"):
+            wanted.setdefault((compiler, package_of(compiler)), []).append(kind.name)
+        if kind.emulate is not None and kind.emulate.backend in _EMULATORS:
+            wanted.setdefault(_EMULATORS[kind.emulate.backend], []).append(kind.name)
+    found = []
+    for (program, package), names in sorted(wanted.items()):
+        check = _program(program, package, ", ".join(dict.fromkeys(names)))
+        found.append(replace(check, optional=True))
+    chips = [kind.name for kind in kinds if kind.flash.method == "esptool"]
+    if chips:
+        good = importlib.util.find_spec("esptool") is not None
+        detail = "there" if good else "install it: pip install 'picofed[esp32]'"
+        found.append(Check("esptool", good, detail, f"MicroPython onto {', '.join(chips)}", optional=True))
+    return found
+
+
 CHECKS: tuple[Callable[[], Check], ...] = (
     _python,
     _core,
@@ -173,9 +216,11 @@ CHECKS: tuple[Callable[[], Check], ...] = (
 def doctor(as_json: bool) -> None:
     """Check everything that picofed needs here, and say how to get what is missing.
 
+    What only some kinds of boards need is "absent" where it is not there; that is no mistake.
+
     Example: picofed doctor
     """
-    checks = [check() for check in CHECKS]
+    checks = [check() for check in CHECKS] + _by_kind_of_board()
     if as_json:
         common.print_json([vars(check) for check in checks])
     else:

@@ -68,7 +68,7 @@ def drive(
         for board in registry:
             head = next((head for head in heads if head.id == board.provision.policy.board), None)
             if head is not None and (head.seq, head.spent) > (board.provision.seq, board.provision.spent):
-                registry.add(board.provision.after(head.seq, head.spent), board.port)
+                registry.saw(head.id, head.seq, head.spent)
         if aggregate and coordinator.version.number < plan.rounds:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
             raise PicofedError(f"stopped at version {coordinator.version.number}, no board is left: {reasons}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +38,9 @@ class Registry:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._boards: dict[bytes, Registered] = {}
+        self._load()
+
+    def _load(self) -> None:
         if not self.path.exists():
             return
         try:
@@ -63,11 +67,35 @@ class Registry:
 
     def add(self, provision: Provision, port: str = "") -> None:
         """Keep a board's keys; its ledger head never falls. Written to disk before this returns."""
-        known = self._boards.get(provision.policy.board)
-        if known is not None:
-            provision = provision.after(known.provision.seq, known.provision.spent)
-        self._boards[provision.policy.board] = Registered(provision, port or (known.port if known else ""))
-        self._save()
+        with self._alone():
+            known = self._boards.get(provision.policy.board)
+            if known is not None:
+                provision = provision.after(known.provision.seq, known.provision.spent)
+            self._boards[provision.policy.board] = Registered(provision, port or (known.port if known else ""))
+            self._save()
+
+    def saw(self, board: bytes, seq: int, spent: int, port: str = "") -> None:
+        """Remember the ledger head of a board whose keys are here, and where it was. Keys and policy stay."""
+        with self._alone():
+            known = self._boards.get(board)
+            if known is not None:
+                self._boards[board] = Registered(known.provision.after(seq, spent), port or known.port)
+                self._save()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Another process may write at the same time: what it wrote is read first, and it waits."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RegistryError(f"cannot write {self.path}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._load()
+            yield
+        finally:
+            os.close(lock)
 
     def update_keys(self) -> dict[bytes, bytes]:
         """Board id to update key."""
@@ -77,7 +105,6 @@ class Registry:
         item = {"format": FORMAT, "boards": [_entry(board) for board in self._boards.values()]}
         beside = self.path.with_name(self.path.name + ".new")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 beside.unlink()
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
