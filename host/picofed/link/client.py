@@ -239,13 +239,13 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
         )
     stream.forget()
     stream.write(b"\x04")
-    if _comes_up(stream, client, 6.0):
+    if comes_up(stream, client, 6.0):
         return
     if not _prompt(stream):
         raise LinkError(f"{stream.name}: the board does not come back from a soft reset: press its reset button")
     stream.forget()
     stream.write(b"import picofed.main; picofed.main.run()\r\n")
-    if _comes_up(stream, client, 6.0):
+    if comes_up(stream, client, 6.0):
         return
     text = stream.console
     if "ImportError" in text or "no module named" in text.lower():
@@ -257,7 +257,7 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
     raise LinkError(f"{stream.name}: the firmware on this board does not start{said}: install it again")
 
 
-def _comes_up(stream: SerialStream, client: BoardClient, patience: float) -> bool:
+def comes_up(stream: SerialStream, client: BoardClient, patience: float) -> bool:
     """Does the firmware answer before a prompt shows (nothing runs there) or `patience` seconds have passed?"""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and ">>> " not in stream.console:

@@ -73,6 +73,7 @@ CODES: Final[Mapping[int, str]] = {
 
 BUDGET: Final = -5
 BLANK: Final = -6
+CORRUPT: Final = -10
 UNKNOWN: Final = -22
 BUSY: Final = -23
 

@@ -137,6 +137,10 @@ class SerialStream:
             self._ready += self._scanner.feed(self._read(left))
         return self._ready.pop(0)
 
+    def read(self, timeout: float) -> bytes:
+        """Raw bytes as they come, for the REPL behind the link; b"" after `timeout` seconds without any."""
+        return self._read(timeout)
+
     def _read(self, timeout: float) -> bytes:
         try:
             self._serial.timeout = timeout

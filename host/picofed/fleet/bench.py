@@ -1,0 +1,93 @@
+"""Emulated boards on a bench: started together, each reset, cut off from power and switched on again by command.
+
+    reset 0         a hard reset of board 0: RAM is lost, flash stays
+    cut 0           its power fails now
+    cut 0 after 12  it restarts, and its power fails in its 12th flash step from then
+    on 0            switched on again
+    list            every board, its port, and whether it runs
+    quit            the end of all
+
+`all` stands for every board in place of a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from picofed.errors import PicofedError
+from picofed.fleet.emulation import Fleet
+
+WORDS = "reset N, cut N, cut N after STEPS, on N, list or quit; N is a board's number or `all`"
+
+
+class BenchError(PicofedError):
+    """A command that is none."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One board: its number on the bench, kind, port, and whether it runs."""
+
+    number: int
+    kind: str
+    port: str
+    running: bool
+    boots: int
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        return f"{self.number} {self.kind} {self.port}{'' if self.running else ' (off)'}"
+
+
+class Bench:
+    """Commands for the boards of a started fleet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def places(self) -> list[Place]:
+        """Every board."""
+        return [
+            Place(number, board.name, str(board.port), board.running, board.boots)
+            for number, board in enumerate(self._fleet)
+        ]
+
+    def do(self, line: str) -> list[Place] | None:
+        """Do one command; the boards it was about, None for quit. Raises BenchError."""
+        words = line.split()
+        match words:
+            case []:
+                return []
+            case ["list"]:
+                return self.places()
+            case ["quit"]:
+                return None
+            case ["reset", which]:
+                chosen = self._chosen(which)
+                for number in chosen:
+                    self._fleet[number].reset()
+            case ["on", which]:
+                chosen = self._chosen(which)
+                for number in chosen:
+                    if not self._fleet[number].running:
+                        self._fleet[number].reset()
+            case ["cut", which]:
+                chosen = self._chosen(which)
+                for number in chosen:
+                    self._fleet[number].power_off()
+            case ["cut", which, "after", steps] if steps.isdecimal() and int(steps) > 0:
+                chosen = self._chosen(which)
+                for number in chosen:
+                    self._fleet[number].reset(power_cut=int(steps))
+            case _:
+                raise BenchError(f"{line.strip()[:60]!r} is no command: {WORDS}")
+        places = self.places()
+        return [places[number] for number in chosen]
+
+    def _chosen(self, which: str) -> list[int]:
+        if which == "all":
+            return list(range(len(self._fleet)))
+        if not which.isdecimal() or int(which) >= len(self._fleet):
+            raise BenchError(f"there is no board {which!r}: they are 0 to {len(self._fleet) - 1}, or `all`")
+        return [int(which)]

@@ -1,0 +1,394 @@
+"""From a board with MicroPython to one that takes part: files, keys, start, self-test; and many boards at once.
+
+Running it again is always the way on: every step looks at what is there, a file is whole or not there, and the firmware
+cannot start while its files are being replaced. Ledger, seed store and keys on the board are never deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from picofed import __version__
+from picofed.errors import PicofedError
+from picofed.fleet import catalog, probe
+from picofed.fleet.catalog import Kind
+from picofed.fleet.keys import Keys, is_own_ledger
+from picofed.fleet.micropython import Image, install
+from picofed.fleet.payload import MAIN, STARTER, Payload, payload
+from picofed.fleet.probe import DATA, LIBRARY, PROVISION, Probe
+from picofed.fleet.repl import Repl, ReplError
+from picofed.link.client import BoardClient, LinkError, comes_up
+from picofed.link.messages import BLANK, CORRUPT, PROTOCOL, BoardError, Info, Op, State
+from picofed.link.stream import PortError, SerialStream
+
+STARTING: Final = 150.0  # seconds that the firmware may take to compile and start on the slowest board
+_LOOK: Final = (0.5, 1.0)  # seconds to wait for a firmware that may be running
+_SPARE_BLOCKS: Final = 4  # the file system's own, beside whole blocks for every file
+_THREADS: Final = 32
+_LOST: Final = "its ledger or seed store was lost"
+_BEHIND: Final = "its ledger is behind what this site has seen"
+_FOREIGN: Final = "it has keys that this site does not know"
+_POLICY: Final = "its policy is not this site's"
+
+Progress = Callable[[str, str, int, int], None]
+
+
+class FlashError(PicofedError):
+    """A board that was not flashed; running again goes on."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do with each board. kind: refuse boards of another; main: the program that becomes main.py; image:
+    MicroPython to install first; with_keys: provision it; interrupt: give up what a board is doing."""
+
+    kind: Kind | None = None
+    main: Path | None = None
+    image: Image | None = None
+    with_keys: bool = True
+    new_keys: bool = False
+    erase: bool = False
+    dry_run: bool = False
+    interrupt: bool = False
+
+
+@dataclass
+class Outcome:
+    """What became of one board. did: in words, in order; problem: "" where all is well."""
+
+    port: str
+    board: str = ""
+    name: str = ""
+    kind: str = ""
+    arch: str = ""
+    copied: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    removed: list[str] = field(default_factory=list)
+    did: list[str] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def line(self) -> str:
+        """One line for people."""
+        who = f"{self.name or self.port} ({self.kind or self.arch}, {self.port})" if self.arch else self.port
+        return f"{who}: {', '.join(self.did)}"
+
+
+def flash(
+    ports: Sequence[str], options: Options, keys: Keys, progress: Progress, stop: threading.Event | None = None
+) -> list[Outcome]:
+    """Flash the boards at these ports, all at once; one that fails does not keep the others. In the ports' order."""
+    stop = stop or threading.Event()
+    unique = list({os.path.realpath(port): port for port in ports}.values())
+    with ThreadPoolExecutor(max_workers=min(_THREADS, len(unique)) or 1) as pool:
+        try:
+            return list(pool.map(lambda port: _Flasher(port, options, keys, progress, stop).run(), unique))
+        except BaseException:
+            stop.set()
+            raise
+
+
+class _Flasher:
+    """One board."""
+
+    def __init__(self, port: str, options: Options, keys: Keys, progress: Progress, stop: threading.Event) -> None:
+        self.port, self.options, self.keys = port, options, keys
+        self._progress, self._stop = progress, stop
+        self.outcome = Outcome(port)
+
+    def run(self) -> Outcome:
+        outcome = self.outcome
+        try:
+            if self.options.image is not None and not self.options.dry_run:
+                self._say("installing MicroPython")
+                self.port = install(self.options.image, self.port, self.options.kind)
+                outcome.did.append(f"installed MicroPython ({self.options.image.name})")
+            stream = SerialStream(self.port)
+            try:
+                self._board(stream)
+            finally:
+                stream.close()
+            self._say("done", 1, 1)
+        except PicofedError as error:
+            outcome.problem = str(error).removeprefix(f"{self.port}: ")
+        except OSError as error:
+            outcome.problem = f"{error.filename + ': ' if error.filename else ''}{error.strerror or error}"
+        if outcome.problem:
+            self._say(f"failed: {outcome.problem}")
+        return outcome
+
+    def _say(self, what: str, done: int = 0, total: int = 0) -> None:
+        if self._stop.is_set():
+            raise FlashError("interrupted: run it again to go on")
+        self._progress(self.port, what, done, total)
+
+    def _board(self, stream: SerialStream) -> None:
+        self._say("looking")
+        self._leave_busy_boards_alone(stream)
+        repl = Repl(stream)
+        repl.enter()
+        try:
+            self._flash(stream, repl)
+        except PicofedError:
+            # What ran there was stopped: whatever is wrong with this board, it is started again.
+            with contextlib.suppress(PicofedError):
+                repl.leave()
+            raise
+
+    def _flash(self, stream: SerialStream, repl: Repl) -> None:
+        outcome, options = self.outcome, self.options
+        found = probe.ask(repl, self.port)
+        self._identify(found)
+        self._say("building the native module")
+        wanted = payload(found, options.main)
+        if options.erase:
+            self._say("erasing")
+            outcome.did.append("would erase" if options.dry_run else "erased (ledger and keys stay)")
+            if not options.dry_run:
+                probe.erase(repl)
+        self._files(repl, found, wanted)
+        if options.dry_run:
+            outcome.did.append(self._keys_in_words(found))
+            repl.leave()
+            return
+        self._provision_and_start(stream, repl, found)
+
+    # ---- who is it ---------------------------------------------------------------------------------------------------
+
+    def _leave_busy_boards_alone(self, stream: SerialStream) -> None:
+        """An update that is charged and not fetched would be lost, and its charge with it."""
+        try:
+            client = BoardClient(stream, self.port)
+            results = client.request(Op.HELLO, PROTOCOL, timeouts=_LOOK)
+            state = Info.parse(results[1]).state if len(results) == 2 else State.IDLE
+        except PortError:
+            raise
+        except (BoardError, LinkError):
+            return  # silence, or a firmware of another version: the REPL will tell
+        if state is not State.IDLE and not self.options.interrupt:
+            what = "holds an update that nobody has fetched" if state is State.READY else "is in the middle of a round"
+            raise FlashError(f"the board {what}: run or collect first, or lose it with --interrupt")
+
+    def _identify(self, found: Probe) -> None:
+        outcome, wanted = self.outcome, self.options.kind
+        kind = catalog.by_machine(found.machine)
+        outcome.arch = found.abi.arch
+        outcome.kind = kind.name if kind else ""
+        outcome.board = found.ident.hex() if found.ident else ""
+        known = self.keys.known(found.ident) if found.ident else None
+        outcome.name = known.provision.policy.name if known else ""
+        if wanted is None:
+            return
+        says = wanted.micropython.machine
+        if found.abi.arch != wanted.natmod_arch or (says and not found.machine.startswith(says)):
+            raise FlashError(
+                f"wrong board: {found.machine} ({found.abi.arch}) is no {wanted.name} ({wanted.natmod_arch})"
+            )
+
+    # ---- files -------------------------------------------------------------------------------------------------------
+
+    def _files(self, repl: Repl, found: Probe, wanted: Payload) -> None:
+        outcome, options = self.outcome, self.options
+        self._say("comparing")
+        files = dict(wanted.files)
+        have = repl.hashes(files)
+        if MAIN in files and not wanted.given_main and have[MAIN]:
+            self._keep_own_main(repl, files, have)
+        # In the order of copying: what starts the firmware comes last.
+        order = sorted(files, key=lambda path: (path == MAIN, path == STARTER, path))
+        missing = [path for path in order if have[path] != hashlib.sha256(files[path]).hexdigest()]
+        stale = [path for path in self._present(repl, found) if path not in wanted.files]
+        outcome.copied, outcome.removed = missing, stale
+        outcome.unchanged = len(files) - len(missing)
+        if not missing and not stale:
+            outcome.did.append("files are up to date")
+            return
+        if options.dry_run:
+            outcome.did.append(f"would copy {len(missing)} files, remove {len(stale)}, leave {outcome.unchanged}")
+            return
+        self._check_space(found, files, missing, have)
+        if any(path.startswith(LIBRARY) for path in missing + stale):
+            repl.remove([STARTER])
+            if STARTER in files and STARTER not in missing:
+                missing.append(STARTER)
+        repl.remove(stale)
+        self._copy(repl, {path: files[path] for path in sorted(missing, key=order.index)})
+        kept = f" ({outcome.unchanged} were there)" if outcome.unchanged else ""
+        outcome.did.append(f"copied {len(missing)} files{kept}")
+
+    def _keep_own_main(self, repl: Repl, files: dict[str, bytes], have: dict[str, str]) -> None:
+        """A program of the user's that starts picofed stays; another one is not ours to delete."""
+        if have[MAIN] == hashlib.sha256(files[MAIN]).hexdigest():
+            return
+        if not repl.value(f"print('picofed' in open({MAIN!r}).read())"):
+            raise FlashError("its main.py is another program: save it and use --erase, or replace it with --main FILE")
+        del files[MAIN]
+        self.outcome.did.append("kept its own main.py")
+
+    def _present(self, repl: Repl, found: Probe) -> list[str]:
+        """Files that an earlier installation or a broken copy left behind, and the present ones."""
+        package = f"{LIBRARY}/picofed"
+        present = [f"{package}/{name}" for name in repl.listing(package)]
+        for folder, names in ((LIBRARY, ("picofed_core.mpy",)), ("", ("main.py",)), (DATA, ("provision.cbor",))):
+            there = repl.listing(folder or "/")
+            endings = (".new",) if folder != LIBRARY else ("", ".new")
+            present += [f"{folder}/{name}{end}" for name in names for end in endings if f"{name}{end}" in there]
+        return present
+
+    def _check_space(self, found: Probe, files: dict[str, bytes], missing: list[str], have: dict[str, str]) -> None:
+        if found.free < 0:
+            return
+        block = found.block
+        # A file that is replaced gives its room back only when the new one is whole: one of them is there twice.
+        new = sum(-(-len(files[path]) // block) for path in missing if not have[path] or self.options.erase)
+        twice = max((-(-len(files[path]) // block) for path in missing if have[path]), default=0)
+        needed = (new + twice + _SPARE_BLOCKS) * block
+        if needed > found.free and not self.options.erase:
+            raise FlashError(
+                f"its file system is full: {needed // 1024} kB are needed, {found.free // 1024} kB free: delete files,"
+                " or use --erase"
+            )
+
+    def _copy(self, repl: Repl, files: dict[str, bytes]) -> None:
+        total = sum(map(len, files.values()))
+        done = 0
+
+        for path, data in files.items():
+
+            def advance(count: int, path: str = path) -> None:
+                nonlocal done
+                done += count
+                self._say(path.rpartition("/")[2], done, total)
+
+            self._say(path.rpartition("/")[2], done, total)
+            try:
+                repl.put(path, data, advance)
+            except ReplError as error:
+                if error.is_full:
+                    raise FlashError(
+                        f"its file system is full (at {path}): delete files, or use --erase; then run it again"
+                    ) from error
+                raise
+        self._say("verifying the copy")
+        wrong = [
+            path for path, digest in repl.hashes(files).items() if digest != hashlib.sha256(files[path]).hexdigest()
+        ]
+        if wrong:
+            raise FlashError(
+                f"{wrong[0]} did not arrive as it was sent: run it again; if it stays so, its flash is worn"
+            )
+
+    # ---- keys, start, self-test --------------------------------------------------------------------------------------
+
+    def _ident(self, found: Probe) -> bytes:
+        if found.ident is None:
+            raise FlashError("this chip has no number to know it by: flash it with --no-keys, and provision it by hand")
+        return found.ident
+
+    def _needs_keys(self, found: Probe) -> bool:
+        """Before the firmware runs: never provisioned, or the owner wants another policy."""
+        if not self.options.with_keys:
+            return False
+        ident = self._ident(found)
+        known = self.keys.known(ident) is not None
+        return not found.has_state or (self.options.new_keys and not known) or self.keys.changes(ident)
+
+    def _keys_in_words(self, found: Probe) -> str:
+        if not self._needs_keys(found):
+            return "would leave its keys"
+        return "would change its policy" if found.has_state else "would give it keys"
+
+    def _provision_and_start(self, stream: SerialStream, repl: Repl, found: Probe) -> None:
+        given = self._needs_keys(found)
+        if given:
+            self._give(repl, found)
+        client, info = self._start(stream, repl)
+        if self.options.with_keys:
+            reason = self._keys_are_wrong(client, info, found)
+            if reason and not given:
+                if reason == _FOREIGN and not self.options.new_keys:
+                    raise FlashError(f"{reason}: use the --site that has them, or --new-keys (its ledger goes on)")
+                repl.enter()
+                self._give(repl, found, reason)
+                client, info = self._start(stream, repl)
+                reason = self._keys_are_wrong(client, info, found)
+            if reason:
+                raise FlashError(f"it does not take its keys: {client.status().error_text or reason}")
+            self.outcome.name = info.name
+        self._verify(client, info)
+
+    def _give(self, repl: Repl, found: Probe, reason: str = "") -> None:
+        ident = self._ident(found)
+        self._say("giving it keys")
+        known = self.keys.known(ident)
+        kind = self.outcome.kind or self.outcome.arch
+        provision = self.keys.give(ident, kind, self.port, new=reason == _FOREIGN)
+        # An older file, which may have been cut off, holds a seed that must not be taken in after this one's.
+        repl.remove([f"{PROVISION}.new", PROVISION])
+        repl.put(PROVISION, provision.file())
+        self.outcome.name = provision.policy.name
+        if known is None or reason == _FOREIGN:
+            self.outcome.did.append("new keys")
+        elif found.has_state and reason in ("", _POLICY):
+            self.outcome.did.append("new policy")
+        else:
+            lost = f"{reason or _LOST}: it goes on from what this site has seen" if provision.seq else "as before"
+            self.outcome.did.append(f"keys again ({lost})")
+
+    def _start(self, stream: SerialStream, repl: Repl) -> tuple[BoardClient, Info]:
+        self._say("starting")
+        repl.leave()
+        client = BoardClient(stream, self.port)
+        if not comes_up(stream, client, STARTING):
+            lines = [line.strip() for line in stream.console.splitlines() if "Error" in line]
+            said = f": it says {lines[-1]!r}" if lines else ""
+            raise FlashError(f"the firmware does not start{said}")
+        info = client.hello()
+        if info.firmware != __version__:
+            raise FlashError(
+                f"picofed {info.firmware} runs there, not {__version__}: is something else in its main.py?"
+            )
+        return client, info
+
+    def _keys_are_wrong(self, client: BoardClient, info: Info, found: Probe) -> str:
+        """What is wrong between this board and this site; "" if nothing is."""
+        ident = self._ident(found)
+        known = self.keys.known(ident)
+        if (info.budget == 0 and not info.name) or client.status().error in (BLANK, CORRUPT):
+            return _LOST
+        if known is None or info.board != ident:
+            return _FOREIGN
+        records = client.ledger(0, 1)
+        if not records:
+            return _LOST
+        provision, policy = known.provision, known.provision.policy
+        if not is_own_ledger(records[0], provision.ledger_key):
+            return _FOREIGN
+        if info.seq < provision.seq or info.spent < provision.spent:
+            return _BEHIND
+        same = (info.name, info.budget, info.max_charge) == (policy.name, policy.budget, policy.max_charge)
+        return "" if same else _POLICY
+
+    def _verify(self, client: BoardClient, info: Info) -> None:
+        self._say("self-test")
+        failed = [line for line in client.selftest() if not line.passed]
+        if not self.options.with_keys and not info.name:
+            failed = [line for line in failed if line.name not in ("ledger", "start")]
+            self.outcome.did.append("no keys")
+        if failed:
+            said = ", ".join(f"{line.name} ({line.detail})" for line in failed)
+            raise FlashError(f"self-test failed: {said}: do not use this board")
+        if self.options.with_keys:
+            self.keys.saw(info.board, info.seq, info.spent, self.port)
+        self.outcome.did.append("self-test passed")
+
+
+__all__ = ["FlashError", "Options", "Outcome", "Progress", "flash"]

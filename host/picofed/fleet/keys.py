@@ -1,0 +1,102 @@
+"""Which keys and which policy a board gets: from the owner's registry, which is written before the board is.
+
+A provisioning file always carries a fresh seed, as no seed may be used twice and nobody knows what became of an earlier
+one. What a ledger may not fall below is the highest that the registry or the store has ever seen.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from picofed import accounting
+from picofed.errors import PicofedError
+from picofed.fleet.provision import Registered, Registry
+from picofed.native import blake2b
+from picofed.provisioning import Policy, Provision
+
+EPSILON: Final = 8.0
+DELTA: Final = 1e-5
+SHARE: Final = 10  # releases that a whole budget pays for at the largest charge, if nobody says otherwise
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the owner asked for; None: what a board has already, else the defaults. Units of 2^-24 mu^2."""
+
+    budget: int | None = None
+    max_charge: int | None = None
+    name: str | None = None
+
+
+def units(epsilon: float, delta: float) -> int:
+    """The budget for an epsilon at a delta. Raises PicofedError if that makes no sense."""
+    return accounting.budget(epsilon, delta)
+
+
+class Keys:
+    """Hands out provisioning. Any thread may call. heads: (seq, spent) that the store has seen, by board."""
+
+    def __init__(self, registry: Registry, wanted: Wanted, heads: Mapping[bytes, tuple[int, int]]) -> None:
+        self._registry = registry
+        self._wanted = wanted
+        self._heads = heads
+        self._lock = threading.Lock()
+
+    def known(self, ident: bytes) -> Registered | None:
+        """A board as this site knows it."""
+        with self._lock:
+            return self._registry.get(ident)
+
+    def changes(self, ident: bytes) -> bool:
+        """Whether the owner asked for another policy than the board's."""
+        known = self.known(ident)
+        return known is not None and self._changed(known.provision.policy) != known.provision.policy
+
+    def give(self, ident: bytes, kind: str, port: str, new: bool = False) -> Provision:
+        """Provisioning with a fresh seed, in the registry before this returns. new: forget what keys it had."""
+        with self._lock:
+            known = self._registry.get(ident)
+            if known is None or new:
+                policy = known.provision.policy if known else self._first(ident, kind)
+                given = Provision.new(self._changed(policy))
+            else:
+                old = known.provision
+                given = replace(old, policy=self._changed(old.policy), secret=secrets.token_bytes(32))
+            given = given.after(*self._heads.get(ident, (0, 0)))
+            self._registry.add(given, port)
+            kept = self._registry.get(ident)
+            return given if kept is None else kept.provision
+
+    def saw(self, ident: bytes, seq: int, spent: int, port: str) -> None:
+        """Remember a board's ledger head and where it was."""
+        with self._lock:
+            self._registry.saw(ident, seq, spent, port)
+
+    def _first(self, ident: bytes, kind: str) -> Policy:
+        budget = units(EPSILON, DELTA) if self._wanted.budget is None else self._wanted.budget
+        taken = {board.provision.policy.name for board in self._registry}
+        name = f"{kind[:20]}-{ident[-2:].hex()}"
+        if name in taken:
+            name = f"{kind[:14]}-{ident.hex()}"
+        return Policy(ident, name, budget, max_charge=budget // SHARE)
+
+    def _changed(self, policy: Policy) -> Policy:
+        wanted = self._wanted
+        budget = policy.budget if wanted.budget is None else wanted.budget
+        charge = policy.max_charge
+        if wanted.max_charge is not None:
+            charge = wanted.max_charge
+        elif wanted.budget is not None and wanted.budget != policy.budget:
+            charge = budget // SHARE
+        if charge > budget:
+            raise PicofedError(f"a largest charge of {charge} units is above the budget of {budget}: lower it")
+        return replace(policy, budget=budget, max_charge=charge, name=wanted.name or policy.name)
+
+
+def is_own_ledger(record: bytes, ledger_key: bytes) -> bool:
+    """Whether a ledger record was written under this key (SPEC 5.1)."""
+    return blake2b(record[:24], 8, ledger_key) == record[24:]

@@ -1,0 +1,156 @@
+"""What flashing decides without a board: images, drives, payloads, limits."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from picofed.fleet import catalog, limits, micropython
+from picofed.fleet.payload import PayloadError, check
+from picofed.fleet.probe import Probe, hardware_id
+from picofed.learn.model import Model
+from picofed.native import blake2b
+from picofed.toolchain.mpy import Abi
+
+PICO = 0xE48BFF56
+GOOD = Probe(Abi("armv6m", "6.3"), "a board", (1, 25, 0), b"12345678", False, "", 100000, 4096, False)
+
+
+def uf2(family: int, blocks: int = 3) -> bytes:
+    """An image of a few blocks of 256 bytes."""
+    made = b""
+    for number in range(blocks):
+        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * number, 256, number, blocks, family)
+        made += struct.pack("<8I", *head) + bytes([number] * 256).ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30)
+    return made
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> micropython.Drive:
+    """A folder as a Pico's boot loader shows it."""
+    place = tmp_path / "drive"
+    place.mkdir()
+    (place / "INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n")
+    found = micropython.drive_at(place)
+    assert found is not None
+    return found
+
+
+def test_a_drive_is_known_by_its_file_and_takes_only_images_of_its_family(
+    drive: micropython.Drive, tmp_path: Path
+) -> None:
+    assert "rpi_pico_w" in [kind.name for kind in drive.kinds]
+    assert micropython.drive_at(tmp_path) is None
+    for name, data in (("good.uf2", uf2(PICO)), ("other.uf2", uf2(0xE48BFF59)), ("no.uf2", b"MZ" * 256)):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "short.uf2").write_bytes(uf2(PICO)[:-1])
+    pico, pico2 = catalog.kind("rpi_pico_w"), catalog.kind("rpi_pico2")
+    for kind in (pico, None):
+        micropython.copy_to(drive, micropython.image(str(tmp_path / "good.uf2"), None), kind)
+        assert (drive.path / "good.uf2").read_bytes() == uf2(PICO)
+    for name, kind, words in (
+        ("other.uf2", pico, "wrong image: other.uf2 is for family e48bff59, not e48bff56"),
+        ("other.uf2", None, "wrong image"),
+        ("good.uf2", pico2, "wrong board: the drive at .* is a RPI-RP2, not RP2350"),
+        ("no.uf2", pico, "not a UF2 image: block 0"),
+        ("short.uf2", pico, "not made of blocks of 512 bytes"),
+    ):
+        with pytest.raises(micropython.ImageError, match=words):
+            micropython.copy_to(drive, micropython.image(str(tmp_path / name), None), kind)
+        assert name == "good.uf2" or not (drive.path / name).exists()
+
+
+def test_a_drive_that_is_full_or_read_only_is_one_line(drive: micropython.Drive, tmp_path: Path) -> None:
+    (tmp_path / "good.uf2").write_bytes(uf2(PICO))
+    (drive.path / "good.uf2").symlink_to("/dev/full")
+    with pytest.raises(micropython.ImageError, match=r"cannot write to .*: No space left"):
+        micropython.copy_to(drive, micropython.image(str(tmp_path / "good.uf2"), None), None)
+
+
+def test_an_rp2350_image_may_begin_with_a_block_of_another_family() -> None:
+    assert micropython.families(uf2(0xE48BFF57, 1) + uf2(0xE48BFF59)) == {"e48bff59"}
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_image_from_the_network_is_what_its_hash_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICOFED_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "good.uf2").write_bytes(uf2(PICO))
+    digest = hashlib.sha256(uf2(PICO)).hexdigest()
+    with served(tmp_path / "web") as address:
+        url = f"{address}/good.uf2"
+        made = micropython.image(url, digest.upper())
+        assert made.path.read_bytes() == uf2(PICO) and made.name == "good.uf2"
+        for wrong, sha256, words in (
+            (url, None, "needs --sha256"),
+            (url, "0" * 64, f"has the SHA-256 {digest}, not the one given"),
+            (url, "0" * 63, "64 hex digits"),
+            (f"{address}/none.uf2", digest, "cannot fetch .*/none.uf2: .*not found"),
+        ):
+            with pytest.raises(micropython.ImageError, match=words):
+                micropython.image(wrong, sha256)
+    assert micropython.image(url, digest).path == made.path  # the server has gone
+    with pytest.raises(micropython.ImageError, match="cannot fetch"):
+        micropython.image(url, "1" * 64)
+
+
+def test_without_esptool_an_esp32_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "firmware.bin").write_bytes(b"\xe9")
+    kind = replace(catalog.kind("rpi_pico2"), flash=catalog.Flash("esptool", chip="esp32s3"))
+    monkeypatch.setitem(sys.modules, "esptool", None)
+    with pytest.raises(micropython.ImageError, match=r"esptool: pip install 'picofed\[esp32\]'"):
+        micropython.install(micropython.image(str(tmp_path / "firmware.bin"), None), "/dev/none", kind)
+    with pytest.raises(micropython.ImageError, match="unix brings its own MicroPython"):
+        micropython.install(micropython.image(str(tmp_path / "firmware.bin"), None), "/dev/none", catalog.kind("unix"))
+
+
+def test_what_a_board_must_have() -> None:
+    check(GOOD)
+    for changes, words in (
+        ({"version": (1, 22, 2)}, r"MicroPython 1\.22\.2 is too old"),
+        ({"frozen": "0.0.9"}, r"has picofed 0\.0\.9 built in"),
+        ({"abi": Abi("none", "6.3")}, "loads no native modules"),
+    ):
+        with pytest.raises(PayloadError, match=words):
+            check(Probe(**{**vars(GOOD), **changes}))
+    check(Probe(**{**vars(GOOD), "abi": Abi("none", "6.3"), "built_in": True}))
+
+
+def test_the_board_id_is_the_firmwares() -> None:
+    assert hardware_id(b"123456") == b"123456\0\0" and hardware_id(b"12345678") == b"12345678"
+    assert hardware_id(bytes(range(12))) == blake2b(bytes(range(12)), 8)
+    assert [hardware_id(raw) for raw in (None, bytes(8), b"\xff" * 8, bytes(4))] == [None] * 4
+
+
+def test_the_largest_model_is_the_largest_that_fits() -> None:
+    for kind in catalog.kinds().values():
+        limit = limits.largest(kind)
+        inputs, hidden, outputs = limit.widths
+        assert limits.fits(Model.dense(limit.widths), kind) and limit.bytes <= kind.memory.for_jobs
+        assert not limits.fits(Model.dense((inputs, hidden + 1, outputs)), kind)
+        assert limit.parameters == hidden * (inputs + 1) + outputs * (hidden + 1)
