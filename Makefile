@@ -7,7 +7,7 @@ CORE := $(wildcard native/src/*.[ch] native/include/*.h native/bindings/cffi_bui
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format setup natmods bench clean distclean
+.PHONY: help demo test check lint format setup natmods wheel bench clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ format: $(VENV)/.test ## rewrite Python and C in the project's style
 
 setup: $(VENV)/.demo ## the Python environment with the compiled core, and nothing else
 
-natmods: $(VENV)/.demo ## the MicroPython native module
-	@$(BIN)/python -m picofed.toolchain natmod
+natmods: $(VENV)/.demo ## native modules for MicroPython, for every architecture whose compiler is here
+	@$(BIN)/picofed build
+
+wheel: natmods ## a package that carries firmware and native modules, in dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 bench: $(VENV)/.test ## cycles on the Cortex-M0+ model: rewrites benchmarks/m0_cycles.md
 	@$(BIN)/python benchmarks/m0_cycles.py

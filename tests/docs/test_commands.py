@@ -135,13 +135,13 @@ def sessions(number: int) -> list[records.Session]:
 
 
 def picofed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command line as a user does."""
+    """Run a command line as a user does. Emulated boards stay until they are told to end."""
     environment = {key: value for key, value in os.environ.items() if key != "PICOFED_SITE"} | {"COLUMNS": "120"}
     return subprocess.run(
         [str(BIN / arguments[0]), *arguments[1:]],
         cwd=folder,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        input="quit\n" if arguments[1] == "emulate" else "",
         capture_output=True,
         text=True,
         timeout=300,
@@ -182,7 +182,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     ]
     recordings = {f"watch-{number}": sessions(number) for number in range(len(PORTS))}
     registry = Registry(files / "picofed-site" / "boards.json")
-    with fleet(tmp_path_factory.mktemp("fleet") / "boards", provisions, recordings, "examples", registry) as boards:
+    folder = tmp_path_factory.mktemp("fleet") / "boards"
+    with fleet(folder, ["unix"] * len(PORTS), provisions, recordings, "examples", registry) as boards:
         yield Place(list(boards), files)
 
 
@@ -238,6 +239,16 @@ def test_doctor_sees_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     last, told = doctor(PICOFED_CACHE=str(tmp_path / "file"))
     assert last == "picofed: missing: build cache" and "point PICOFED_CACHE at" in told
+
+
+def test_doctor_says_what_single_kinds_of_boards_need_and_that_this_is_no_mistake(tmp_path: Path) -> None:
+    for name in ("gcc", "make", "ar", "git", "as", "ld"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    environment = os.environ | {"PATH": str(tmp_path)}
+    done = subprocess.run([BIN / "picofed", "doctor"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "arm-none-eabi-gcc" in line]
+    assert line.startswith("absent ") and "sudo apt install gcc-arm-none-eabi" in line and "rpi_pico_w" in line
 
 
 def test_doctor_knows_what_is_cached_and_what_will_be_fetched(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from picofed import __version__
 from picofed.cli.aggregate import aggregate
 from picofed.cli.boards import boards
 from picofed.cli.budget import budget
+from picofed.cli.build import build
 from picofed.cli.collect import collect
 from picofed.cli.demo import demo
 from picofed.cli.doctor import doctor
+from picofed.cli.emulate import emulate
 from picofed.cli.evaluate import evaluate
+from picofed.cli.flash import flash
 from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest
@@ -34,7 +37,23 @@ def cli() -> None:
     """
 
 
-for _command in (aggregate, boards, budget, collect, demo, doctor, evaluate, report, run, selftest, simulate, subset):
+for _command in (
+    aggregate,
+    boards,
+    budget,
+    build,
+    collect,
+    demo,
+    doctor,
+    emulate,
+    evaluate,
+    flash,
+    report,
+    run,
+    selftest,
+    simulate,
+    subset,
+):
     cli.add_command(_command)
 
 

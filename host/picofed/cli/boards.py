@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -11,19 +12,24 @@ from rich.table import Table
 
 from picofed.cli import common
 from picofed.errors import PicofedError
+from picofed.fleet import catalog, limits
 from picofed.fleet.boards import look
 
 
 @click.command(short_help="List boards and what they are doing.")
 @click.argument("ports", nargs=-1, metavar="[PORT]...")
 @click.option("--interrupt", is_flag=True, help="Stop what runs on a board that does not answer, to start picofed.")
+@click.option("--kinds", is_flag=True, help="List the kinds of boards that picofed knows, and what each can train.")
 @common.site_option
 @common.json_option
-def boards(ports: tuple[str, ...], interrupt: bool, site: Path, as_json: bool) -> None:
+def boards(ports: tuple[str, ...], interrupt: bool, kinds: bool, site: Path, as_json: bool) -> None:
     """Ask at the given PORTs (default: registered boards, else all USB serial ports) who is there.
 
     Example: picofed boards /dev/ttyACM0
     """
+    if kinds:
+        _list_kinds(as_json)
+        return
     registry = common.open_registry(site)
     chosen = list(ports) or [board.port for board in registry if board.port]
     found = look(chosen, interrupt)
@@ -67,3 +73,32 @@ def boards(ports: tuple[str, ...], interrupt: bool, site: Path, as_json: bool) -
         click.echo("no boards: plug one in, or name its port")
     if ports and not any(board.info for board in found):
         raise PicofedError(found[0].problem if len(found) == 1 else "none of these ports has a picofed board")
+
+
+def _list_kinds(as_json: bool) -> None:
+    rows: list[dict[str, Any]] = []
+    for kind in catalog.kinds().values():
+        limit = limits.largest(kind)
+        rows.append(
+            {
+                "name": kind.name,
+                "title": kind.title,
+                "emulated": kind.emulated,
+                "architecture": kind.natmod_arch,
+                "flashed": kind.flash.method,
+                "largest_model": list(limit.widths),
+                "parameters": limit.parameters,
+                "frame_bytes": limits.frame(),
+            }
+        )
+    if as_json:
+        common.print_json(rows)
+        return
+    table = Table()
+    for column in ("board", "", "architecture", "largest model", "parameters"):
+        table.add_column(column)
+    for row in rows:
+        place = "emulated" if row["emulated"] else f"by {row['flashed']}"
+        model = "-".join(map(str, row["largest_model"]))
+        table.add_row(row["name"], place, row["architecture"], model, str(row["parameters"]))
+    Console().print(table)

@@ -155,8 +155,6 @@ _EMULATORS = {
     "qemu_m4f": ("qemu-system-arm", "qemu-system-arm"),
     "qemu_m33": ("qemu-system-arm", "qemu-system-arm"),
     "qemu_rv32": ("qemu-system-riscv32", "qemu-system-misc"),
-    "rp2040js": ("node", "nodejs npm"),
-    "xtensa": ("qemu-xtensa", "qemu-user"),
 }
 
 
@@ -178,8 +176,7 @@ def _by_kind_of_board() -> list[Check]:
             wanted.setdefault(_EMULATORS[kind.emulate.backend], []).append(kind.name)
     found = []
     for (program, package), names in sorted(wanted.items()):
-        check = _program(program, package, ", ".join(dict.fromkeys(names)))
-        found.append(replace(check, optional=True))
+        found.append(_extra(program, package, ", ".join(dict.fromkeys(names))))
     chips = [kind.name for kind in kinds if kind.flash.method == "esptool"]
     if chips:
         good = importlib.util.find_spec("esptool") is not None
@@ -201,9 +198,8 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _cache,
     _pty,
     _ports,
-    lambda: _program("qemu-xtensa", "qemu-user", "the emulated Xtensa board"),
-    lambda: _program("xtensa-lx106-elf-ld", "binutils-xtensa-lx106", "the emulated Xtensa board"),
-    lambda: _extra("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi", "firmware for the Pico"),
+    lambda: _extra("qemu-xtensa", "qemu-user", "the emulated Xtensa board"),
+    lambda: _extra("xtensa-lx106-elf-ld", "binutils-xtensa-lx106", "the emulated Xtensa board"),
     lambda: _extra("cmake", "cmake", "firmware for the Pico"),
     lambda: _extra("ninja", "ninja-build", "firmware for the Pico"),
     lambda: _extra("node", "nodejs", "the emulated Pico"),

@@ -66,3 +66,36 @@ class RunProgress:
         self._progress.update(
             task, total=event.data.get("total") or None, completed=event.data.get("done", 0), state=event.text
         )
+
+
+class FlashProgress:
+    """A bar a board while boards are flashed, on stderr; nothing where that is no terminal. Any thread may call."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        console = Console(stderr=True, highlight=False)
+        self._boards: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+
+    def __enter__(self) -> FlashProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, port: str, what: str, done: int, total: int) -> None:
+        """Show what happens to the board at a port; total 0: nobody knows how long it takes."""
+        with self._lock:
+            if port not in self._boards:
+                self._boards[port] = self._progress.add_task(port, total=None, state="")
+            self._progress.update(self._boards[port], total=total or None, completed=done, state=what)

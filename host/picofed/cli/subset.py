@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from picofed.cli import common
 from picofed.errors import PicofedError
+from picofed.fleet import catalog
 from picofed.learn import data, jobfile, jobfile_text
 from picofed.learn.clients import Examples
 from picofed.learn.job import Job, Plan
@@ -22,9 +22,7 @@ from picofed.learn.subset_search import FRACTIONS
 from picofed.learn.versions import start_weights
 from picofed.report import memory as pages
 from picofed.report.html import save
-from picofed.toolchain.layout import repo_root
 
-FIRMWARE_BYTES: Final = 95_000  # of a board's heap: interpreter, firmware, link and record buffers (README's table)
 _BAR: Final = 30
 
 
@@ -103,21 +101,12 @@ def subset(
 
 
 def budget(kinds: tuple[str, ...]) -> int:
-    """Bytes for a trainer on the smallest of these kinds of boards; none named: of all that boards/ knows."""
-    folder = repo_root() / "boards"
-    known = sorted(path.parent.name for path in folder.glob("*/board.toml"))
-    found = []
-    for kind in kinds or known:
-        if kind not in known:
-            raise PicofedError(f"boards/ has no {kind!r}: it has {', '.join(known)}; or give --memory")
-        item = tomllib.loads((folder / kind / "board.toml").read_text(encoding="utf-8")).get("memory", {})
-        if "heap_bytes" in item:
-            found.append(int(item["heap_bytes"]) - FIRMWARE_BYTES)
-        elif kinds:
-            raise PicofedError(f"boards/{kind} does not say its heap_bytes: give --memory")
-    if not found or min(found) <= 0:
-        raise PicofedError("the smallest board has no memory left beside the firmware: give --memory")
-    return min(found)
+    """Bytes for a job on the smallest of these kinds of boards; none named: of all that boards/ knows."""
+    known = catalog.kinds()
+    unknown = [kind for kind in kinds if kind not in known]
+    if unknown:
+        raise PicofedError(f"boards/ has no {unknown[0]!r}: it has {', '.join(known)}; or give --memory")
+    return min(known[kind].memory.for_jobs for kind in kinds or known)
 
 
 def deal(everyone: dict[str, Examples], held: tuple[str, ...]) -> tuple[dict[str, Examples], dict[str, Examples]]:

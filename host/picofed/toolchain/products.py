@@ -11,6 +11,7 @@ from typing import Final
 from picofed.errors import PicofedError
 from picofed.toolchain import build
 from picofed.toolchain.command import ToolchainError
+from picofed.toolchain.rp2 import rp2_firmware
 
 # Every architecture of boards/; MicroPython knows more.
 ARCHITECTURES: Final = ("x64", "armv6m", "armv7m", "armv7emsp", "rv32imc", "xtensawin")
@@ -49,5 +50,9 @@ def firmware(name: str, folder: Path) -> Path:
     return target
 
 
+def _rp2(name: str) -> Path:
+    return rp2_firmware("picofed", name) / "firmware.uf2"
+
+
 # How the firmware file of a kind of board is built.
-_WHOLE: dict[str, Callable[[str], Path]] = {}
+_WHOLE: dict[str, Callable[[str], Path]] = {"rpi_pico": _rp2}

@@ -1,0 +1,151 @@
+"""picofed flash: firmware, keys and policy onto boards, many at once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import click
+
+from picofed.cli import common
+from picofed.cli.progress import FlashProgress
+from picofed.errors import PicofedError
+from picofed.fleet import catalog, keys
+from picofed.fleet.boards import serial_ports
+from picofed.fleet.flashing import Options, Outcome
+from picofed.fleet.flashing import flash as flash_boards
+from picofed.fleet.micropython import Drive, Image, drive_at, drives, image, install_on_drive
+from picofed.toolchain.products import firmware
+
+
+@click.command(short_help="Put MicroPython, firmware, keys and policy onto boards.")
+@click.option("--port", "ports", multiple=True, metavar="PORT", help="A board's port; repeat for more. Default: all.")
+@click.option("--board", "board_kind", metavar="BOARD", help="Kind of board (a folder of boards/); refuse all others.")
+@click.option("--micropython", metavar="IMAGE", help="Install it first: `own` (built here), a file, or a URL.")
+@click.option("--sha256", help="What the image's bytes must have; needed with a URL.")
+@click.option("--drive", type=click.Path(path_type=Path), help="Where a boot loader's drive is mounted.")
+@click.option("--main", type=click.Path(path_type=Path, dir_okay=False), help="Your main.py, with its sensor.")
+@click.option("--epsilon", type=float, help="Privacy budget for the board's life  [default for new boards: 8]")
+@click.option("--delta", type=float, default=keys.DELTA, show_default=True, help="The delta that goes with --epsilon.")
+@click.option("--budget", type=click.IntRange(1), help="The same in units of 2^-24 mu^2, instead of --epsilon.")
+@click.option("--max-charge", type=click.IntRange(1), help="Most that one release may cost  [default: budget / 10]")
+@click.option("--name", help="Name of the board, where it is only one.")
+@click.option("--no-keys", is_flag=True, help="Only the firmware: leave keys and policy alone.")
+@click.option("--new-keys", is_flag=True, help="Give keys to boards whose keys this site does not know.")
+@click.option("--erase", is_flag=True, help="Delete programs, jobs and recordings first. Ledger and keys stay.")
+@click.option("--interrupt", is_flag=True, help="Even if a board is in a round or holds an update, which it loses.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done (a program on the board is restarted).")
+@common.site_option
+@common.json_option
+def flash(
+    ports: tuple[str, ...],
+    board_kind: str | None,
+    micropython: str | None,
+    sha256: str | None,
+    drive: Path | None,
+    main: Path | None,
+    epsilon: float | None,
+    delta: float,
+    budget: int | None,
+    max_charge: int | None,
+    name: str | None,
+    no_keys: bool,
+    new_keys: bool,
+    erase: bool,
+    interrupt: bool,
+    dry_run: bool,
+    site: Path,
+    as_json: bool,
+) -> None:
+    """Bring boards to where they take part: all that are plugged in, or those at the given ports, at the same time.
+
+    What is on a board already is left. Run again whenever something went wrong: it goes on. The keys go into --site.
+
+    Example: picofed flash --port /dev/ttyACM0 --epsilon 8
+    """
+    kind = catalog.kind(board_kind) if board_kind else None
+    if epsilon is not None and budget is not None:
+        raise PicofedError("--epsilon and --budget say the same thing: give one of them")
+    if no_keys and (new_keys or epsilon is not None or budget is not None or max_charge is not None):
+        raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
+    if epsilon is not None:
+        budget = keys.units(epsilon, delta)
+    install_first = _image(micropython, sha256, kind) if micropython else None
+    chosen, installed = _ports(ports, kind, install_first, drive, dry_run)
+    if name is not None and len(chosen) > 1:
+        raise PicofedError(f"--name is for one board, these are {len(chosen)}: give one --port")
+    options = Options(
+        kind=kind,
+        main=main,
+        image=None if installed else install_first,
+        with_keys=not no_keys,
+        new_keys=new_keys,
+        erase=erase,
+        dry_run=dry_run,
+        interrupt=interrupt,
+    )
+    wanted = keys.Wanted(budget, max_charge, name)
+    giver = keys.Keys(common.open_registry(site), wanted, _heads(site))
+    stop = threading.Event()
+    with FlashProgress(quiet=as_json) as progress:
+        outcomes = flash_boards(chosen, options, giver, progress, stop)
+    _tell(outcomes, as_json)
+
+
+def _image(source: str, sha256: str | None, kind: catalog.Kind | None) -> Image:
+    if source != "own":
+        return image(source, sha256)
+    if kind is None:
+        raise PicofedError("--micropython own: say for which --board")
+    path = firmware(kind.name, Path("build") / "firmware")
+    return Image(path, path.name)
+
+
+def _ports(
+    ports: tuple[str, ...], kind: catalog.Kind | None, first: Image | None, place: Path | None, dry_run: bool
+) -> tuple[list[str], bool]:
+    """Where the boards are, and whether they got their MicroPython here: those do that only show a drive yet."""
+    shown: list[Drive] = []
+    if place is not None:
+        found = drive_at(place)
+        if found is None:
+            raise PicofedError(f"{place} is no UF2 drive: hold BOOTSEL while you plug the board in, and mount it")
+        shown = [found]
+    elif not ports:
+        shown = drives()
+    if shown and first is None:
+        raise PicofedError(f"the board at {shown[0].path} waits for its MicroPython: give it one with --micropython")
+    if shown and first is not None and not dry_run:
+        return [install_on_drive(each, first, kind) for each in shown], True
+    known = [port for port, usb, _ in serial_ports() if any(kind in (None, each) for each in catalog.by_usb(usb))]
+    chosen = list(ports) or known
+    if not chosen:
+        raise PicofedError("no board found: plug one in, or name its port with --port")
+    return chosen, False
+
+
+def _heads(site: Path) -> dict[bytes, tuple[int, int]]:
+    """The highest ledger heads that this site's store has seen."""
+    if not (site / "store.db").exists():
+        return {}
+    store = common.open_store(site)
+    try:
+        return {row.id: (row.seq, row.spent) for row in store.boards()}
+    finally:
+        store.close()
+
+
+def _tell(outcomes: list[Outcome], as_json: bool) -> None:
+    failed = [outcome for outcome in outcomes if outcome.problem]
+    if as_json:
+        common.print_json([vars(outcome) for outcome in outcomes])
+    else:
+        for outcome in outcomes:
+            if not outcome.problem:
+                click.echo(outcome.line)
+            elif len(outcomes) > 1:
+                click.echo(f"{outcome.port}: {outcome.problem}", err=True)
+    if len(outcomes) == 1 and failed:
+        raise PicofedError(f"{failed[0].port}: {failed[0].problem}")
+    if failed:
+        raise PicofedError(f"{len(failed)} of {len(outcomes)} boards failed: see above; run it again to go on")
