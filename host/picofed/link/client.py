@@ -34,6 +34,7 @@ from picofed.link.stream import SerialStream, Stream
 
 TIMEOUTS: Final = (1.5, 3.0, 6.0)  # seconds for each attempt of a request
 SELFTEST_TIMEOUTS: Final = (30.0, 30.0)
+_START_SECONDS: Final = 15.0  # a slow board compiles the firmware's source text first
 
 
 class BoardApi(Protocol):
@@ -239,13 +240,13 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
         )
     stream.forget()
     stream.write(b"\x04")
-    if comes_up(stream, client, 6.0):
+    if comes_up(stream, client, _START_SECONDS, "soft reboot"):
         return
     if not _prompt(stream):
         raise LinkError(f"{stream.name}: the board does not come back from a soft reset: press its reset button")
     stream.forget()
     stream.write(b"import picofed.main; picofed.main.run()\r\n")
-    if comes_up(stream, client, 6.0):
+    if comes_up(stream, client, _START_SECONDS, "picofed.main.run()"):
         return
     text = stream.console
     if "ImportError" in text or "no module named" in text.lower():
@@ -257,10 +258,16 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
     raise LinkError(f"{stream.name}: the firmware on this board does not start{said}: install it again")
 
 
-def comes_up(stream: SerialStream, client: BoardClient, patience: float) -> bool:
-    """Does the firmware answer before a prompt shows (nothing runs there) or `patience` seconds have passed?"""
+def comes_up(stream: SerialStream, client: BoardClient, patience: float, start: str = "") -> bool:
+    """Does the firmware answer before a prompt shows (nothing runs there) or `patience` seconds have passed?
+
+    start: what the board says first. A prompt before it is an answer to what was sent earlier, by a slow board.
+    """
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and ">>> " not in stream.console:
+    while time.monotonic() < deadline:
+        console = stream.console
+        if ">>> " in (console.partition(start)[2] if start else console):
+            return False
         if _answers(client, (0.5,)):
             return True
     return False
