@@ -47,6 +47,12 @@ def _extra(name: str, package: str, needed_for: str) -> Check:
     return replace(_program(name, package, needed_for), optional=True)
 
 
+def _littlefs() -> Check:
+    good = importlib.util.find_spec("littlefs") is not None
+    detail = "there" if good else "install it: pip install 'picofed[emulation]'"
+    return Check("littlefs-python", good, detail, "emulated boards whose flash is an image", optional=True)
+
+
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     good = sys.version_info >= (3, 11)
@@ -198,6 +204,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _cache,
     _pty,
     _ports,
+    _littlefs,
     lambda: _extra("qemu-xtensa", "qemu-user", "the emulated Xtensa board"),
     lambda: _extra("xtensa-lx106-elf-ld", "binutils-xtensa-lx106", "the emulated Xtensa board"),
     lambda: _extra("cmake", "cmake", "firmware for the Pico"),
