@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from picofed.errors import PicofedError
-from picofed.toolchain import build, rp2, sources, xtensa
+from picofed.toolchain import build, qemu, rp2, sources, xtensa
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,6 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("xtensa-gcc", help="folder with the compiler for the ESP32, xtensa-esp32-elf-gcc")
     firmware = commands.add_parser("rp2-firmware", help="the Raspberry Pi Pico's firmware: a folder with firmware.uf2")
     firmware.add_argument("--plain", action="store_true", help="MicroPython alone, without picofed in it")
+    firmware = commands.add_parser("qemu", help="MicroPython for a QEMU machine, firmware.elf")
+    firmware.add_argument("board", choices=list(qemu.QEMU_COMPILERS), help="the board's folder in boards/")
     commands.add_parser("mpy-cross", help="MicroPython's cross-compiler")
     commands.add_parser("sources", help="sources of MicroPython and Monocypher, the watch recordings: a path a line")
     return parser
@@ -39,6 +41,8 @@ def _paths(chosen: argparse.Namespace) -> list[Path]:
     match chosen.command:
         case "natmod":
             return [build.natmod(chosen.arch)]
+        case "qemu":
+            return [qemu.qemu_firmware(chosen.board)]
         case "unix-board":
             return [build.unix_board()]
         case "xtensa-board":

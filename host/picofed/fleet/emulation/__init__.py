@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError
+from picofed.fleet.emulation.qemu import QEMU_BOARDS, QemuBoard
 from picofed.fleet.emulation.rp2040js import Rp2040jsBoard
 from picofed.fleet.emulation.unix import DEFAULT_HEAP_BYTES, UnixBoard
 from picofed.fleet.emulation.xtensa import XtensaBoard
@@ -30,13 +31,14 @@ __all__ = [
     "EmulatedBoard",
     "EmulationError",
     "Fleet",
+    "QemuBoard",
     "Rp2040jsBoard",
     "UnixBoard",
     "XtensaBoard",
     "emulated",
 ]
 
-_KINDS: tuple[type[EmulatedBoard], ...] = (UnixBoard, XtensaBoard, Rp2040jsBoard)
+_KINDS: tuple[type[EmulatedBoard], ...] = (UnixBoard, *QEMU_BOARDS, Rp2040jsBoard, XtensaBoard)
 BACKENDS: dict[str, type[EmulatedBoard]] = {kind.name: kind for kind in _KINDS}
 
 
