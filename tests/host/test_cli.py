@@ -241,7 +241,7 @@ def test_doctor_names_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPa
     one_line(missing, "missing: gcc, make")
     assert "sudo apt install" in missing.stdout
     # what only some boards need is named, and no reason to fail
-    assert "absent  qemu-system-arm: install it: sudo apt install qemu-system-arm (for Arm boards" in missing.stdout
+    assert "absent  qemu-system-arm: install it: sudo apt install qemu-system-arm (for qemu_m0, " in missing.stdout
     assert "qemu" not in missing.stderr
     monkeypatch.setenv("MICROPY_DIR", str(folder))
     assert "not a MicroPython checkout" in picofed("doctor", cwd=folder).stdout
