@@ -1,0 +1,89 @@
+"""picofed audit: whether the privacy that boards claim is the privacy that they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from picofed.cli import common
+from picofed.errors import PicofedError
+from picofed.learn import jobfile
+from picofed.privacy.audit import Audit, audit
+from picofed.privacy.canaries import Setting
+from picofed.privacy.one_run import AuditError
+
+
+class AuditFailedError(PicofedError):
+    """The claim does not hold. A status of its own, so that scripts can tell it from a mistake in the command."""
+
+    exit_status = 3
+
+
+@click.command("audit", short_help="Attack the compiled core and compare with its claim.")
+@click.argument("job_file", metavar="[JOB]", required=False, type=click.Path(path_type=Path))
+@click.option("--clip-norm", type=click.IntRange(1), help="Clipping norm, instead of a job's. [default: 262144]")
+@click.option("--log2-sigma", type=click.IntRange(6, 25), help="log2 of the noise's sigma. [default: 20]")
+@click.option("--releases", type=click.IntRange(1, 4096), help="Releases of each board. [default: 10]")
+@click.option("--delta", type=float, help="The delta at which epsilon is stated. [default: 1e-5]")
+@click.option(
+    "--canaries", type=click.IntRange(1023, 10**6), default=20_000, show_default=True, help="Records to bet on."
+)
+@click.option("--seed", type=click.IntRange(0), help="Repeat an audit to the bit. Default: fresh randomness.")
+@common.json_option
+def audit_command(
+    job_file: Path | None,
+    clip_norm: int | None,
+    log2_sigma: int | None,
+    releases: int | None,
+    delta: float | None,
+    canaries: int,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Canaries, the worst records there can be, through the compiled core, in or out by a coin: can an attacker who
+    chooses the weights and sees every release tell which? With JOB, at that job's noise, clipping and releases.
+    Exit status 3 if more is shown than was claimed.
+
+    Example: picofed audit --seed 1
+    """
+    setting, its_delta = Setting(clip_norm or 1 << 18, log2_sigma or 20, releases or 10), 1e-5
+    if job_file is not None:
+        if clip_norm is not None or log2_sigma is not None or releases is not None:
+            raise click.UsageError("give a job file, or clipping norm, sigma and releases")
+        job, plan = jobfile.load(job_file)
+        # a local round is so many releases of steps, of which a function leaves (docs/proofs)
+        setting = Setting(job.clip, job.log2_sigma, plan.rounds * job.steps, job.round_shift)
+        its_delta = plan.delta
+        if setting.releases > 4096:
+            raise AuditError(f"{setting.releases} releases are more than an audit takes: give --releases up to 4096")
+    result = audit(setting, its_delta if delta is None else delta, canaries, seed)
+    if as_json:
+        common.print_json(result.as_dict())
+    else:
+        _print(result)
+    if not result.passed:
+        raise AuditFailedError(f"the audit failed: {'; '.join(result.findings)}")
+
+
+def _print(result: Audit) -> None:
+    setting, mu = result.setting, result.mu
+    epsilon = f"{common.epsilon_text(result.epsilon_claimed)} at delta {result.delta:g}, zero-out adjacency"
+    shown = f"above {result.epsilon_lower_bound:.3f} (95 % confidence)"
+    lines = [
+        ("audited", f"{setting.releases} releases, clipping norm {setting.clip_norm}, sigma 2^{setting.log2_sigma}"),
+        ("canaries", f"{result.canaries}, each in or out by a coin"),
+        ("epsilon claimed", epsilon),
+        ("epsilon shown", f"{shown}: {result.right} of {result.guesses} guesses right"),
+        ("mu claimed", f"{mu.claimed:.4f}"),
+        ("mu estimated", f"{mu.estimate:.4f} +- {mu.error:.4f}"),
+    ]
+    for name, part in result.worst.items():
+        kind = name.split()[0].rstrip("s")
+        lines.append((f"worst {kind}", f"{name}: mu {part.estimate:.3f}, {part.excess():+.1f} standard errors"))
+    limit = f"limit {result.correlation_limit:.3f}"
+    lines.append(("noise used twice", f"largest correlation {result.correlation:.3f}, {limit}"))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{name:<{width}}  {value}")
+    click.echo(f"{'result':<{width}}  {'passed: nothing exceeds the claim' if result.passed else 'FAILED'}")

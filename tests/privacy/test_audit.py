@@ -1,0 +1,221 @@
+"""picofed audit: passes on the core as it is, fails on cores with a planted bug."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picofed import accounting, native
+from picofed.privacy import canaries
+from picofed.privacy.audit import audit
+from picofed.privacy.canaries import Setting
+from picofed.privacy.one_run import AuditError, best_guesses, epsilon_lower_bound, probability
+from scipy import stats
+
+Run = Callable[[Mapping[str, tuple[str, str]], list[str]], subprocess.CompletedProcess[str]]
+ARGUMENTS = ["audit", "--json", "--canaries", "10000", "--seed", "7"]
+FILL = "pf_noise_fill(&trainer->noise, (int32_t *)trainer->accumulators + trainer->filled, n);"
+BUGS: dict[str, tuple[Mapping[str, tuple[str, str]], str]] = {
+    "noise times 0.35": (
+        {
+            "trainer.c": (
+                FILL,
+                FILL
+                + """
+        for (uint32_t i = 0; i < n; i++) {
+            int32_t *one = (int32_t *)trainer->accumulators + trainer->filled + i;
+            *one = (int32_t)((int64_t)*one * 35 / 100);
+        }""",
+            )
+        },
+        "all canaries: mu is",
+    ),
+    "clipping off": (
+        {"trainer.c": ("    trainer->clip_norm = clip_norm;", "    trainer->clip_norm = 0;")},
+        "all canaries: mu is",
+    ),
+    "seed reused": (
+        {
+            "ratchet.c": (
+                """    pf_blake2b(out, 32, ratchet->chain, 32, label, 9);
+    pf_blake2b(next, 32, ratchet->chain, 32, pf_ratchet_next_label, 7);""",
+                """    pf_blake2b(out, 32, ratchet->chain, 32, label, 5);
+    pf_copy(next, ratchet->chain, 32);""",
+            )
+        },
+        "noise of two releases is the same",
+    ),
+    "noise added after a partial release": (
+        {
+            "trainer.c": (
+                "    trainer->filled = 0;",
+                """    trainer->filled = trainer->model.trainable / 8u;
+    pf_zero(trainer->accumulators, sizeof(uint32_t) * trainer->filled);""",
+            )
+        },
+        "places 0 to 30: mu is inf",
+    ),
+    "ledger charges a quarter": (
+        {"ledger.c": ("    divisor -= 3; ", "    divisor <<= 2, divisor -= 3; ")},
+        "the ledger was not charged what its formula says",
+    ),
+}
+
+
+def picofed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from picofed.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+# ---- the statistics ----------------------------------------------------------------------------------------------
+
+
+def test_the_bound_is_the_published_one() -> None:
+    assert epsilon_lower_bound(1000, 100, 75, 1e-4) == pytest.approx(0.6730, abs=1e-4)
+    assert epsilon_lower_bound(100_000, 1510, 1439, 1e-5) == pytest.approx(2.6759, abs=1e-4)
+
+
+@pytest.mark.parametrize(("canaries", "made", "right"), [(10, 10, 10), (500, 200, 130), (5000, 300, 0), (40, 1, 1)])
+def test_the_probability_is_that_of_its_formula(canaries: int, made: int, right: int) -> None:
+    """Against scipy's binomial, term by term."""
+    for epsilon, delta in ((0.0, 0.0), (0.7, 1e-4), (3.0, 1e-2)):
+        law = stats.binom(made, 1 / (1 + math.exp(-epsilon)))
+        alpha = max((law.cdf(right - 1) - law.cdf(right - i - 1)) / i for i in range(1, right + 1)) if right else 0
+        wanted = min(1.0, law.sf(right - 1) + 2 * canaries * delta * alpha)
+        assert probability(canaries, made, right, epsilon, delta) == pytest.approx(wanted, rel=1e-9, abs=1e-300)
+
+
+def test_guessing_right_as_often_as_epsilon_allows_shows_no_more() -> None:
+    """Randomised response is exactly epsilon-DP: over many audits the bound exceeds epsilon as rarely as it says."""
+    generator, epsilon, above = np.random.default_rng(5), 1.5, 0
+    for _ in range(400):
+        truth = generator.random(300) < 0.5
+        kept = generator.random(300) < 1 / (1 + math.exp(-epsilon))
+        scores = np.where(truth == kept, 1.0, -1.0) * generator.random(300)
+        above += best_guesses(scores, truth, 0.0, 0.05, (20, 100, 300)).epsilon > epsilon
+    assert above <= 35  # 20 expected at most; more than 35: once in a thousand
+
+
+@pytest.mark.parametrize(
+    "arguments", [(10, 11, 5, 1e-5), (10, 5, 6, 1e-5), (10, 5, 5, 1.0), (10, 5, -1, 1e-5), (10, 5, 5, 1e-5, 0.0)]
+)
+def test_what_is_no_audit_is_refused(arguments: tuple[int, int, int, float]) -> None:
+    with pytest.raises(AuditError):
+        epsilon_lower_bound(*arguments)
+
+
+# ---- the canaries ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clip_norm", [16, 17, 100, 1000, 5000, 65_537, 1 << 18, 999_999, (1 << 20) - 1])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_canary_adds_what_the_auditor_expects_and_all_that_clipping_allows(clip_norm: int, sign: int) -> None:
+    value = canaries.amplitude(clip_norm)
+    delta = sign * min(16383, 255 * value)
+    scaled, _, after = native.clip([np.array([value])], [np.array([delta])], clip_norm)
+    assert after <= clip_norm**2  # with a bias in the norm; the canary's model trains none
+    added = canaries.contribution(clip_norm)
+    assert 0.9 * clip_norm <= added <= clip_norm and added >= abs(int(scaled[0][0])) * value
+
+
+def test_every_canary_has_a_coordinate_of_its_own() -> None:
+    """What is left when the expected contributions are taken away is noise of the claimed variance, and no more."""
+    [board] = canaries.boards(Setting(1 << 18, 15, 2), 1023, seed=3)
+    assert board.units == 2 * accounting.charge(1 << 18, 15)
+    assert np.abs(board.noise).max() < 7 * 32768  # C is 2^18: one canary in the wrong place would stand out
+    assert np.abs(board.noise.var(axis=1) / 32768**2 - 1).max() < 0.15
+    assert 400 < board.included.sum() < 620
+
+
+def test_too_small_a_clipping_norm_is_refused() -> None:
+    with pytest.raises(AuditError, match="too small"):
+        audit(Setting(1, 6, 1))
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_the_core_passes(seed: int) -> None:
+    result = audit(Setting(1 << 18, 20, 10), seed=seed)
+    assert result.passed, result.findings
+    assert 1.0 < result.epsilon_lower_bound < result.epsilon_claimed == pytest.approx(3.341411, abs=1e-5)
+    assert abs(result.mu.excess()) < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--releases", "1", "--clip-norm", "1048575", "--log2-sigma", "20"],
+        ["--clip-norm", "500", "--log2-sigma", "9", "--releases", "3"],
+    ],
+)
+def test_other_settings_pass_and_fresh_randomness_too(arguments: list[str]) -> None:
+    done = picofed("audit", "--json", *arguments)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["passed"], told["findings"], told["seed"]) == (0, True, [], None)
+    assert {"epsilon_claimed", "epsilon_lower_bound", "mu_claimed", "mu_estimate"} <= set(told)
+
+
+@pytest.mark.slow
+def test_an_audit_repeats_to_the_bit_and_says_what_it_did() -> None:
+    first, second = (picofed(*ARGUMENTS) for _ in range(2))
+    assert first.stdout == second.stdout and first.returncode == 0
+    shown = picofed("audit", "--canaries", "10000", "--seed", "7").stdout
+    told = json.loads(first.stdout)
+    assert "epsilon claimed   3.342" in shown and f"above {told['epsilon_lower_bound']:.3f}" in shown
+    assert "passed" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(bug: str, planted: Run) -> None:
+    changes, words = BUGS[bug]
+    done = planted(changes, ARGUMENTS)
+    told = json.loads(done.stdout)
+    print(bug, told["epsilon_claimed"], told["epsilon_lower_bound"], told["mu_claimed"], told["mu_estimate"])
+    assert done.returncode == 3 and told["passed"] is False
+    assert any(words in finding for finding in told["findings"]), told["findings"]
+    assert len(done.stderr.splitlines()) == 1 and "the audit failed" in done.stderr
+    if bug in ("noise times 0.35", "clipping off", "seed reused"):
+        assert told["epsilon_lower_bound"] > told["epsilon_claimed"]
+
+
+@pytest.mark.slow
+def test_the_planting_itself_changes_nothing(planted: Run) -> None:
+    """The same way of building, without a bug: the same audit as of the installed core, to the bit."""
+    done = planted({}, ARGUMENTS)
+    assert done.returncode == 0 and done.stdout == picofed(*ARGUMENTS).stdout
+
+
+@pytest.mark.slow
+def test_a_job_is_audited_at_its_own_noise(tmp_path: Path) -> None:
+    job = tmp_path / "job.toml"
+    job.write_text(
+        'name = "audited"\n[records]\nwindow = 100\nlabels = 7\n[privacy]\nepsilon = 4.0\n[server]\nrounds = 6\n'
+    )
+    told = json.loads(picofed("audit", str(job), "--json", "--canaries", "2000", "--seed", "1").stdout)
+    assert told["releases"] == 6 and 3.99 < told["epsilon_claimed"] <= 4.0 and told["passed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.toml"], "cannot read the job file"),
+        (["--clip-norm", "2"], "too small to audit"),
+        (["--delta", "2"], "choose a probability"),
+        (["job.toml", "--releases", "2"], "give a job file, or"),
+        (["--canaries", "5"], "--canaries"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], words: str) -> None:
+    done = picofed("audit", *arguments)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1) and words in done.stderr
