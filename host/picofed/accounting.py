@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 
 from picofed.errors import PicofedError
@@ -34,6 +35,7 @@ LOG2_SAMPLER_DISTANCE = (
     -59
 )  # a bound on the total variation of PF-DG1 from the discrete Gaussian, a sample (docs/proofs)
 LOG2_LEMMA = -82  # two factors e^(2^-83)
+UNEQUAL_WEIGHTS_MAX = 2**10  # a quarter of the least sigma^2: docs/proofs, lemma 6
 
 
 class AccountingError(PicofedError):
@@ -109,12 +111,22 @@ def epsilon_distributed(mu_squared: float, delta: float, honest: int | Sequence[
 
     mu_squared: of one board's ledger. honest: how many boards in each sum are honest, or their weights in it:
     mu_dist^2 = w_max^2 C^2 / (sigma^2 sum of w_i^2), as the honest boards' noise adds up. Without secure aggregation,
-    or if host and helper collude, epsilon() holds, not this.
+    or if host and helper collude, epsilon() holds, not this. Weights are public and whole multiples of the smallest (or
+    the noise of one board would not hide that of another: docs/proofs, lemma 6), such as powers of two by age.
     """
     weights = [1.0] * honest if isinstance(honest, int) else [float(w) for w in honest]
     if not weights or not all(0 < w < math.inf for w in weights):
         raise AccountingError("at least one honest board, with a positive weight, is needed")
-    share = max(weights) ** 2 / math.fsum(w * w for w in weights)
+    total = math.fsum(w * w for w in weights)
+    least = min(weights)
+    if max(weights) > least and (
+        any(Fraction(w) % Fraction(least) for w in weights) or total > UNEQUAL_WEIGHTS_MAX * least * least
+    ):
+        raise AccountingError(
+            "unequal weights of boards must be whole multiples of the smallest, "
+            f"with squares that sum to at most {UNEQUAL_WEIGHTS_MAX} of its square"
+        )
+    share = max(weights) ** 2 / total
     return epsilon(min(mu_squared, math.nextafter(mu_squared * share, math.inf)), delta, samples)
 
 

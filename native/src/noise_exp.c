@@ -73,14 +73,11 @@ void pf_noise_exact(uint32_t value[4], uint32_t z, uint32_t fraction) {
 }
 
 int pf_noise_threshold(uint32_t z, uint32_t y, uint32_t m, uint32_t *high, uint32_t *low) {
-    if (y == 0) {
-        *high = 0;
-        *low = 0;
-        return 1;
-    }
     uint32_t value[4];
-    pf_noise_exact(value, z, y << (32 - m)); /* 0 < y < 2^m: m >= 1 */
+    /* for y = 0 too, although it is not needed: time must not tell that y is 0. The result is 2^128 modulo 2^128 then.
+     */
+    pf_noise_exact(value, z, y << 1 << (31 - m)); /* y < 2^m; two shifts: m = 0 would shift by 32 */
     *high = value[3];
     *low = value[2];
-    return 0;
+    return y == 0;
 }

@@ -72,10 +72,9 @@ PF_INLINE uint32_t noise_steps(uint32_t high, uint32_t low) {
 static PF_NOINLINE uint32_t noise_decide(uint32_t z, uint32_t y, uint32_t m, uint32_t high, uint32_t low) {
     uint32_t threshold_high;
     uint32_t threshold_low;
-    if (pf_noise_threshold(z, y, m, &threshold_high, &threshold_low)) {
-        return 1;
-    }
-    return high < threshold_high || (high == threshold_high && low < threshold_low);
+    uint32_t always = (uint32_t)pf_noise_threshold(z, y, m, &threshold_high, &threshold_low);
+    uint32_t equal = (uint32_t)(high == threshold_high) & (uint32_t)(low < threshold_low);
+    return always | (uint32_t)(high < threshold_high) | equal; /* no branch: t and T are secret */
 }
 
 #endif

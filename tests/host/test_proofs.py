@@ -5,9 +5,12 @@ A lemma is proved in its document. Here is what a slip in a constant, or in the 
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -309,3 +312,102 @@ def test_lemma_5_conversion_is_the_published_curve() -> None:
         epsilon = accounting.epsilon(accounting.mu_squared_of(units), delta)
         exact = mp.ncdf(mu / 2 - epsilon / mu) - mp.exp(mpf(epsilon)) * mp.ncdf(-mu / 2 - epsilon / mu)
         assert exact <= delta < exact * (1 + mpf(10) ** -9)
+
+
+# ---- lemma 6 -----------------------------------------------------------------------------------------------------
+
+
+def test_lemma_6_constants() -> None:
+    boards = mpf(2) ** 24
+    theta = mpf("2.001") * mp.exp(-8 * mp.pi**2)
+    assert theta_error(mpf(4)) < theta  # sigma^2 / W >= 4
+    e = (1 + theta) ** (boards - 1) - 1
+    assert e <= mpf("2.1") * (boards - 1) * mp.exp(-8 * mp.pi**2) < mpf(2) ** mpf("-112.8") * (boards - 1)
+    assert mpf(2) ** LOG2_H + 2 * mp.log(1 / (1 - e)) < mpf(2) ** accounting.LOG2_LEMMA
+    assert theta_error(mpf(4) ** 6 / 2) <= mpf("2.001") * mp.exp(-(mp.pi**2) * 4**6) < mpf(2) ** -58000
+    assert accounting.UNEQUAL_WEIGHTS_MAX == 4**6 // 4
+
+
+@pytest.mark.parametrize("weights", [(1, 1), (1, 2), (1, 1, 2), (1, 4), (1, 3, 3)])
+def test_lemma_6_law_of_weighted_sums(weights: tuple[int, ...]) -> None:
+    """The exact law of a weighted sum, by convolution, is the discrete Gaussian's. sigma^2 is 4 W, the least."""
+    total = sum(w * w for w in weights)
+    variance = mpf(4 * total)
+    reach = int(mp.ceil(14 * mp.sqrt(variance)))  # what lies beyond is below e^-98, 2^-141
+
+    def gaussian(k: int, spread: mpf) -> mpf:
+        return mp.exp(-mpf(k * k) / (2 * spread))
+
+    law = {0: mpf(1)}
+    for weight in weights:
+        nxt: dict[int, mpf] = {}
+        for at, mass in law.items():
+            for k in range(-reach, reach + 1):
+                place = at + weight * k
+                if abs(place) <= 6 * reach:
+                    nxt[place] = nxt.get(place, mpf(0)) + mass * gaussian(k, variance)
+        law = nxt
+    scale = law[0]
+    worst = max(
+        abs(mp.log(law[z] / scale / gaussian(z, variance * total)))
+        for z in range(int(3 * mp.sqrt(variance * total)))
+    )  # fmt: skip
+    print(f"weights {weights}: |log ratio| up to 2^{log2(worst):.1f}")
+    assert worst < 2 * mpf(2) ** mpf("-112.8") * len(weights)
+
+
+def test_lemma_6_weights_that_do_not_mix_are_refused() -> None:
+    """With 1 and sqrt 2 one number tells both boards' releases; nothing adds up then."""
+    for weights in ([1.0, math.sqrt(2)], [2.0, 3.0], [1.0, 1.5], [1.0] + [32.0] * 2, [1.0, 1.0 + 2.0**-40]):
+        with pytest.raises(accounting.AccountingError, match="whole multiples"):
+            accounting.epsilon_distributed(1.0, 1e-5, weights)
+    for weights in ([0.25, 0.5, 1.0], [3.0, 3.0], [0.1] * 5000, [5.0]):
+        assert accounting.epsilon_distributed(1.0, 1e-5, weights) <= accounting.epsilon(1.0, 1e-5)
+
+
+# ---- lemma 7 -----------------------------------------------------------------------------------------------------
+
+
+def test_lemma_7_constants() -> None:
+    largest = max(Fraction(f * (f + 2 * z), 8) for z in range(19) for f in (0, 1))
+    assert largest == Fraction(37, 8)
+    assert mp.mpf(37) / 8 + mp.log(mpf("19.9") / mpf("9.1")) < mpf("5.5") and math.log(19.9 / 9.1) < 0.79
+    share = mpf("19.9") * mp.exp(mpf(37) / 8) / mpf(2) ** 32
+    assert share < mpf(2) ** -21 and 2 * -mp.log(1 - share) < mpf(2) ** -19
+    assert mpf(2) ** -27 / mpf("0.8337") < mpf(2) ** mpf("-26.7")
+    assert 2.8e-5 < 3220 * 2.0**-27 / 0.8337 < 3.2e-5
+
+
+# ---- the documents -----------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(path for path in (ROOT / "docs" / "proofs").glob("*.md") if path.name != "README.md")
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^- ([\w/.-]+)::(\w+)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_lemma_has_its_parts_and_its_tests_exist(document: Path) -> None:
+    text = document.read_text("utf-8")
+    for heading in ("Statement", "Assumptions", "Proof", "Relied on by, checked by"):
+        assert f"\n## {heading}\n" in text, heading
+    named = named_tests(text)
+    assert len(named) >= 3
+    bullets = re.findall(r"^- ", text.split("## Relied on by")[1], re.MULTILINE)
+    assert len(bullets) == len(named), "a line does not name a test"
+    for path, name in named:
+        source = (ROOT / path).read_text("utf-8")
+        if path.endswith(".c"):
+            assert f"static void {name}(void) {{" in source and f"RUN({name});" in source, name
+        else:
+            assert name in {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}, name
+
+
+def test_the_index_lists_every_lemma() -> None:
+    index = (ROOT / "docs" / "proofs" / "README.md").read_text("utf-8")
+    assert len(DOCUMENTS) == 7
+    for document in DOCUMENTS:
+        number = re.match(r"# Lemma (\d): ", document.read_text("utf-8"))
+        assert number is not None and f"| [{number[1]}]({document.name}) |" in index
