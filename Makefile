@@ -7,7 +7,7 @@ CORE := $(wildcard native/src/*.[ch] native/include/*.h native/bindings/cffi_bui
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format setup natmods wheel bench clean distclean
+.PHONY: help demo test check lint format setup natmods wheel bench fuzz clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ wheel: natmods ## a package that carries firmware and native modules, in dist/
 
 bench: $(VENV)/.test ## cycles on the Cortex-M0+ model: rewrites benchmarks/m0_cycles.md
 	@$(BIN)/python benchmarks/m0_cycles.py
+
+fuzz: $(VENV)/.test ## a minute of libFuzzer on the parsers in C, about as much of hypothesis on those in Python
+	@$(MAKE) --no-print-directory -C native/fuzz MONOCYPHER_DIR="$$($(BIN)/python -c \
+	    'from picofed.toolchain.sources import monocypher_source; print(monocypher_source())')" fuzz
+	@PICOFED_FUZZ_EXAMPLES=$${EXAMPLES:-2000} $(BIN)/python -m pytest tests/host/test_fuzz_parsers.py
 
 clean: ## remove what was built here
 	rm -rf build $(VENV)/.demo $(VENV)/.test

@@ -155,6 +155,10 @@ class Store(Database):
             values.append(state)
         return [StoredUpdate(*row) for row in self._rows(query + " ORDER BY id", *values)]
 
+    def releases(self) -> list[tuple[bytes, int, float, bytes, bytes]]:
+        """Every update of every job that ever came, used or not: board, seq, when, job and the object; by arrival."""
+        return self._rows("SELECT board, seq, received, job, object FROM updates ORDER BY id")
+
     def set_aside(self, row: int, reason: str) -> None:
         """Mark a pending update as one that will never be used."""
         with self._transaction() as db:

@@ -49,6 +49,7 @@ BEFORE = {
     "aggregate": "picofed collect job.toml",
     "budget": "picofed run job.toml",
     "evaluate": "picofed run job.toml",
+    "privacy-report": "picofed run job.toml",
     "report": "picofed run job.toml",
 }
 QUICK = {"demo": ["--rounds", "1", "--boards", "1", "--no-curve"]}  # for --json: the same, shorter

@@ -20,7 +20,7 @@ from picofed.link.transfer import object_id, upload
 from picofed.native import blake2b, frame_encode
 from picofed.records import windows
 
-from .conftest import BOARD, DEEP, HEAD, JOB, LOCAL, Live, bring, fetch, recordings, start, version, wait
+from .conftest import BOARD, DEEP, ENTROPY, HEAD, JOB, LOCAL, Live, bring, fetch, recordings, start, version, wait
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., Live]
@@ -390,6 +390,34 @@ def test_broken_entropy_fails_closed(live: Make, source: str) -> None:
     assert client.status().error == -8
     refused(-8, bring, client, JOB)
     assert not {line.name: line.passed for line in client.selftest()}["entropy"]
+
+
+@pytest.mark.parametrize("source", [ENTROPY.hex(), "biased"])
+def test_noise_never_comes_twice_whatever_is_cut(live: Make, source: str) -> None:
+    """The same round after starts that lost power in their first, second... flash step: equal records and weights, so
+    that equal updates would be equal noise. The record of what was given is the update itself."""
+    job = replace(JOB, name="unrounded", round_shift=0)
+    board = live(entropy=source)
+    seen: set[bytes] = set()
+    for step in range(1, 4):
+        for _ in range(2):  # in the start after the cut, and in one that follows an undisturbed one
+            client = board.connect()
+            bring(client, job)
+            for _ in range(2):
+                start(client, job)
+                status = wait(client)
+                assert status.state is State.READY and status.update is not None, status
+                update = Update.parse(fetch(client, status), board.given.update_key)
+                assert update.payload not in seen, step
+                seen.add(update.payload)
+                client.drop(status.update)
+            board.disconnect()
+            board.board.reset()
+        board.board.reset(power_cut=step)
+        if step <= 2:  # a start programs the next secret, then zeros over the last one
+            board.board.wait_power_cut(60)
+        board.board.reset()
+    assert len(seen) == 12
 
 
 def test_selftest_passes(live: Make) -> None:

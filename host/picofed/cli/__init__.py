@@ -21,6 +21,7 @@ from picofed.cli.doctor import doctor
 from picofed.cli.emulate import emulate
 from picofed.cli.evaluate import evaluate
 from picofed.cli.flash import flash
+from picofed.cli.privacy_report import privacy_report
 from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest
@@ -50,6 +51,7 @@ for _command in (
     emulate,
     evaluate,
     flash,
+    privacy_report,
     report,
     run,
     selftest,

@@ -76,6 +76,7 @@ svg .float-t { fill: var(--float); } svg .majority-t { fill: var(--majority); }
   stroke: var(--edge); }
 .l { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .l.private, .bar.private, .leader.private { stroke: var(--private); } .l.private { stroke-width: 2.75; }
+.l.rest { stroke: var(--s1); stroke-width: 1.5; opacity: .55; }
 .l.plain, .bar.plain, .leader.plain { stroke: var(--plain); } .l.plain { stroke-dasharray: 7 4; }
 .l.float, .leader.float { stroke: var(--float); } .l.float { stroke-dasharray: 2 5; }
 .l.majority, .leader.majority { stroke: var(--majority); } .l.majority { stroke-dasharray: 10 4 2 4;

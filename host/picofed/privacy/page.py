@@ -1,0 +1,219 @@
+"""The privacy report: one page for whoever has to answer for the data, in words that need no mathematics."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from picofed import __version__
+from picofed.privacy.drawing import claimed_and_shown, epsilon_over_time
+from picofed.privacy.statement import BoardStatement, Statement
+from picofed.report import text as tx
+from picofed.report.html import document
+from picofed.report.tables import table
+from picofed.report.text import safe
+
+_WIDTHS = (("v-s", 320.0), ("v-m", 540.0), ("v-l", 1080.0))
+_LISTED = 24
+
+
+def render(s: Statement) -> str:
+    """The whole page. The same statement gives the same text."""
+    body = [_header(s), "<main>", _data(s), _spent(s), _meaning(s), _trust(), _audited(s), "</main>", _footer()]
+    return document("Privacy report", "\n".join(part for part in body if part))
+
+
+def _worst(s: Statement) -> BoardStatement:
+    return max(s.boards, key=lambda board: board.spent)
+
+
+def _units(s: Statement) -> str:
+    units = sorted({job.unit for job in s.jobs})
+    return " or ".join(f"one {unit}" for unit in units) or "one record"
+
+
+def _header(s: Statement) -> str:
+    worst, limit = _worst(s), max(board.allowed for board in s.boards)
+    releases = sum(board.releases for board in s.boards)
+    names = ", ".join(sorted({job.name for job in s.jobs})) or "no job yet"
+    lead = (
+        f"<strong>{tx.count(len(s.boards), 'board')}</strong> took part in: {safe(names)}. "
+        "No recording has left a board."
+    )
+    audit = ("not audited", "Run picofed audit and give this report its result.", True)
+    if s.audit is not None:
+        shown = math.floor(100 * float(s.audit["epsilon_lower_bound"])) / 100
+        if s.audit["passed"]:
+            audit = ("passed", f"Its attack could show {shown:.2f}, less than is claimed.", False)
+        else:
+            audit = ("FAILED", "The software gives less privacy than it claims: stop and look.", True)
+    endless = math.isinf(worst.spent)
+    tiles = [
+        _tile(
+            f"\u03b5 \u2264 {tx.epsilon(worst.spent)}",
+            "Privacy spent so far",
+            f"By the board that has spent most, at delta {tx.delta(s.delta)}. Smaller is more private.",
+            endless,
+        ),
+        _tile(
+            f"\u03b5 \u2264 {tx.epsilon(limit)}",
+            "Privacy that can ever be spent",
+            "Each board counts for itself and refuses to go beyond, whatever it is asked.",
+            math.isinf(limit),
+        ),
+        _tile(tx.whole(releases), "Releases received", f"{tx.size(s.bytes_received)} in all, each clipped and noised."),
+        _tile(audit[0], "Audit", audit[1], audit[2]),
+    ]
+    return (
+        f'<header><p class="over">picofed</p><h1>Privacy report</h1><p class="lead">{lead}</p>'
+        f'<div class="tiles">{"".join(tiles)}</div></header>'
+    )
+
+
+def _tile(number: str, key: str, say: str, alarm: bool = False) -> str:
+    cls = "card tile alarm" if alarm else "card tile"
+    size = f"<small>{safe(number)}</small>" if len(number) > 11 else safe(number)
+    return f'<div class="{cls}"><p class="n">{size}</p><p class="k">{safe(key)}</p><p class="s">{safe(say)}</p></div>'
+
+
+def _list(title: str, items: list[str]) -> str:
+    inner = "".join(f"<li>{safe(item)}</li>" for item in items)
+    return f'<section class="card"><h3>{title}</h3><ul>{inner}</ul></section>'
+
+
+def _data(s: Statement) -> str:
+    records = sum(board.records for board in s.boards)
+    what = _units(s)
+    noise = [f"{safe(job.name)}: {tx.count(job.trained, 'number')} a release" for job in s.jobs]
+    collected = [
+        f"Recordings of motion in records ({what}), each with a class label; {tx.count(records, 'record')} in use.",
+        "Where: in the flash memory of the board that made them. They are not encrypted there.",
+    ]
+    leaves = [
+        "Releases: sums over all records of a board, to which each record's part was limited and random noise added "
+        f"before the first record. {'; '.join(noise)}." if noise else "Nothing yet.",
+        "With each: the board's name and number, how many records it used, what its privacy ledger says.",
+        "How many records of each class a board holds can be learnt from jobs that know fewer classes.",
+    ]  # fmt: skip
+    never = [
+        "Recordings, features, labels, and anything computed from one record alone.",
+        "A sum without noise: none exists, not even in the board's memory.",
+        "A release that would exceed the board's budget, and after a power failure none that was not paid for.",
+    ]
+    cards = [_list("Collected", collected), _list("Leaves a board", leaves), _list("Never leaves", never)]
+    return f'<section><h2>The data</h2><div class="three">{"".join(cards)}</div></section>'
+
+
+def _spent(s: Statement) -> str:
+    title = "Epsilon spent by each board over time"
+    worst = _worst(s)
+    say = (
+        f"Most has {worst.name} spent: {tx.epsilon(worst.spent)} of {tx.epsilon(worst.allowed)}. "
+        "Every release adds; nothing is ever given back."
+    )
+    pictures = "".join(
+        epsilon_over_time(s, width).render(f"time-{cls}", cls, title, say) for cls, width in _WIDTHS
+    )  # fmt: skip
+    columns = [("board", "w"), ("id", "i"), ("releases", "r"), ("epsilon spent", "r"), ("epsilon allowed", "r")]
+    rows = [
+        (b.name, b.ident, tx.whole(b.releases), tx.epsilon(b.spent), tx.epsilon(b.allowed))
+        for b in sorted(s.boards, key=lambda board: -board.spent)
+    ]
+    more = f"; the {_LISTED} that have spent most" if len(rows) > _LISTED else ""
+    listed = table(f"Epsilon at delta {tx.delta(s.delta)}, rounded up{more}", columns, rows[:_LISTED])
+    return (
+        '<section><h2>What was spent</h2><figure class="card" id="time"><figcaption>'
+        f'<h3>{title}</h3><p class="say">{safe(say)}</p></figcaption><div class="chart">{pictures}</div>'
+        f"<details><summary>Board by board</summary>{listed}</details></figure></section>"
+    )
+
+
+def _meaning(s: Statement) -> str:
+    worst = _worst(s)
+    facts = [
+        ("Unit", f"{_units(s)}: one record. Many records of one person together are protected less."),
+        ("Compared", "The record used, or its contribution replaced by zero; how many records there are is public."),
+        ("Mechanism", "; ".join(
+            f"{job.name}: clipping norm {job.clip_norm:,}, Gaussian noise of sigma 2^{job.log2_sigma}" for job in s.jobs
+        ) or "none yet"),
+    ]  # fmt: skip
+    if math.isfinite(worst.spent) and worst.mu > 0:
+        chance = min(math.ceil(100 * 0.5 * (1 + math.erf(worst.mu / 2 / math.sqrt(2)))), 100)
+        plain = (
+            "Take someone who saw everything that a board ever sent, who knows all its other records and chose what it "
+            f"computed, and who asks whether one record was used. They are right at most {chance}{tx.THIN}% of the "
+            f"time; a coin is right 50{tx.THIN}%."
+        )
+        facts.insert(0, ("In plain words", plain))
+    rows = "".join(f"<dt>{name}</dt><dd>{safe(value)}</dd>" for name, value in facts)
+    return f'<section><h2>What the number means</h2><section class="card"><dl>{rows}</dl></section></section>'
+
+
+def _trust() -> str:
+    columns = [("This", "w"), ("holds against", "w"), ("if you trust", "w"), ("and does not cover", "w")]
+    rows = [
+        (
+            "Epsilon of a board",
+            "everyone who sees its releases: the operator, the host, other boards, whoever listens",
+            "the board: that it runs this software, and that its random numbers are secret",
+            "who holds the board in their hands; timing and radio",
+        ),
+        (
+            "The limit of a board",
+            "a host that asks for more, replays, or cuts the power",
+            "the board, and that nobody rewrites its flash memory",
+            "a board that is set up anew without its old ledger",
+        ),
+        (
+            "This page",
+            "nobody",
+            "the host's store, from which it was made, and that boards are who they say",
+            "what boards have released to other hosts, until a board has been seen again here",
+        ),
+    ]
+    listed = table("Epsilon needs no trust in the operator, the host or other boards", columns, rows)
+    return f'<section><h2>Who must be trusted for what</h2><section class="card">{listed}</section></section>'
+
+
+def _audited(s: Statement) -> str:
+    if s.audit is None:
+        return (
+            '<section><h2>How it was audited</h2><section class="card"><p class="say">It was not: no audit was given. '
+            "<code>picofed audit --json</code> makes one.</p></section></section>"
+        )
+    a = s.audit
+    title = "Claimed, and shown by attack"
+    verdict = (
+        "The attack shows less than was claimed, as it must."
+        if a["passed"]
+        else f"The audit FAILED: {'; '.join(str(one) for one in a.get('findings', []))}."
+    )
+    say = (
+        f"{a['canaries']:,} records made to be found, each in or out by a coin, in {a['releases']} releases with "
+        f"clipping norm {a['clip_norm']:,} and sigma 2^{a['log2_sigma']}, through the compiled core. "
+        f"{verdict}"
+    )
+    pictures = "".join(
+        claimed_and_shown(a, width).render(f"audit-{cls}", cls, title, say) for cls, width in _WIDTHS[:2]
+    )  # fmt: skip
+    estimate = "without limit" if a.get("mu_estimate") is None else f"{float(a['mu_estimate']):.4f}"
+    facts = [
+        ("Epsilon claimed", f"{tx.epsilon(float(a['epsilon_claimed']))} at delta {tx.delta(float(a['delta']))}"),
+        ("Shown, with 95 % confidence", f"at least {math.floor(1000 * float(a['epsilon_lower_bound'])) / 1000:.3f}"),
+        ("mu claimed, and as measured", f"{a['mu_claimed']:.4f}; {estimate} \u00b1 {a['mu_standard_error']:.4f}"),
+        ("To repeat", "picofed audit" + (f" --seed {a['seed']}" if a.get("seed") is not None else "")),
+    ]
+    rows = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in facts)
+    return (
+        f'<section><h2>How it was audited</h2><div class="pair"><figure class="card" id="audit"><figcaption><h3>{title}'
+        f'</h3><p class="say">{safe(say)}</p></figcaption><div class="chart">{pictures}</div></figure>'
+        f'<section class="card"><h3>The audit in numbers</h3><dl>{rows}</dl></section></div></section>'
+    )
+
+
+def _footer() -> str:
+    day = datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")
+    return (
+        f"<footer><p>Written by picofed {safe(__version__)} on {day}. Every epsilon is rounded up, every shown "
+        "bound down. This page holds no script and fetches nothing.</p></footer>"
+    )

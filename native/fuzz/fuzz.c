@@ -1,0 +1,291 @@
+/* Every parser of the core on arbitrary bytes, under libFuzzer and sanitizers. The first byte chooses the parser, so
+ * that one corpus serves all. Beyond not crashing: what is accepted must be what the format says it is.
+ *
+ * Built by native/fuzz/Makefile; without libFuzzer (FUZZ_REPLAY) it reads the files that it is given. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "picofed.h"
+#include "port.h"
+
+#define BLOCK 256u
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                            \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const uint8_t key[32] = {1, 2, 3};
+
+/* What is accepted encodes again, and decodes to the same. */
+static void fuzz_frame(const uint8_t *data, size_t size) {
+    uint8_t *copy = malloc(size + 1);
+    memcpy(copy, data, size);
+    pf_status length = pf_frame_decode(copy, size);
+    if (length >= 0) {
+        REQUIRE((size_t)length < size);
+        size_t bound = pf_frame_bound((size_t)length);
+        uint8_t *again = malloc(bound + 1);
+        pf_status encoded = pf_frame_encode(again, bound, copy, (size_t)length);
+        REQUIRE(encoded > 2 && (size_t)encoded <= bound && again[0] == 0 && again[encoded - 1] == 0);
+        pf_status back = pf_frame_decode(again + 1, (size_t)encoded - 2);
+        REQUIRE(back == length && memcmp(again + 1, copy, (size_t)length) == 0);
+        free(again);
+    } else {
+        REQUIRE(length == PF_E_FRAME);
+    }
+    free(copy);
+}
+
+static void fuzz_frame_encode(const uint8_t *data, size_t size) {
+    size_t bound = pf_frame_bound(size);
+    uint8_t *frame = malloc(bound + 1);
+    pf_status length = pf_frame_encode(frame, bound, data, size);
+    if (length > 0) {
+        for (pf_status i = 1; i + 1 < length; i++) {
+            REQUIRE(frame[i] != 0 && frame[i] != 0x03);
+            REQUIRE(frame[i] != 0x1d || frame[i + 1] == 0x23 || frame[i + 1] == 0x3d);
+        }
+        REQUIRE(pf_frame_decode(frame + 1, (size_t)length - 2) == (pf_status)size);
+        REQUIRE(memcmp(frame + 1, data, size) == 0);
+    }
+    free(frame);
+}
+
+/* What is accepted encodes again. */
+static void fuzz_codec(const uint8_t *data, size_t size) {
+    static int32_t values[256];
+    if (size == 0) {
+        return;
+    }
+    size_t n = data[0];
+    pf_status status = pf_update_decode(values, n, data + 1, size - 1);
+    REQUIRE(status == PF_OK || status == PF_E_FRAME);
+    if (status == PF_OK) {
+        uint8_t out[16 + 7 * 256];
+        pf_status length = pf_update_encode(out, sizeof out, (const uint32_t *)values, n, data[2]);
+        REQUIRE(length > 0);
+        int32_t again[256];
+        REQUIRE(pf_update_decode(again, n, out, (size_t)length) == PF_OK);
+    }
+}
+
+static void fuzz_codec_encode(const uint8_t *data, size_t size) {
+    if (size == 0) {
+        return;
+    }
+    uint32_t values[64];
+    int32_t back[64];
+    size_t n = (size - 1) / 4 < 64 ? (size - 1) / 4 : 64;
+    memcpy(values, data + 1, 4 * n);
+    uint8_t *out = malloc(16 + 7 * n);
+    uint32_t shift = data[0] % 32;
+    pf_status length = pf_update_encode(out, 16 + 7 * n, values, n, shift);
+    REQUIRE(shift <= 30 ? length > 0 : length == PF_E_ARGUMENT);
+    if (length > 0) {
+        REQUIRE(pf_update_decode(back, n, out, (size_t)length) == PF_OK);
+        for (size_t i = 0; i < n; i++) {
+            int64_t distance = (int64_t)back[i] - (int32_t)values[i];
+            REQUIRE(distance <= (int64_t)1 << shift && -distance <= (int64_t)1 << shift);
+        }
+    }
+    free(out);
+}
+
+/* A descriptor and then: weights, records and targets from the rest. */
+static void fuzz_trainer(const uint8_t *data, size_t size) {
+    if (size < 3) {
+        return;
+    }
+    uint32_t mode = data[0] & 3u;
+    size_t len = data[1] < size - 2 ? data[1] : size - 2;
+    const uint8_t *descriptor = data + 2;
+    const uint8_t *rest = descriptor + len;
+    size_t left = size - 2 - len;
+    size_t bytes = pf_trainer_size(descriptor, len, mode);
+    if (bytes == 0 || bytes > 1u << 20) {
+        return;
+    }
+    void *memory = malloc(bytes);
+    REQUIRE(pf_trainer_init(memory, bytes - 1, descriptor, len, mode) == PF_E_MEMORY);
+    REQUIRE(pf_trainer_init(memory, bytes, descriptor, len, mode) == PF_OK);
+    pf_trainer *trainer = memory;
+    uint32_t parameters = pf_trainer_parameters(trainer);
+    uint32_t trainable = pf_trainer_trainable(trainer);
+    uint32_t inputs = pf_trainer_inputs(trainer);
+    uint32_t outputs = pf_trainer_outputs(trainer);
+    REQUIRE(trainable > 0 && trainable <= parameters);
+    size_t weights = left / 2 < parameters ? left / 2 : parameters;
+    (void)pf_trainer_set_weights(trainer, 0, rest, weights);
+    (void)pf_trainer_set_subset(trainer, trainable / 2, rest, weights < 8 ? weights : 8);
+    REQUIRE(pf_trainer_set_weights(trainer, parameters, rest, 1) < 0);
+    REQUIRE(pf_trainer_begin(trainer, key, 6u + (data[0] >> 2) % 20u, 1u + data[1] * 4000u) == PF_OK);
+    while (pf_trainer_fill(trainer, 100) > 0) {
+    }
+    size_t one = 4 * (size_t)outputs + inputs;
+    uint8_t *record = calloc(one, 1);
+    for (size_t at = 0; at < 3 && left > 0; at++) {
+        size_t take = left < one ? left : one;
+        memcpy(record, rest, take);
+        rest += take;
+        left -= take;
+        (void)pf_trainer_examples(trainer, (const int8_t *)record, record + inputs, 1);
+    }
+    if (mode == PF_MODE_LOCAL) {
+        REQUIRE(pf_trainer_step(trainer, 1u + data[1] * 257u, data[0] % 41u) == PF_OK);
+    }
+    int32_t *logits = malloc(sizeof(int32_t) * outputs);
+    (void)pf_trainer_logits(trainer, (const int8_t *)record, logits);
+    REQUIRE(pf_trainer_release(trainer) != NULL);
+    free(logits);
+    free(record);
+    free(memory);
+}
+
+/* ---- flash ------------------------------------------------------------------------------------------------------ */
+
+static uint8_t chip[2 * BLOCK];
+
+static int chip_read(void *context, uint32_t offset, uint8_t *data, uint32_t len) {
+    (void)context;
+    REQUIRE(offset <= sizeof chip && len <= sizeof chip - offset);
+    memcpy(data, chip + offset, len);
+    return 0;
+}
+
+static int chip_program(void *context, uint32_t offset, const uint8_t *data, uint32_t len) {
+    (void)context;
+    REQUIRE(offset <= sizeof chip && len <= sizeof chip - offset);
+    for (uint32_t i = 0; i < len; i++) {
+        chip[offset + i] &= data[i];
+    }
+    return 0;
+}
+
+static int chip_erase(void *context, uint32_t offset) {
+    (void)context;
+    REQUIRE(offset == 0 || offset == BLOCK);
+    memset(chip + offset, 0xff, BLOCK);
+    return 0;
+}
+
+static const pf_flash flash = {NULL, BLOCK, chip_read, chip_program, chip_erase};
+
+static void chip_load(const uint8_t *data, size_t size) {
+    memset(chip, 0xff, sizeof chip);
+    memcpy(chip, data, size < sizeof chip ? size : sizeof chip);
+}
+
+/* Tags by the key, where the first byte asks for them: otherwise no record would ever be valid. */
+static void chip_sign(uint8_t which) {
+    for (uint32_t slot = 0; slot < sizeof chip / 32; slot++) {
+        if (which >> (slot & 7u) & 1u) {
+            pf_blake2b(chip + 32 * slot + 24, 8, key, 32, chip + 32 * slot, 24);
+        }
+    }
+}
+
+/* Whatever is on flash: the ledger opens or says why not, never counts less than its newest record, and goes on. */
+static void fuzz_ledger(const uint8_t *data, size_t size) {
+    if (size < 2) {
+        return;
+    }
+    chip_load(data + 2, size - 2);
+    chip_sign(data[0]);
+    pf_ledger ledger;
+    pf_status status = pf_ledger_open(&ledger, &flash, key, 1000);
+    REQUIRE(status == PF_OK || status == PF_E_BLANK || status == PF_E_CORRUPT || status == PF_E_FLASH);
+    if (status != PF_OK) {
+        return;
+    }
+    uint32_t before = ledger.cumulative;
+    for (uint32_t i = 0; i < 20; i++) {
+        uint32_t norm = 1u + data[1];
+        status = pf_ledger_charge(&ledger, &flash, norm, 12, 1, 7, 1u << 31);
+        if (status != PF_OK) {
+            break;
+        }
+        REQUIRE(ledger.cumulative >= before + pf_charge(norm, 12, 1));
+        before = ledger.cumulative;
+    }
+    pf_ledger again;
+    status = pf_ledger_open(&again, &flash, key, 1000);
+    REQUIRE(status != PF_OK || again.cumulative >= before);
+    REQUIRE(pf_ledger_provision(&flash, key, 5, before) == PF_OK);
+    REQUIRE(pf_ledger_open(&again, &flash, key, 1000) == PF_OK && again.cumulative == before);
+}
+
+/* Whatever is on flash: two boots with the same entropy never give the same key. */
+static void fuzz_ratchet(const uint8_t *data, size_t size) {
+    if (size < 1) {
+        return;
+    }
+    chip_load(data + 1, size - 1);
+    for (uint32_t slot = 0; slot < sizeof chip / 64; slot++) {
+        if (data[0] >> slot & 1u) {
+            memcpy(chip + 64 * slot, "PFS1", 4);
+            memset(chip + 64 * slot + 40, 0, 8);
+            pf_blake2b(chip + 64 * slot + 48, 16, chip + 64 * slot + 8, 32, chip + 64 * slot, 48);
+        }
+    }
+    uint8_t given[3][32];
+    uint32_t count = 0;
+    for (uint32_t boot = 0; boot < 3; boot++) {
+        pf_ratchet ratchet;
+        pf_status status = pf_ratchet_boot(&ratchet, &flash, key, key, 16);
+        REQUIRE(status == PF_OK || status == PF_E_BLANK || status == PF_E_CORRUPT || status == PF_E_FLASH);
+        uint8_t out[32];
+        if (status != PF_OK) {
+            REQUIRE(pf_ratchet_next(&ratchet, 0, out) == PF_E_STATE);
+            return;
+        }
+        REQUIRE(pf_ratchet_next(&ratchet, 0, out) == PF_OK);
+        for (uint32_t i = 0; i < count; i++) {
+            REQUIRE(memcmp(given[i], out, 32) != 0);
+        }
+        memcpy(given[count++], out, 32);
+    }
+}
+
+static void fuzz_entropy(const uint8_t *data, size_t size) {
+    static uint8_t raw[4096];
+    uint8_t out[32];
+    size_t n = size < sizeof raw ? size : sizeof raw;
+    memset(raw, 0, sizeof raw);
+    memcpy(raw, data, n);
+    for (size_t i = n; n > 0 && i < PF_ENTROPY_RAW_MIN; i++) { /* repeated: short inputs reach the tests too */
+        raw[i] = (uint8_t)(raw[i - n] + (i * 167u >> 3));
+    }
+    pf_status status = pf_entropy_condition(out, raw, n < PF_ENTROPY_RAW_MIN ? PF_ENTROPY_RAW_MIN : n);
+    REQUIRE(status == PF_OK || (status == PF_E_ENTROPY && pf_filled_with(out, 0, 32)));
+    REQUIRE(size >= PF_ENTROPY_RAW_MIN || pf_entropy_condition(out, raw, size) != PF_OK);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static void (*const parts[])(const uint8_t *data, size_t size) = {fuzz_frame, fuzz_frame_encode, fuzz_codec,
+        fuzz_codec_encode, fuzz_trainer, fuzz_ledger, fuzz_ratchet, fuzz_entropy};
+    if (size > 0) {
+        parts[data[0] % (sizeof parts / sizeof parts[0])](data + 1, size - 1);
+    }
+    return 0;
+}
+
+#ifdef FUZZ_REPLAY
+int main(int argc, char **argv) {
+    static uint8_t data[1 << 16];
+    for (int i = 1; i < argc; i++) {
+        FILE *file = fopen(argv[i], "rb");
+        REQUIRE(file != NULL);
+        size_t size = fread(data, 1, sizeof data, file);
+        fclose(file);
+        (void)LLVMFuzzerTestOneInput(data, size);
+    }
+    printf("%d inputs\n", argc - 1);
+    return 0;
+}
+#endif

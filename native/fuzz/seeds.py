@@ -1,0 +1,70 @@
+"""Writes the inputs that the fuzzer's corpus starts from, one folder argument: something valid for each parser."""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+from pathlib import Path
+
+from picofed import native
+from picofed.learn.model import Model, Rectangle
+
+KEY = bytes([1, 2, 3]) + bytes(29)
+BLOCK = 256
+
+
+def seeds() -> dict[str, bytes]:
+    """Inputs by name; the first byte chooses the parser (native/fuzz/fuzz.c)."""
+    chooser = random.Random(1)
+    found: dict[str, bytes] = {}
+    for size in (1, 5, 254, 300):
+        payload = chooser.randbytes(size)
+        found[f"frame-{size}"] = b"\x00" + native.frame_encode(payload)[1:-1]
+        found[f"payload-{size}"] = b"\x01" + payload
+    found["zeros"] = b"\x00" + native.frame_encode(bytes(40))[1:-1]
+    for shift in (0, 3, 19):
+        values = [chooser.randint(-(2**25), 2**25) for _ in range(30)]
+        found[f"codec-{shift}"] = b"\x02\x1e" + native.update_encode(values, shift)
+        found[f"values-{shift}"] = b"\x03" + bytes([shift]) + struct.pack("<30i", *values)
+    models = {
+        "softmax": Model.dense([5, 3]),
+        "mlp": Model.dense([4, 5, 3]),
+        "deep": Model.dense([3, 4, 4, 2], "squared"),
+        "part": Model((6, 5, 3), "softmax", (Rectangle(1, 5, 2, 6), Rectangle(0, 3, 0, 5))),
+    }
+    for name, model in models.items():
+        for mode in (0, 1):
+            head = bytes([4, mode + 4 * chooser.randrange(20), len(model.descriptor)])
+            found[f"{name}-{mode}"] = head + model.descriptor + chooser.randbytes(2 * model.parameters + 40)
+    flash = native.MemoryFlash(BLOCK)
+    native.Ledger.provision(flash, KEY)
+    ledger = native.Ledger(flash, KEY, 1000)
+    for charges in (0, 3, 9):
+        for _ in range(charges):
+            ledger.charge(2, 12, 1, 7, 2**31)
+        found[f"ledger-{charges}"] = b"\x05\x00\x03" + image(flash)
+        found[f"signed-{charges}"] = b"\x05\xff\x03" + image(flash)
+    flash = native.MemoryFlash(BLOCK)
+    native.Ratchet.provision(flash, bytes(32))
+    for boots in (0, 2, 3):
+        for _ in range(boots):
+            native.Ratchet(flash, bytes(32), b"")
+        found[f"ratchet-{boots}"] = b"\x06\x00" + image(flash)
+    for kind in (bytes(64), chooser.randbytes(600), bytes([0x55] * 100)):
+        found[f"entropy-{len(kind)}"] = b"\x07" + kind
+    return found
+
+
+def image(flash: native.Flash) -> bytes:
+    """Both blocks."""
+    data = bytearray(2 * BLOCK)
+    flash.read(0, memoryview(data))
+    return bytes(data)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    for label, content in seeds().items():
+        (target / label).write_bytes(content)

@@ -1,0 +1,40 @@
+"""libFuzzer on the core's parsers: the committed corpus again, and a few thousand inputs more from a fixed seed.
+
+`make fuzz` goes on for a minute; what it finds gets a file in native/fuzz/corpus and a test beside the parser's others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FUZZ = Path(__file__).parents[2] / "native" / "fuzz"
+PARSERS = 8
+
+
+@pytest.mark.slow
+def test_the_corpus_and_some_thousand_inputs_more(monocypher_dir: Path, tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "CFLAGS")}
+    command = ["make", "-C", str(FUZZ), f"MONOCYPHER_DIR={monocypher_dir}", f"BUILD={tmp_path}"]
+    done = subprocess.run(
+        [*command, "replay", "fuzz", "RUNS=4000", "SECONDS=0", "SEED=1"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    executed = [int(number) for number in re.findall(r"number_of_executed_units: (\d+)", done.stdout)]
+    assert executed[0] >= len(list((FUZZ / "corpus").iterdir())) > 30 and executed[1] >= 4000
+    assert not list(tmp_path.glob("crash-*"))
+
+
+def test_the_corpus_has_every_parser() -> None:
+    assert {path.read_bytes()[0] % PARSERS for path in (FUZZ / "corpus").iterdir() if path.stat().st_size} == set(
+        range(PARSERS)
+    )

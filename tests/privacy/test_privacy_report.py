@@ -1,0 +1,130 @@
+"""The page for a data-protection officer: what it says follows from the store, and it survives hostile names."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from picofed import accounting, native
+from picofed.errors import PicofedError
+from picofed.learn.job import Job
+from picofed.learn.model import Model
+from picofed.learn.updates import Update
+from picofed.privacy import page
+from picofed.privacy.statement import load_audit, state
+from picofed.store import Store, Version
+
+CHARGE = accounting.charge(1 << 18, 20)
+AUDIT = {
+    "passed": True, "epsilon_claimed": 3.3414, "epsilon_lower_bound": 1.5029, "delta": 1e-5, "mu_claimed": 0.79,
+    "mu_estimate": 0.78, "mu_standard_error": 0.015, "canaries": 20460, "releases": 10, "clip_norm": 1 << 18,
+    "log2_sigma": 20, "seed": 1, "findings": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Two boards, one of which has released three times, the other once; a third that was only seen."""
+    found = Store(tmp_path / "store.db")
+    model = Model.dense([45, 7])
+    job = Job(name="<i>watch</i>", model=model, clip=1 << 18, log2_sigma=20, window=100, stride=100, labels=7)
+    found.add_job(job.id, job.name, job.body)
+    found.start(job.id, Version(0, b"", b"", b""))
+    for number, releases in ((1, 3), (2, 1), (3, 0)):
+        board, key = bytes([number] * 8), bytes([number] * 32)
+        found.seen(board=board, name=f"board {number} <script>", port="", seq=1, spent=0, budget=10 * CHARGE)
+        for release in range(releases):
+            values = native.update_encode([0] * 322, 19)
+            update = Update(0, 20, release + 2, 0, 150, 1 << 18, 1, (release + 1) * CHARGE, job.id, board, values)
+            found.accept(
+                board=board, seq=release + 2, update_id=bytes([number, release]) * 4, job=job.id, version=0,
+                data=update.pack(key), spent=update.cumulative,
+            )  # fmt: skip
+    yield found
+    found.close()
+
+
+class Checker(HTMLParser):
+    """That every element that is opened is closed, and nothing is fetched or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in ("script", "img", "link", "iframe", "i")
+        assert not any(name in ("src", "href") or name.startswith("on") for name, _ in attrs)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ("line", "rect", "circle", "polyline", "path")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_facts_are_the_stores(store: Store) -> None:
+    statement = state(store, 1e-5)
+    first, second, third = statement.boards
+    assert [board.releases for board in statement.boards] == [3, 1, 0]
+    assert [round(p.epsilon, 6) for p in first.history] == [
+        round(accounting.epsilon(accounting.mu_squared_of(n * CHARGE), 1e-5, 322 * (n + 1)), 6) for n in (1, 2, 3)
+    ]
+    assert first.spent == first.history[-1].epsilon > second.spent > 0.0 <= third.spent < 1e-12
+    assert first.mu == math.sqrt(3 * CHARGE / 2**24) and statement.audit is None
+    [job] = statement.jobs
+    assert (job.trained, job.releases, job.unit) == (322, 4, "2-second window")
+
+
+@pytest.mark.parametrize("audit", [None, AUDIT, AUDIT | {"passed": False, "mu_estimate": None, "findings": ["<b>"]}])
+def test_the_page_is_whole_and_says_what_it_must(store: Store, audit: dict[str, object] | None) -> None:
+    text = page.render(state(store, 1e-5, audit))
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    for words in (
+        "2-second window",
+        "replaced by zero",
+        "if you trust",
+        "Never leaves",
+        "board 1 &lt;script&gt;",
+    ):
+        assert words in text, words
+    assert len(re.findall(r'<polyline [^>]*class="l ', text)) == 3 * 2  # two boards with releases, at three widths
+    if audit is None:
+        assert "not audited" in text
+    else:
+        assert "at least 1.502" in text and ("FAILED" in text) == (not audit["passed"])
+
+
+def test_a_saturated_ledger_is_no_number(store: Store) -> None:
+    store.seen(board=bytes([1] * 8), name="full", port="", seq=9, spent=2**32 - 1, budget=2**32 - 1)
+    text = page.render(state(store))
+    assert "\u221e" in text and "alarm" in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", json.dumps(AUDIT | {"passed": 1}), json.dumps(AUDIT | {"canaries": "many"}), "[" * 100_000,
+     json.dumps(AUDIT | {"mu_estimate": "x"}), json.dumps(AUDIT | {"delta": float("nan")})],
+)  # fmt: skip
+def test_what_is_no_audit_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    path.write_text(content)
+    with pytest.raises(PicofedError, match="not the JSON of picofed audit"):
+        load_audit(path)
+
+
+def test_a_site_without_boards_is_one_line(tmp_path: Path) -> None:
+    Store(tmp_path / "store.db").close()
+    command = [sys.executable, "-c", "from picofed.cli import main; main()", "privacy-report", "--site", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1) and "not seen a board" in done.stderr
