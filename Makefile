@@ -23,14 +23,14 @@ check: $(VENV)/.test lint ## the quick part: lint, types, and the tests that sta
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow" tests/native tests/host
 
 lint: $(VENV)/.test ## ruff, mypy, clang-format
-	@$(BIN)/ruff check host firmware tests benchmarks
-	@$(BIN)/ruff format --check host firmware tests benchmarks
+	@$(BIN)/ruff check host firmware tests benchmarks native
+	@$(BIN)/ruff format --check host firmware tests benchmarks native
 	@$(BIN)/mypy
 	@$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 
 format: $(VENV)/.test ## rewrite Python and C in the project's style
-	@$(BIN)/ruff check --fix host firmware tests benchmarks
-	@$(BIN)/ruff format host firmware tests benchmarks
+	@$(BIN)/ruff check --fix host firmware tests benchmarks native
+	@$(BIN)/ruff format host firmware tests benchmarks native
 	@$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h')
 
 setup: $(VENV)/.demo ## the Python environment with the compiled core, and nothing else

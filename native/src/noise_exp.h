@@ -64,8 +64,8 @@ PF_INLINE uint32_t pf_noise_fast(uint32_t z, uint32_t fraction) {
     return ~pf_noise_high(h, g) >> k; /* s < 1/2 + 2^-29 */
 }
 
-/* 2^128 exp(-x) as four words, least significant first, off by less than 2^13.1 (2^-50.9 of a unit of T), modulo 2^128 for
- * fraction = 0; low 8 bits of fraction 0, z <= 18. Slow; takes the same time for all arguments. */
+/* 2^128 exp(-x) as four words, least significant first, off by less than 2^13.1 (2^-50.9 of a unit of T), modulo 2^128
+ * for fraction = 0; low 8 bits of fraction 0, z <= 18. Slow; takes the same time for all arguments. */
 void pf_noise_exact(uint32_t value[4], uint32_t z, uint32_t fraction);
 /* T(z, y), which is 2^64 for y = 0: returns 1 then and sets the words to 0. z <= 18, m <= 24, y < 2^m. */
 int pf_noise_threshold(uint32_t z, uint32_t y, uint32_t m, uint32_t *high, uint32_t *low);
