@@ -34,7 +34,7 @@ NOT_CONSTANT = {
     "training": {
         ("pf_trainer_examples", "if (pf_outside("),  # refuses what no record store can hold
         ("pf_trainer_examples", "if (targets[k] >= outputs) {"),
-        ("pf_softmax_exp", "pf_exp2_table[k]"),  # an address: no data cache on an M0+
+        ("pf_softmax_exp", "entry["),  # an address: no data cache on an M0+
         ("pf_softmax_delta", "out[label] -= 4096;"),
         ("pf_sqrt_ceil", "if (high >> 24 == 0) {"),  # a squared norm of 2^56 or more
     },
