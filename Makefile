@@ -7,7 +7,7 @@ CORE := $(wildcard native/src/*.[ch] native/include/*.h native/bindings/cffi_bui
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format setup natmods wheel bench fuzz clean distclean
+.PHONY: help demo test hil check lint format setup natmods wheel bench fuzz clean distclean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +17,13 @@ demo: $(VENV)/.demo ## eight emulated watches learn together, privately; report 
 
 test: $(VENV)/.test lint ## every test, with all its set-up
 	@$(BIN)/python benchmarks/m0_cycles.py --check
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(TESTS)
+
+hil: $(VENV)/.test ## hardware in the loop: the tests that drive boards, on every emulated one
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup tests/hil $(TESTS)
 
 check: $(VENV)/.test lint ## the quick part: lint, types, and the tests that start no board
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow" tests/native tests/host
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not slow" tests/native tests/host
 
 lint: $(VENV)/.test ## ruff, mypy, clang-format
 	@$(BIN)/ruff check host firmware tests benchmarks native

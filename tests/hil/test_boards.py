@@ -8,11 +8,11 @@ import time
 import pytest
 import serial
 from dut import PATIENCE, Dut
-from picofed.errors import PicofedError
+from hello import hello
 from picofed.learn import weights
 from picofed.learn.simulate import simulate
 from picofed.link.client import BoardClient
-from picofed.link.messages import BUDGET, BoardError, Info, LinkError, State
+from picofed.link.messages import BUDGET, BoardError, LinkError, State
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import upload
 from picofed.store import Store, Version
@@ -21,21 +21,6 @@ from world import SEED, SOFTMAX, begin, charge_of, plan, run, simulated
 pytestmark = pytest.mark.slow
 
 CHARGE = charge_of(SOFTMAX)
-
-
-def hello(dut: Dut) -> Info:
-    """Who is there, once the firmware is up."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        client: BoardClient | None = None
-        try:
-            client = dut.connect()
-            return client.hello()
-        except PicofedError:
-            assert time.monotonic() < end, f"{dut.kind} does not answer\n{dut.log}"
-        finally:
-            if client is not None:
-                client.close()
 
 
 def test_flashed_from_nothing_it_passes_its_selftest(dut: Dut) -> None:

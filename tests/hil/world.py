@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from dut import Dut
+from hello import hello
 from picofed import accounting, records
 from picofed.fleet.provision import board_files
 from picofed.learn.clients import Examples, SimulatedBoard
@@ -65,6 +66,7 @@ def begin(dut: Dut, job: Job = SOFTMAX, releases: int = 100) -> Provision:
 
 def run(dut: Dut, given: Provision, rounds: int, job: Job = SOFTMAX, store: Store | None = None) -> Coordinator:
     """Versions up to number `rounds` from the live server, with this board alone."""
+    hello(dut)
     keys = {given.policy.board: given.update_key}
     coordinator = Coordinator(store or Store(), job, plan(rounds), keys, expected=1)
     Server(coordinator, {"dut": dut.connect}).run()

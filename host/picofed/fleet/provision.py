@@ -14,6 +14,7 @@ from typing import Any, Final
 from picofed import records
 from picofed.errors import PicofedError
 from picofed.provisioning import Policy, Provision, ProvisionError
+from picofed.toolchain.build import firmware_bytecode
 from picofed.toolchain.layout import repo_root
 
 FORMAT: Final = 1
@@ -151,15 +152,15 @@ def board_files(
     sessions: Iterable[records.Session] = (),
     layout: records.Layout | None = None,
 ) -> dict[str, bytes]:
-    """All files of a board by absolute path on it: firmware, native module, keys and policy, recordings.
+    """All files of a board by absolute path on it: compiled firmware, native module, keys and policy, recordings.
 
     core: the native module for its architecture; provision: None leaves an earlier provisioning alone; sessions: the
     board's recordings, in a record store of `layout` (default: just large enough).
     """
-    firmware = repo_root() / "firmware"
-    files = {f"/lib/picofed/{path.name}": path.read_bytes() for path in sorted((firmware / "picofed").glob("*.py"))}
+    compiled = sorted(firmware_bytecode().glob("*.mpy"))
+    files = {f"/lib/picofed/{path.name}": path.read_bytes() for path in compiled}
     files["/lib/picofed_core.mpy"] = core.read_bytes()
-    files["/main.py"] = (firmware / "main.py").read_bytes()
+    files["/main.py"] = (repo_root() / "firmware" / "main.py").read_bytes()
     if provision is None:
         return files
     sessions = list(sessions)

@@ -138,6 +138,21 @@ def mpy_cross() -> Path:
     return _upstream("building mpy-cross", "mpy-cross", "mpy-cross", "mpy-cross", (), ())
 
 
+def firmware_bytecode() -> Path:
+    """Folder with the firmware package as .mpy files, one for each module: a board that loads these need not compile,
+    which takes seconds on a slow one and leaves its heap in pieces. They run on every architecture.
+    """
+    cross, package = mpy_cross(), repo_root() / "firmware" / "picofed"
+    what = "compiling the firmware"
+
+    def compile_all(folder: Path, log: Path) -> None:
+        for source in sorted(package.glob("*.py")):
+            target = folder / f"{source.stem}.mpy"
+            run_logged([str(cross), "-s", f"picofed/{source.name}", "-o", str(target), str(source)], log, what)
+
+    return content_addressed(what, "firmware", lambda: [cross.parent.name, tree_digest([package])], compile_all)
+
+
 def unix_board() -> Path:
     """The emulated board's program: MicroPython's unix port with boards/unix compiled in."""
     board = repo_root() / "boards" / "unix"
