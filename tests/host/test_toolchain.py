@@ -148,6 +148,18 @@ def test_debian_package_with_a_wrong_hash_is_refused(tmp_path: Path) -> None:
     assert "do not use it" in one_line(error)
 
 
+def test_a_version_that_mirrors_dropped_is_replaced_and_a_wrong_file_is_not(tmp_path: Path) -> None:
+    debian.fetch_packages("trixie", {"libffi8": ("0.never-was", "0" * 64)}, tmp_path, tmp_path / "log")
+    assert (tmp_path / "libffi8.deb").read_bytes().startswith(b"!<arch>")
+    version = next(
+        line.split()[1]
+        for line in command.output_of(["dpkg-deb", "--info", str(tmp_path / "libffi8.deb")]).splitlines()
+        if line.strip().startswith("Version:")
+    )
+    with pytest.raises(debian.HashError):
+        debian.fetch_packages("trixie", {"libffi8": (version, "0" * 64)}, tmp_path, tmp_path / "log")
+
+
 def test_monocypher_source() -> None:
     folder = sources.monocypher_source()
     assert (folder / "monocypher.c").read_text().startswith("// Monocypher version 4.0.")

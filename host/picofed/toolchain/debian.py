@@ -65,6 +65,10 @@ def _configure(folder: Path, line: str) -> Path:
     return conf
 
 
+class HashError(ToolchainError):
+    """A file is not the one that was expected."""
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, as 64 hex digits."""
     with path.open("rb") as handle:
@@ -72,9 +76,9 @@ def sha256_of(path: Path) -> str:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Raise ToolchainError unless the file's SHA-256 is `expected`."""
+    """Raise HashError unless the file's SHA-256 is `expected`."""
     if sha256_of(path) != expected:
-        raise ToolchainError(f"{path.name} is not the file picofed was made with (SHA-256 differs): do not use it")
+        raise HashError(f"{path.name} is not the file picofed was made with (SHA-256 differs): do not use it")
 
 
 def fetch(
@@ -98,16 +102,24 @@ def fetch(
 def fetch_packages(suite: str, packages: Mapping[str, tuple[str, str]], into: Path, log: Path) -> None:
     """Download binary packages of Debian `suite` into folder `into`, each as PACKAGE.deb, at one go.
 
-    packages: name -> (version, SHA-256). Raises ToolchainError where no mirror has all of them.
+    packages: name -> (version, SHA-256). Mirrors drop a version when a security update replaces it: then the present
+    ones are taken, which apt has checked by the archive's signature. Raises ToolchainError where no mirror has all.
     """
 
-    def take(folder: Path) -> None:
+    def take(folder: Path, pinned: bool) -> None:
         for package, (_, expected) in packages.items():
             file = next(folder.glob(f"{package}_*.deb"), folder / f"{package}.deb")
-            check_sha256(file, expected)
+            if pinned:
+                check_sha256(file, expected)
             shutil.move(file, into / f"{package}.deb")
 
-    _download(suite, [f"{package}={version}" for package, (version, _) in packages.items()], take, log, source=False)
+    wanted = [f"{package}={version}" for package, (version, _) in packages.items()]
+    try:
+        _download(suite, wanted, lambda folder: take(folder, True), log, source=False)
+    except HashError:
+        raise
+    except ToolchainError:
+        _download(suite, list(packages), lambda folder: take(folder, False), log, source=False)
 
 
 def _download(suite: str, wanted: list[str], take: Callable[[Path], None], log: Path, *, source: bool) -> None:
@@ -130,6 +142,8 @@ def _download(suite: str, wanted: list[str], take: Callable[[Path], None], log: 
                 run_logged([apt, "-q", "-c", str(conf), *verb, *wanted], log, f"fetching {names}", cwd=folder)
                 take(folder)
                 return
+            except HashError:
+                raise
             except ToolchainError as error:
                 problem = error
             except FileNotFoundError as error:
