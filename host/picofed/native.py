@@ -23,6 +23,7 @@ from picofed.native_errors import (
     CoreStateError,
     check,
 )
+from picofed.native_masks import mask_encode, mask_sum, mask_unpack
 from picofed.native_stores import Ledger, Ratchet, charge
 
 Int8 = npt.NDArray[np.int8]
@@ -291,6 +292,10 @@ class Trainer:
         """The payload of the release (SPEC 7.6)."""
         return update_encode(self.release(), shift)
 
+    def mask(self, shift: int, bits: int, seed: bytes) -> bytes:
+        """The masked fields of the release (SPEC 10.4)."""
+        return mask_encode(self.release(), shift, bits, seed)
+
     def logits(self, features: Ints) -> Int32:
         """Pre-activations of the last layer for one record [inputs] or many [n, inputs]: int32, Q18 or Q16."""
         array = np.asarray(features)
@@ -324,6 +329,9 @@ __all__ = [
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "mask_encode",
+    "mask_sum",
+    "mask_unpack",
     "trainer_size",
     "update_decode",
     "update_encode",

@@ -70,6 +70,7 @@ EXPORT void *memset(void *mem, int value, size_t len) {
     ENTRY(MP_QSTR_trainer_step, core_trainer_step_obj)                                                                 \
     ENTRY(MP_QSTR_trainer_logits, core_trainer_logits_obj)                                                             \
     ENTRY(MP_QSTR_trainer_encode, core_trainer_encode_obj)                                                             \
+    ENTRY(MP_QSTR_trainer_mask, core_trainer_mask_obj)                                                                 \
     ENTRY(MP_QSTR_trainer_wipe, core_trainer_wipe_obj)                                                                 \
     ENTRY(MP_QSTR_ratchet_size, core_ratchet_size_obj)                                                                 \
     ENTRY(MP_QSTR_ratchet_provision, core_ratchet_provision_obj)                                                       \

@@ -43,6 +43,7 @@
 #include "ledger.c"
 #include "frame.c"
 #include "codec.c"
+#include "mask.c"
 #include "features.c"
 #include "model.c"
 #include "fixed.c"

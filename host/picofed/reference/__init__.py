@@ -10,6 +10,7 @@ from picofed.reference.entropy import entropy_condition
 from picofed.reference.features import features_imu
 from picofed.reference.frame import crc32, frame_decode, frame_encode
 from picofed.reference.ledger import Ledger, Record, charge, parse_record
+from picofed.reference.mask import mask_encode, mask_unpack, masks
 from picofed.reference.model import Layer, Loss, Model, encode_model, parse_model
 from picofed.reference.noise import discrete_gaussian
 from picofed.reference.ratchet import Ratchet
@@ -36,6 +37,9 @@ __all__ = [
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "mask_encode",
+    "mask_unpack",
+    "masks",
     "parse_model",
     "parse_record",
     "update_decode",
