@@ -36,18 +36,21 @@ class Policy:
     losses: tuple[int, ...] = (0, 1)
     modes: tuple[int, ...] = (0, 1)
     features: tuple[str, ...] = ("imu45",)
+    helper: bytes = b""  # the helper's public key, where masked jobs are allowed
 
     def __post_init__(self) -> None:
         if len(self.board) != BOARD_ID:
             raise ProvisionError("a board id has 8 bytes")
         if not 0 < len(self.name.encode()) <= 32 or not self.name.isprintable():
             raise ProvisionError("a board's name has 1 to 32 bytes, and no control characters")
+        if self.helper and len(self.helper) != KEY:
+            raise ProvisionError("a helper's public key has 32 bytes")
         if not 0 <= self.max_charge <= self.budget < 1 << 32:
             raise ProvisionError("a budget is below 2^32 units, and the largest charge is not above it")
 
     def item(self) -> dict[str, Any]:
         """The map of SPEC 6.7."""
-        return {
+        item: dict[str, Any] = {
             "v": VERSION,
             "board": self.board,
             "name": self.name,
@@ -60,6 +63,7 @@ class Policy:
             "modes": list(self.modes),
             "features": list(self.features),
         }
+        return item | {"helper": self.helper} if self.helper else item
 
 
 @dataclass(frozen=True, repr=False)

@@ -122,6 +122,8 @@ def _entry(board: Registered) -> dict[str, Any]:
     given = board.provision
     policy = given.policy.item()
     policy["board"] = given.policy.board.hex()
+    if given.policy.helper:
+        policy["helper"] = given.policy.helper.hex()
     del policy["v"]
     return {
         "policy": policy,
@@ -137,6 +139,7 @@ def _entry(board: Registered) -> dict[str, Any]:
 def _board(entry: Mapping[str, Any]) -> Registered:
     policy = dict(entry["policy"])
     policy["board"] = bytes.fromhex(policy["board"])
+    policy["helper"] = bytes.fromhex(policy.get("helper", ""))
     for name in ("losses", "modes", "features"):
         policy[name] = tuple(policy[name])
     key, secret, ident = (bytes.fromhex(entry[name]) for name in ("key", "secret", "records"))

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import accounting, native, records
+from picofed import accounting, masking, native, records
 from picofed.flash import MemoryFlash
 from picofed.learn import weights
 from picofed.learn.job import MODES, Job
@@ -155,6 +155,8 @@ class SimulatedBoard:
         given = self.provision
         policy = given.policy
         kind, version, _, values = weights.parse(data)
+        if job.mask_bits and not policy.helper:
+            raise BoardError(-21, "the policy names no helper: no masked jobs")
         if (
             job.private
             and self._ledger.cumulative + accounting.charge(job.clip, job.log2_sigma, job.steps) > policy.budget
@@ -181,8 +183,12 @@ class SimulatedBoard:
             trainer.examples(self.examples.features, self.examples.labels)
             if job.mode == "local":
                 trainer.step(job.multiplier, job.shift)
+        nonce = b""
+        if job.mask_bits:
+            nonce = self._ratchet.next(self._keys)[:16]
+            self._keys += 1
         seq, spent = self._charge(job)
-        return Update(
+        update = Update(
             mode=MODES.index(job.mode),
             log2_sigma=job.log2_sigma,
             seq=seq,
@@ -193,8 +199,15 @@ class SimulatedBoard:
             cumulative=spent,
             job=job.id,
             board=policy.board,
-            payload=trainer.encode(job.round_shift),
-        ).pack(given.update_key)
+            payload=b"" if job.mask_bits else trainer.encode(job.round_shift),
+        )
+        if job.mask_bits:
+            bits, shift = job.mask_bits, job.round_shift
+            pair = masking.board_pair(given.key, policy.helper)
+            update = update.mask(
+                pair, nonce, bits, shift, trainer.trainable, lambda seed: bytes(trainer.mask(shift, bits, seed))
+            )
+        return update.pack(given.update_key)
 
     def _charge(self, job: Job) -> tuple[int, int]:
         if not job.private:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import cbor2
 
-from picofed import accounting
+from picofed import accounting, masking
 from picofed.errors import PicofedError
 from picofed.learn import registry
 from picofed.learn.model import Model
@@ -39,7 +39,7 @@ class Job:
 
     clip: clipping norm in units of the first layer's accumulators (Q19); log2_sigma: 6..25; round_shift:
     releases are rounded to multiples of 2^round_shift; multiplier, shift: the step of local mode (SPEC 7.5),
-    else 0; window, stride: samples. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in
+    else 0; mask_bits: bits of a masked field (SPEC 10), 0: no masks; window, stride: samples. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in
     simulation only.
     """
 
@@ -58,6 +58,7 @@ class Job:
     features: str = "imu45"
     unit: str = "window"
     channels: int = 6
+    mask_bits: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name.encode("utf-8", "replace")) <= 40 or not self.name.isprintable():
@@ -101,6 +102,11 @@ class Job:
                 "boards release nothing without noise"
             )
 
+        if self.mask_bits:
+            mode = MODES.index(self.mode)
+            if refused := masking.refusal(self.log2_sigma, self.round_shift, self.mask_bits, mode):
+                raise JobError(refused)
+
     @property
     def private(self) -> bool:
         """False for the simulator's non-private baseline only."""
@@ -109,6 +115,7 @@ class Job:
     @cached_property
     def body(self) -> bytes:
         """The CBOR map of SPEC 6.4."""
+        masked = {"mask_bits": self.mask_bits} if self.mask_bits else {}
         return cbor2.dumps(
             {
                 "v": VERSION,
@@ -128,6 +135,7 @@ class Job:
                 "channels": self.channels,
                 "labels": self.labels,
             }
+            | masked
         )
 
     @cached_property
@@ -144,7 +152,7 @@ class Job:
                 raise JobError("this job has a format that this picofed does not know: update picofed")
             item["model"] = Model.parse(item["model"])
             item["mode"] = MODES[item["mode"]]
-            if set(item) != {field.name for field in fields(cls)}:
+            if set(item) | {"mask_bits"} != {field.name for field in fields(cls)}:
                 raise JobError("a stored job lacks fields or has unknown ones")
             return cls(**item)
         except (cbor2.CBORDecodeError, AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
