@@ -22,6 +22,7 @@ from picofed.cli.emulate import emulate
 from picofed.cli.evaluate import evaluate
 from picofed.cli.flash import flash
 from picofed.cli.privacy_report import privacy_report
+from picofed.cli.helper import helper
 from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest
@@ -52,6 +53,7 @@ for _command in (
     evaluate,
     flash,
     privacy_report,
+    helper,
     report,
     run,
     selftest,

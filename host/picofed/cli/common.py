@@ -14,7 +14,9 @@ import click
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
+from picofed.learn.job import Plan
 from picofed.learn.server import Opener
+from picofed.learn.unmask import HttpHelper
 from picofed.link.client import connect
 from picofed.store import Store
 
@@ -70,6 +72,15 @@ def choose_ports(ports: Sequence[str], registry: Registry) -> list[str]:
 def openers(ports: Sequence[str]) -> dict[str, Opener]:
     """A function for each port that connects to the board there."""
     return {port: partial(connect, port) for port in ports}
+
+
+def open_helper(plan: Plan) -> HttpHelper | None:
+    """The helper that a plan for masked updates names. Raises PicofedError."""
+    if not plan.masked:
+        return None
+    if not plan.helper:
+        raise PicofedError("masked updates need a helper: name its URL as `helper` in [server]")
+    return HttpHelper(plan.helper, plan.certificate or None)
 
 
 def print_json(item: Any) -> None:

@@ -39,8 +39,8 @@ class Job:
 
     clip: clipping norm in units of the first layer's accumulators (Q19); log2_sigma: 6..25; round_shift:
     releases are rounded to multiples of 2^round_shift; multiplier, shift: the step of local mode (SPEC 7.5),
-    else 0; mask_bits: bits of a masked field (SPEC 10), 0: no masks; window, stride: samples. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in
-    simulation only.
+    else 0; window, stride: samples; mask_bits: bits of a masked field (SPEC 10), 0: no masks. log2_sigma = 0
+    with clip = 0 is the non-private baseline: it exists in simulation only.
     """
 
     name: str
@@ -196,6 +196,16 @@ def fit_noise(
     return clip, log2_sigma
 
 
+def fit_mask(clip: int, log2_sigma: int, round_shift: int, records: Any = 0, boards: Any = 0) -> int:
+    """Bits of a masked field in which a sum of all boards' releases wraps only by noise beyond eight of its standard
+    deviations: a record moves a coordinate by at most `clip`. As many as there can be, if counts are not known."""
+    most = 32 - round_shift
+    if not (type(records) is int and type(boards) is int and records > 0 and boards > 0):
+        return most
+    reach = records * clip + 8 * (1 << log2_sigma) * math.isqrt(boards - 1) + 8 * (1 << log2_sigma)
+    return min(most, max(masking.BITS[0], (reach >> round_shift).bit_length() + 2))
+
+
 def fit_step(learning_rate: float, examples: int, model: Model) -> tuple[int, int]:
     """Multiplier and shift of SPEC 7.5 for a step of learning_rate on the mean gradient of `examples`
     records.
@@ -226,7 +236,9 @@ class Plan:
     silent before it is left out; max_records: more records than a board can have, so that one that claims them
     is refused: in gradient mode the sum is divided by all boards' records; absence: seconds that a run goes on while
     no board at all can be reached; start: a file with the first version's weights (learn.versions), "" for the seed's;
-    masked: only rules whose weights are known before any update is, as sums under masks need.
+    masked: only rules whose weights are known before any update is, as sums under masks need; helper: its URL;
+    certificate: a file with that of the authority behind the helper's, "" for the system's; honest: boards of each sum
+    that are taken to be honest, for the conditional epsilon: no version is made of fewer.
     aggregator, staleness: names that learn.registry knows, or module:Class.
     """
 
@@ -256,6 +268,9 @@ class Plan:
     absence: float = 86400.0
     start: str = ""
     masked: bool = False
+    helper: str = ""
+    certificate: str = ""
+    honest: int = masking.COHORT_MIN
 
     def __post_init__(self) -> None:
         checks = (
@@ -281,6 +296,10 @@ class Plan:
             ),
             (0 <= self.average <= 1, "average must be 0 to 1"),
             (self.seed >= 0, "seed must not be negative"),
+            (
+                self.honest >= masking.COHORT_MIN,
+                f"honest must be at least {masking.COHORT_MIN}: one board hides nobody",
+            ),
         )
         for holds, text in checks:
             if not holds:

@@ -34,14 +34,14 @@ from typing import Any, Final
 
 from picofed import accounting
 from picofed.errors import PicofedError
-from picofed.learn.job import FEATURES, Job, JobError, Plan, fit_noise, fit_step
+from picofed.learn.job import FEATURES, Job, JobError, Plan, fit_mask, fit_noise, fit_step
 from picofed.learn.model import Model, Rectangle
 
 _SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", "model", "records", "privacy", "local", "server"),
     "model": ("hidden", "loss", "train"),
     "records": ("features", "unit", "window", "stride", "channels", "labels"),
-    "privacy": ("epsilon", "delta", "clip_norm", "log2_sigma", "round_shift", "records", "boards"),
+    "privacy": ("epsilon", "delta", "clip_norm", "log2_sigma", "round_shift", "mask_bits", "records", "boards"),
     "local": ("steps", "learning_rate", "records"),
 }
 FILE_MAX: Final = 1 << 20
@@ -111,8 +111,12 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
 
     clip, log2_sigma = _noise(privacy, plan, steps, len(model.trainable))
     # Post-processing: half a standard deviation is far finer than the noise, and costs a quarter of the
-    # bytes.
-    shift = 0 if local else max(0, log2_sigma - 1)
+    # bytes. Under masks there is no code to save bytes with, and a finer grid leaves room for weights by age.
+    shift = 0 if local else max(0, log2_sigma - (5 if plan.masked else 1))
+    shift = _get(privacy, "round_shift", int, "[privacy] round_shift", shift)
+    bits = _get(privacy, "mask_bits", int, "[privacy] mask_bits", 0)
+    if plan.masked and not bits:
+        bits = fit_mask(clip, log2_sigma, shift, privacy.get("records", 0), privacy.get("boards", 0))
     job = Job(
         name=name,
         model=model,
@@ -121,7 +125,8 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
         window=window,
         stride=_get(records, "stride", int, "[records] stride", window),
         labels=labels,
-        round_shift=_get(privacy, "round_shift", int, "[privacy] round_shift", shift),
+        round_shift=shift,
+        mask_bits=bits,
         features=features,
         unit=_get(records, "unit", str, "[records] unit", "window"),
         channels=_get(records, "channels", int, "[records] channels", FEATURES[features][0]),
