@@ -27,6 +27,7 @@ class Board:
         self._ratchet = bytearray(core.ratchet_size())
         self._keys = 0
         self._opened = False
+        self._pair = None
         self.refused = None
         try:
             with Uninterrupted():
@@ -54,6 +55,7 @@ class Board:
         self.records_id = state.records
         self.update_key = state.update_key
         self._ledger_key = state.ledger_key
+        self._mask_secret = state.mask_secret
         self._open_ledger()
         raw = entropy()
         conditioned = bytearray(32)
@@ -109,6 +111,18 @@ class Board:
         check(core.ratchet_next(self._ratchet, self._keys, key), "noise key")
         self._keys += 1
         return key
+
+    def mask_pair(self):
+        """What this board shares with the policy's helper (SPEC 10.1). Made once: it takes the longest by far."""
+        if self._pair is None:
+            shared, own = bytearray(32), bytearray(32)
+            check(core.x25519(own, self._mask_secret, None), "mask")
+            check(core.x25519(shared, self._mask_secret, self.policy.helper), "mask")
+            pair = bytearray(32)
+            core.blake2b(pair, shared, b"picofed pair" + own + self.policy.helper)
+            core.trainer_wipe(shared)
+            self._pair = pair
+        return self._pair
 
     def charge(self, job):
         """Charge a release of the job; returns (seq, cumulative) of its record. Only after this may it be shown."""

@@ -26,6 +26,7 @@ _FIELDS = {
     "channels": int,
     "labels": int,
 }
+_OPTIONAL = {"mask_bits": int}
 GRADIENT = 0
 LOCAL = 1
 
@@ -52,7 +53,7 @@ class Job:
             if error.code == MESSAGE:
                 _refuse(error.text)
             raise
-        take(item, "job", _FIELDS)
+        take(item, "job", _FIELDS, _OPTIONAL)
         if item["v"] != 1:
             _refuse("unknown version")
         ident = bytearray(8)
@@ -71,7 +72,10 @@ class Job:
         self.stride = item["stride"]
         self.channels = item["channels"]
         self.labels = item["labels"]
+        self.mask_bits = item.get("mask_bits", 0)
         self._check(item["unit"])
+        if "mask_bits" in item:
+            self._check_masks()
 
     def _check(self, unit):
         if self.features not in FEATURES:
@@ -109,6 +113,12 @@ class Job:
             _refuse("unknown mode")
         if not 1 <= self.clip < 1 << 20 or self.log2_sigma > 25:
             _refuse("clip or log2_sigma is out of range")
+
+    def _check_masks(self):
+        if not 16 <= self.mask_bits <= 32 or self.mask_bits + self.round_shift > 32:
+            _refuse("mask_bits, or its sum with round_shift, is out of range")
+        if self.round_shift + 2 > self.log2_sigma or self.mode != GRADIENT:
+            _refuse("masks need gradient mode and a round_shift of at most log2_sigma - 2")
 
     def trainer_size(self):
         """Bytes that a trainer needs; refuses a model that the core refuses."""

@@ -5,17 +5,19 @@ from .errors import ARGUMENT, POLICY, PicofedError, plain
 _WORD = 0xFFFFFFFF
 
 
-def take(item, what, fields):
-    """Check that `item` is a map with exactly these fields, {name: type}; ints must be unsigned and below 2^32."""
+def take(item, what, fields, optional={}):  # noqa: B006
+    """Check that `item` is a map with exactly these fields, {name: type}, and of the optional ones any; ints must be
+    unsigned and below 2^32."""
     if type(item) is not dict:
         raise PicofedError(ARGUMENT, what + " is not a map")
     for name in item:
-        if name not in fields:
+        if name not in fields and name not in optional:
             raise PicofedError(ARGUMENT, "%s has an unknown field %s" % (what, plain(name)))
-    for name, kind in fields.items():
+    for name in fields:
         if name not in item:
             raise PicofedError(ARGUMENT, "%s lacks %s" % (what, name))
-        value = item[name]
+    for name, value in item.items():
+        kind = fields.get(name) or optional[name]
         if type(value) is not kind or (kind is int and not 0 <= value <= _WORD):
             raise PicofedError(ARGUMENT, "%s: %s is not as specified" % (what, name))
 
@@ -35,11 +37,14 @@ _FIELDS = {
 }
 
 
+_OPTIONAL = {"helper": bytes}
+
+
 class Policy:
     """A checked policy. budget, max_charge: units of 2^-24 mu^2."""
 
     def __init__(self, item):
-        take(item, "policy", _FIELDS)
+        take(item, "policy", _FIELDS, _OPTIONAL)
         if item["v"] != 1:
             raise PicofedError(ARGUMENT, "policy of an unknown version")
         if len(item["board"]) != 8 or len(item["name"]) > 40:
@@ -50,6 +55,9 @@ class Policy:
             for value in item[name]:
                 if type(value) is not kind:
                     raise PicofedError(ARGUMENT, "policy: %s is not as specified" % name)
+        self.helper = item.get("helper")
+        if self.helper is not None and len(self.helper) != 32:
+            raise PicofedError(ARGUMENT, "policy: helper is not as specified")
         self.item = item
         self.board = item["board"]
         self.name = item["name"]
@@ -73,6 +81,8 @@ class Policy:
             self._forbid("mode %d" % job.mode)
         if job.features not in item["features"]:
             self._forbid("features " + job.features)
+        if job.mask_bits and self.helper is None:
+            self._forbid("masked jobs: it names no helper")
         if charge > self.max_charge:
             self._forbid("charge %d, at most %d" % (charge, self.max_charge))
 

@@ -44,6 +44,7 @@ class State:
         self.wipe = item["wipe"]
         self.ledger_key = derive(self.key, b"picofed ledger")
         self.update_key = derive(self.key, b"picofed update")
+        self.mask_secret = derive(self.key, b"picofed mask")
 
     def save(self):
         names = ("key", "records", "seq", "spent", "used", "done", "wipe")
