@@ -49,5 +49,6 @@ def epsilon_of_sums(
     accounting.epsilon, but of all honest boards in the board's sums.
     """
     part = share(log2_sigma, round_shift, honest, spread)
-    kept = accounting.mu_squared_of(masked) * math.nextafter(float(part), math.inf) * (1 + 2.0**-50)
+    whole = accounting.mu_squared_of(masked)
+    kept = min(whole, whole * math.nextafter(float(part), math.inf) * (1 + 2.0**-50))
     return accounting.epsilon(accounting.mu_squared_of(others) + kept, delta, samples)

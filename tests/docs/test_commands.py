@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from picofed import accounting, records
 from picofed.cli import cli
 from picofed.demo.boards import fleet
 from picofed.fleet.provision import Registry
+from picofed.helper.roster import Roster
 from picofed.provisioning import Policy, Provision
 from picofed.toolchain import build
 from picofed.toolchain.sources import watch_data
@@ -50,6 +52,7 @@ BEFORE = {
     "budget": "picofed run job.toml",
     "evaluate": "picofed run job.toml",
     "privacy-report": "picofed run job.toml",
+    "helper": "picofed helper key",
     "report": "picofed run job.toml",
 }
 QUICK = {"demo": ["--rounds", "1", "--boards", "1", "--no-curve"]}  # for --json: the same, shorter
@@ -150,6 +153,29 @@ def picofed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[s
     )
 
 
+def served(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same for a command that serves until it is interrupted: after what it says first, it is."""
+    with subprocess.Popen(
+        [str(BIN / arguments[0]), *arguments[1:], "--port", "0"],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        told = ""
+        while "http" not in told:
+            told += process.stdout.readline()
+            assert told, process.stderr.read()
+        process.terminate()
+        rest, error = process.communicate(timeout=60)
+    stopped = (0, -signal.SIGTERM)
+    return subprocess.CompletedProcess(
+        arguments, 0 if process.returncode in stopped else process.returncode, told + rest, error
+    )
+
+
 @dataclass(frozen=True)
 class Place:
     """Two live boards, and the files that a fresh site starts with."""
@@ -185,6 +211,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     registry = Registry(files / "picofed-site" / "boards.json")
     folder = tmp_path_factory.mktemp("fleet") / "boards"
     with fleet(folder, ["unix"] * len(PORTS), provisions, recordings, "examples", registry) as boards:
+        (files / "roster.json").write_text(Roster.of(provisions, 2).text())
         yield Place(list(boards), files)
 
 
@@ -200,7 +227,7 @@ def test_every_example_runs(example: str, form: str, place: Place, tmp_path: Pat
         assert before.returncode == 0, before.stderr
     if form == "json":
         line += ["--json", *QUICK.get(name, [])]
-    done = picofed(line, tmp_path)
+    done = served(line, tmp_path) if "serve" in line else picofed(line, tmp_path)
     assert done.returncode == 0, f"{shlex.join(line)}\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr
     if form == "json":

@@ -14,7 +14,7 @@ from picofed.learn import jobfile
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.server import Server
 from picofed.report.facts import epsilon_of_ledger, samples_a_release
-from picofed.report.sums import epsilon_distributed
+from picofed.report.sums import epsilon_distributed, sums_text
 
 
 def drive(
@@ -59,7 +59,7 @@ def drive(
             "delta": plan.delta,
         }
         if plan.masked:
-            result["epsilon_distributed"] = sums = epsilon_distributed(store, job, plan)
+            result["epsilon_distributed"] = epsilon_distributed(store, job, plan)
             result["honest"] = plan.honest
         if as_json:
             common.print_json(result)
@@ -70,10 +70,7 @@ def drive(
                 f"largest epsilon spent: {common.epsilon_text(result['epsilon'])} at delta {plan.delta:g}"
             )
             if plan.masked:
-                click.echo(
-                    f"epsilon {common.epsilon_text(sums)} against this host, which saw sums only: if {plan.honest} "
-                    "boards in each sum are honest, and the helper is and keeps what it knows from this host"
-                )
+                click.echo(sums_text(store, job, plan))
         for board in registry:
             head = next((head for head in heads if head.id == board.provision.policy.board), None)
             if head is not None and (head.seq, head.spent) > (board.provision.seq, board.provision.spent):

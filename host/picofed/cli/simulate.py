@@ -19,6 +19,7 @@ from picofed.learn.evaluate import evaluate, float_accuracy, majority, train_flo
 from picofed.learn.job import Job, Plan
 from picofed.learn.simulate import Simulation
 from picofed.learn.simulate import simulate as run_simulation
+from picofed.learn.unmask import without_masks
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
 
@@ -100,7 +101,7 @@ def boards_only(
     as_json: bool,
 ) -> None:
     """A job on boards that all take as long."""
-    job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    job, plan = without_masks(*jobfile.load(job_file, rounds=rounds, epsilon=epsilon))
     clients = data.load(data_file, job)
     unknown = [name for name in held if name not in clients]
     if unknown:

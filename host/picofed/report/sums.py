@@ -12,6 +12,16 @@ from picofed.report.facts import samples_a_release
 from picofed.store import Store
 
 
+def sums_text(store: Store, job: Job, plan: Plan) -> str:
+    """The conditional number in a sentence, with its conditions."""
+    found = epsilon_distributed(store, job, plan)
+    number = "no bound" if math.isinf(found) else f"{math.ceil(found * 1000 - 1e-9) / 1000:.3f}"
+    return (
+        f"epsilon {number} at delta {plan.delta:g} against a host that saw sums only: if {plan.honest} boards in each "
+        "sum are honest, and the helper is and keeps what it knows from the host"
+    )
+
+
 def epsilon_distributed(store: Store, job: Job, plan: Plan) -> float:
     """The largest of any board, given plan.honest honest boards in each sum; math.inf where there is no bound.
 
