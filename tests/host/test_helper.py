@@ -21,6 +21,8 @@ import cbor2
 import numpy as np
 import pytest
 from picofed import native
+from picofed.fleet.keys import Keys, Wanted
+from picofed.fleet.provision import Registry
 from picofed.helper.judge import FORBIDDEN, MALFORMED, USED, Judge, Refused
 from picofed.helper.request import Request, parse_answer
 from picofed.helper.roster import Roster, RosterError, secret_key
@@ -474,3 +476,15 @@ def test_updates_that_are_not_masked_as_the_job_says(make_world: Callable[..., A
     with pytest.raises(UpdateError):
         coordinator.deliver(update.board, replace(update, payload=update.payload[:30]).pack(key))
     coordinator.deliver(update.board, update.pack(key))
+
+
+def test_flash_puts_the_helper_into_the_policy_and_the_registry_keeps_it(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "boards.json")
+    giver = Keys(registry, Wanted(helper=PUBLIC), {})
+    given = giver.give(b"board001", "unix", "port")
+    assert given.policy.helper == PUBLIC and not giver.changes(b"board001")
+    assert cbor2.loads(given.file())["policy"]["helper"] == PUBLIC
+    kept = Registry(tmp_path / "boards.json").get(b"board001")
+    assert kept is not None and kept.provision.policy.helper == PUBLIC
+    assert Keys(registry, Wanted(), {}).give(b"board001", "unix", "port").policy.helper == PUBLIC
+    assert "helper" not in Keys(registry, Wanted(), {}).give(b"board002", "unix", "port").policy.item()

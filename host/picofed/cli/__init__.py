@@ -23,6 +23,7 @@ from picofed.cli.evaluate import evaluate
 from picofed.cli.flash import flash
 from picofed.cli.privacy_report import privacy_report
 from picofed.cli.helper import helper
+from picofed.cli.plan import plan
 from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest
@@ -54,6 +55,7 @@ for _command in (
     flash,
     privacy_report,
     helper,
+    plan,
     report,
     run,
     selftest,

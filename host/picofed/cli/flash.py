@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from picofed.toolchain.products import firmware
 @click.option("--budget", type=click.IntRange(1), help="The same in units of 2^-24 mu^2, instead of --epsilon.")
 @click.option("--max-charge", type=click.IntRange(1), help="Most that one release may cost  [default: budget / 10]")
 @click.option("--name", help="Name of the board, where it is only one.")
+@click.option("--helper", metavar="KEY", help="Allow masked jobs, with the helper of this public key (64 hex digits).")
 @click.option("--no-keys", is_flag=True, help="Only the firmware: leave keys and policy alone.")
 @click.option("--new-keys", is_flag=True, help="Give keys to boards whose keys this site does not know.")
 @click.option("--erase", is_flag=True, help="Delete programs, jobs and recordings first. Ledger and keys stay.")
@@ -49,6 +51,7 @@ def flash(
     budget: int | None,
     max_charge: int | None,
     name: str | None,
+    helper: str | None,
     no_keys: bool,
     new_keys: bool,
     erase: bool,
@@ -68,6 +71,8 @@ def flash(
         raise PicofedError("--epsilon and --budget say the same thing: give one of them")
     if no_keys and (new_keys or epsilon is not None or budget is not None or max_charge is not None):
         raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
+    if helper is not None and (no_keys or not re.fullmatch("[0-9a-fA-F]{64}", helper)):
+        raise PicofedError("--helper takes the 64 hex digits that `picofed helper key` prints, and not with --no-keys")
     if epsilon is not None:
         budget = keys.units(epsilon, delta)
     install_first = _image(micropython, sha256, kind) if micropython else None
@@ -84,7 +89,7 @@ def flash(
         dry_run=dry_run,
         interrupt=interrupt,
     )
-    wanted = keys.Wanted(budget, max_charge, name)
+    wanted = keys.Wanted(budget, max_charge, name, bytes.fromhex(helper) if helper else None)
     giver = keys.Keys(common.open_registry(site), wanted, _heads(site))
     stop = threading.Event()
     with FlashProgress(quiet=as_json) as progress:

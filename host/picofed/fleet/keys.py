@@ -30,6 +30,7 @@ class Wanted:
     budget: int | None = None
     max_charge: int | None = None
     name: str | None = None
+    helper: bytes | None = None
 
 
 def units(epsilon: float, delta: float) -> int:
@@ -94,7 +95,8 @@ class Keys:
             charge = budget // SHARE
         if charge > budget:
             raise PicofedError(f"a largest charge of {charge} units is above the budget of {budget}: lower it")
-        return replace(policy, budget=budget, max_charge=charge, name=wanted.name or policy.name)
+        helper = policy.helper if wanted.helper is None else wanted.helper
+        return replace(policy, budget=budget, max_charge=charge, name=wanted.name or policy.name, helper=helper)
 
 
 def is_own_ledger(record: bytes, ledger_key: bytes) -> bool:

@@ -31,6 +31,7 @@ class Release:
     steps = 1
     window = 100
     stride = 100
+    mask_bits = 0
 
 
 def put_file(key=b"k", secret=b"s", spent=0, seq=0, records=b"records1", **policy):
