@@ -30,7 +30,7 @@ from picofed.learn.clients import SimulatedBoard
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.simulate import simulate
-from picofed.learn.unmask import Helper, HelperLost, HttpHelper, unwrap, whole_weights
+from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, HttpHelper, unwrap, whole_weights
 from picofed.learn.updates import Update, UpdateError
 from picofed.learn.worker import Worker
 from picofed.masking import MaskError
@@ -296,8 +296,9 @@ def test_killed_helper_remembers_what_it_answered(fleet: Fleet, tmp_path: Path) 
             HttpHelper(url, pauses=(0.01,)).unmask(request)
     with process(tmp_path / "helper", roster) as (url, _):
         assert (HttpHelper(url).unmask(request) == first).all()
-        with pytest.raises(HelperLost, match="was used"):
+        with pytest.raises(HeaderRefused, match="was used") as blamed:
             HttpHelper(url).unmask(fleet.request(updates[:3]))
+        assert blamed.value.board in {update.board for update in updates}
         with urllib.request.urlopen(f"{url}/v1/helper", timeout=30) as answer:
             assert cbor2.loads(answer.read()) == {"v": 1, "key": PUBLIC, "minimum": 2}
         with pytest.raises(urllib.error.HTTPError, match="413"):
@@ -357,6 +358,8 @@ class InProcess:
         try:
             return parse_answer(request, self.judge.answer(request.body))
         except Refused as error:
+            if error.board:
+                raise HeaderRefused(f"the helper refused: {error}", error.board) from error
             raise HelperLost(f"the helper refused: {error}") from error
 
 
@@ -434,6 +437,26 @@ def test_host_that_asks_twice_for_what_was_used_loses_it(make_world: Callable[..
     keys = {board.provision.policy.board: board.provision.update_key for board in boards}
     same = Coordinator(store, job, plan, keys, clock=lambda: 0.0, helper=InProcess(judge))
     assert same.flush() and same.version.number == 1 and len(store.members(job.id, 1)) == 4
+    judge.close()
+
+
+def test_header_that_is_refused_costs_the_other_boards_nothing(make_world: Callable[..., Any], tmp_path: Path) -> None:
+    """A board whose key the roster does not have, and updates that a killed host had unmasked already."""
+    world = make_world(5, 2)
+    job, boards = masked(world), boards_of(world)
+    stranger = boards[3].provision
+    boards[3] = SimulatedBoard(replace(stranger, key=b"k" * 32), boards[3].examples, b"entropy")
+    keys_known = [replace(board.provision) for board in boards]
+    keys_known[3] = stranger
+    judge = Judge(tmp_path / "log.db", SECRET, Roster.of(keys_known, 3))
+    plan = replace(world.plan, masked=True, honest=3)
+    store = Store()
+    made = drive(store, job, plan, boards, InProcess(judge))
+    assert made.failure is None and made.version.number == 2
+    assert len(store.members(job.id, 1)) == len(store.members(job.id, 2)) == 4
+    aside = [update for update in store.updates(job.id, None) if update.state == SET_ASIDE]
+    assert {update.board for update in aside} == {stranger.policy.board} and len(aside) == 2
+    assert "was not made by it" in aside[0].reason
     judge.close()
 
 

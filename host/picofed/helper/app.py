@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from picofed.helper.judge import Judge, Refused
-from picofed.helper.request import BODY_MAX
+from picofed.helper.request import BOARD, BODY_MAX
 
 CBOR = "application/cbor"
 
@@ -27,7 +27,8 @@ def make_app(judge: Judge) -> Starlette:
         try:
             return Response(await run_in_threadpool(judge.answer, body), media_type=CBOR)
         except Refused as error:
-            return PlainTextResponse(f"{error}\n", error.status)
+            blamed = {BOARD: error.board.hex()} if error.board else None
+            return PlainTextResponse(f"{error}\n", error.status, blamed)
 
     async def helper(http: HttpRequest) -> Response:
         item = {"v": 1, "key": judge.public, "minimum": judge.roster.minimum}

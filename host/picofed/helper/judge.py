@@ -27,11 +27,12 @@ CREATE TABLE IF NOT EXISTS used (board BLOB NOT NULL, seq INTEGER NOT NULL, requ
 
 
 class Refused(PicofedError):
-    """A request that gets no answer. status: HTTP's."""
+    """A request that gets no answer. status: HTTP's; board: whose header is to blame, if it is one's alone."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, board: bytes = b"") -> None:
         super().__init__(text)
         self.status = status
+        self.board = board
 
 
 class Judge:
@@ -65,7 +66,7 @@ class Judge:
 
     def _pair(self, board: bytes) -> bytes:
         if board not in self.roster.boards:
-            raise Refused(FORBIDDEN, f"board {board.hex()} is not on the roster")
+            raise Refused(FORBIDDEN, f"board {board.hex()} is not on the roster", board)
         if board not in self._pairs:
             self._pairs[board] = helper_pair(self._secret, self.roster.boards[board])
         return self._pairs[board]
@@ -75,7 +76,7 @@ class Judge:
         weights = [weight for _, weight in request.members]
         for header in headers:
             if not header.fits(self._pair(header.board)):
-                raise Refused(FORBIDDEN, f"a header of board {header.board.hex()} was not made by it")
+                raise Refused(FORBIDDEN, f"a header of board {header.board.hex()} was not made by it", header.board)
         if len({header.board for header in headers}) < len(headers):
             raise Refused(FORBIDDEN, "two headers of one board")
         first = headers[0]
@@ -112,10 +113,10 @@ class Judge:
     def _fresh(self, header: Header) -> None:
         newest = self._log.execute("SELECT max(seq) FROM used WHERE board = ?", (header.board,)).fetchone()[0]
         if newest is not None and header.seq <= newest:
-            raise Refused(
-                USED,
-                f"board {header.board.hex()}: header {header.seq} after {newest} was used: each is used once, in order",
+            text = (
+                f"board {header.board.hex()}: header {header.seq} after {newest} was used: each is used once, in order"
             )
+            raise Refused(USED, text, header.board)
 
     def _sum(self, request: Request) -> bytes:
         masks = np.zeros(request.fields, np.uint32)

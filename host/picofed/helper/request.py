@@ -15,6 +15,7 @@ from picofed import native
 from picofed.masking import WEIGHT_MAX, Header, MaskError
 
 VERSION: Final = 1
+BOARD: Final = "picofed-board"  # HTTP header of a refusal: whose header is to blame
 BODY_MAX: Final = 1 << 23
 FIELDS_MAX: Final = 1 << 20
 Uint32 = npt.NDArray[np.uint32]

@@ -134,6 +134,12 @@ class Buffered(Aggregator):
         members = [(update.row, weight / UNIT) for update, weight in zip(updates, weights, strict=True)]
         return Aggregate(total, records, members)
 
+    def remove(self, board: bytes) -> list[int]:
+        """Take a board's updates out again; returns their rows."""
+        gone = [update.row for update in self.buffer if update.board == board]
+        self.buffer = [update for update in self.buffer if update.board != board]
+        return gone
+
     def advance(self, version: int, now: float) -> None:
         """See Aggregator."""
         self.version = version

@@ -21,7 +21,7 @@ from picofed.learn.aggregators import Aggregator, Buffered, Contribution
 from picofed.learn.events import Event, EventSink, no_events
 from picofed.learn.job import MODES, Job, JobError, Plan
 from picofed.learn.roster import Roster
-from picofed.learn.unmask import Helper, HelperLost, Unmasker, check_plan
+from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, Unmasker, check_plan
 from picofed.learn.updates import Update, UpdateError, longest
 from picofed.learn.variance import Noise
 from picofed.learn.versions import deployed, first_version, make_optimiser, next_version
@@ -343,18 +343,19 @@ class Coordinator:
         nothing.
         """
         with self.changed:
-            if not self.aggregator.held or self.version.number >= self.plan.rounds:
-                return False
-            self._advance()
+            before = self.version.number
+            while self.version.number == before < self.plan.rounds and self.aggregator.held >= self._cohort:
+                self._advance()
             if self.failure is not None:
                 raise self.failure
-            return True
+            return self.version.number > before
 
     def _advance(self) -> None:
         try:
             aggregate = self.aggregator.take()
         except HelperLost as lost:
-            self._lose(lost)
+            if not self._leave_out(lost):
+                self._lose(lost)
             return
         number, updates = self.version.number + 1, len(aggregate.members)
         text = f"version {number} from {updates} update{'s' * (updates != 1)}"
@@ -368,6 +369,18 @@ class Coordinator:
         self.aggregator.advance(number, self._clock())
         self._offered.clear()
         self._show("version", "", text, version=number, updates=updates)
+
+    def _leave_out(self, lost: HelperLost) -> bool:
+        """Set aside what the helper refuses of one board: one that makes bad headers must not cost all others their
+        updates. False: it is not about one board."""
+        if not isinstance(lost, HeaderRefused) or not isinstance(self.aggregator, Buffered):
+            return False
+        rows = self.aggregator.remove(lost.board)
+        for row in rows:
+            self.store.set_aside(row, str(lost))
+            self._offered.discard(row)
+            self._note("refused", lost.board, f"an update was not used: {lost}")
+        return bool(rows)
 
     def _lose(self, lost: HelperLost) -> None:
         """No masks for what is in the buffer: drop it, and let boards go on with the next version, which has no members

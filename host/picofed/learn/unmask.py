@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 import time
 import urllib.error
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed.errors import PicofedError
-from picofed.helper.request import Request, parse_answer
+from picofed.helper.request import BOARD, Request, parse_answer
 from picofed.learn import registry
 from picofed.learn.aggregators import Aggregator, Buffered, Contribution
 from picofed.learn.job import Job, JobError, Plan
@@ -29,6 +30,14 @@ TIMEOUT: Final = 30.0
 
 class HelperLost(PicofedError):
     """No masks can be had for these updates: the helper is away, or it refuses."""
+
+
+class HeaderRefused(HelperLost):
+    """The helper refuses because of one board's header. board: its id."""
+
+    def __init__(self, text: str, board: bytes) -> None:
+        super().__init__(text)
+        self.board = board
 
 
 class Helper(Protocol):
@@ -71,6 +80,9 @@ class HttpHelper:
                 with error:
                     text = " ".join(error.read(300).decode("utf-8", "replace").split())
                 if error.code < 500:
+                    blamed = error.headers.get(BOARD, "")
+                    if re.fullmatch("[0-9a-f]{16}", blamed):
+                        raise HeaderRefused(f"the helper refused: {text}", bytes.fromhex(blamed)) from error
                     raise HelperLost(f"the helper refused: {text}") from error
                 reason = f"status {error.code}"
             except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
