@@ -115,13 +115,10 @@ class Board:
     def mask_pair(self):
         """What this board shares with the policy's helper (SPEC 10.1). Made once: it takes the longest by far."""
         if self._pair is None:
-            shared, own = bytearray(32), bytearray(32)
-            check(core.x25519(own, self._mask_secret, None), "mask")
-            check(core.x25519(shared, self._mask_secret, self.policy.helper), "mask")
-            pair = bytearray(32)
-            core.blake2b(pair, shared, b"picofed pair" + own + self.policy.helper)
-            core.trainer_wipe(shared)
-            self._pair = pair
+            # only needed for masked jobs: others have no memory to spare for it
+            from . import mask
+
+            self._pair = mask.pair(self._mask_secret, self.policy.helper)
         return self._pair
 
     def charge(self, job):

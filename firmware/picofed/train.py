@@ -20,7 +20,6 @@ READY = const(3)
 _NOISE = const(64)  # accumulators filled in a step
 _BATCH = const(8)  # records handed to the core at once: as many as it accumulates in one pass (PF_BATCH)
 _HEADER = const(40)
-_MASK = const(20)  # nonce and widths between the header and masked fields
 _TAG = const(16)
 _PIECE = const(512)
 
@@ -45,7 +44,7 @@ class Trainer:
         # Rice coding with k = 30 takes at most 34 bits a value, and the encoder takes the shortest (SPEC 7.6)
         size = _HEADER + 3 + (34 * self.trainable + 7) // 8 + _TAG
         if job.mask_bits:
-            size = _HEADER + _MASK + (job.mask_bits * self.trainable + 7) // 8 + 2 * _TAG
+            size = _HEADER + 20 + (job.mask_bits * self.trainable + 7) // 8 + 2 * _TAG  # SPEC 10.3
         self.update = _bytearray(size)
         self.window = _bytearray(2 * job.channels * job.window)
         self.features = _bytearray(_BATCH * self.inputs)
@@ -201,6 +200,8 @@ class Round:
         update = trainer.update
         whole = memoryview(update)
         if job.mask_bits:
+            from . import mask
+
             pair, nonce = board.mask_pair(), board.noise_key()
             length = len(update) - _HEADER - _TAG
         else:
@@ -228,7 +229,7 @@ class Round:
             board.policy.board,
         )
         if job.mask_bits:
-            self._mask(whole[: _HEADER + length], pair, nonce, seq)
+            mask.seal(whole[: _HEADER + length], trainer, pair, nonce, self.version, seq)
         core.blake2b(tag, board.update_key, body)
         core.blake2b(ident, b"", shown)
         self.update = shown
@@ -236,23 +237,6 @@ class Round:
         self.done = self.total
         self.state = READY
         trainer.wipe()
-
-    def _mask(self, body, pair, nonce, seq):
-        """Nonce, widths, masked fields and the helper's MAC, behind the header (SPEC 10.3)."""
-        trainer = self.trainer
-        job = trainer.job
-        count = trainer.trainable & 0xFFFF
-        struct.pack_into("<16sBBH", body, _HEADER, bytes(nonce[:16]), job.mask_bits, job.round_shift, count)
-        key, digest = bytearray(32), bytearray(32)
-        start = body[: _HEADER + _MASK]
-        fields = body[_HEADER + _MASK : -_TAG]
-        core.blake2b(key, pair, b"picofed seed" + job.id + struct.pack("<II", self.version, seq) + nonce[:16])
-        check(core.trainer_mask(trainer.mem, job.round_shift, job.mask_bits, key, fields), "mask")
-        core.blake2b(digest, b"", fields)
-        core.blake2b(key, pair, b"picofed header")
-        core.blake2b(body[-_TAG:], key, bytes(start) + digest)
-        core.trainer_wipe(key)
-        core.trainer_wipe(nonce)
 
     def abandon(self):
         """Give up. What was charged stays charged."""

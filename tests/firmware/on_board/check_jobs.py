@@ -105,28 +105,6 @@ def test_models_that_the_core_refuses():
     refuses(RANGE, make(model=descriptor(45, *[1000] * 7, 7)).trainer_size)
 
 
-def test_masked_jobs():
-    job = make(mask_bits=20, round_shift=11)
-    assert job.mask_bits == 20 and make().mask_bits == 0
-    wrong = [
-        ("mask_bits", {"mask_bits": 15}),
-        ("mask_bits", {"mask_bits": 0}),
-        ("mask_bits", {"mask_bits": 33}),
-        ("mask_bits", {"mask_bits": 29}),
-        ("log2_sigma - 2", {"mask_bits": 16, "round_shift": 12}),
-        ("gradient", {"mask_bits": 20, "mode": 1, "steps": 3, "multiplier": 5, "shift": 9}),
-        ("mask_bits", {"mask_bits": "20"}),
-    ]
-    for word, change in wrong:
-        text = refuses(ARGUMENT, lambda change=change: make(**change))
-        assert word in text, (word, text)
-    text = refuses(FORBIDDEN, Policy(POLICY).check, job, job.charge())
-    assert "helper" in text, text
-    Policy(dict(POLICY, helper=b"h" * 32)).check(job, job.charge())
-    for helper in (b"h" * 31, b"", "h" * 32, None):
-        refuses(ARGUMENT, Policy, dict(POLICY, helper=helper))
-
-
 def test_policy_forbids_and_says_what():
     for word, policy, job in (
         ("log2_sigma", {"min_log2_sigma": 14}, {}),
