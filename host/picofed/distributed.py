@@ -1,4 +1,4 @@
-"""The conditional epsilon of masked jobs: against whoever sees only sums (docs/proofs, lemma 7).
+"""The conditional epsilon of masked jobs: against whoever sees only sums (docs/proofs, lemma 8).
 
 It holds if, in each sum, at least `honest` boards are honest, the helper is, and helper and host do not pool what they
 know. If not, what a board's own ledger says still does: that number is never replaced, only joined by this one.
@@ -25,7 +25,7 @@ def share(log2_sigma: int, round_shift: int, honest: int, spread: int = 1) -> Fr
     other honest ones the smallest: whatever the weights were, it is no more than this.
     """
     if honest < 1 or not 1 <= spread <= WEIGHT_MAX or not 0 <= round_shift <= log2_sigma - 2:
-        raise DistributedError("nothing is proven for such a sum: see docs/proofs, lemma 7")
+        raise DistributedError("nothing is proven for such a sum: see docs/proofs, lemma 8")
     if spread > 1 and not weights_mix([spread] * honest + [1], log2_sigma, round_shift):
         raise DistributedError("with such weights the boards' noise does not hide each other's: lower round_shift")
     squares = spread * spread + honest - 1

@@ -69,7 +69,7 @@ def refusal(log2_sigma: int, round_shift: int, bits: int, mode: int) -> str:
 
 
 def weights_mix(weights: list[int], log2_sigma: int, round_shift: int) -> bool:
-    """Does every board's noise hide the others' under these weights? Proof: docs/proofs, lemma 7."""
+    """Does every board's noise hide the others' under these weights? Proof: docs/proofs, lemma 8."""
     if len(set(weights)) == 1:
         return True
     least = min(weights)

@@ -1,4 +1,4 @@
-"""Lemma 7 (docs/proofs/masked-sums.md): its constants, its laws, and the numbers that are printed from it."""
+"""Lemma 8 (docs/proofs/masked-sums.md): its constants, its laws, and the numbers that are printed from it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rounded(law: Floats, shift: int, x: int = 0) -> tuple[Floats, int]:
     return found, int(values[0])
 
 
-def test_lemma_7_constants() -> None:
+def test_lemma_8_constants() -> None:
     with mp.workdps(60):
         assert mpf("2.001") * mp.exp(-32 * mp.pi**2) < mpf(2) ** -454
         one = mpf("2.001") * mp.exp(-8 * mp.pi**2)
@@ -45,7 +45,7 @@ def test_lemma_7_constants() -> None:
 
 
 @pytest.mark.parametrize(("log2_sigma", "shift", "weights"), [(6, 4, [1, 1]), (6, 4, [1, 1, 1]), (6, 2, [1, 2, 4])])
-def test_lemma_7_residues_and_sums_have_the_laws_it_says(log2_sigma: int, shift: int, weights: list[int]) -> None:
+def test_lemma_8_residues_and_sums_have_the_laws_it_says(log2_sigma: int, shift: int, weights: list[int]) -> None:
     """Residues are uniform; given any of them, the weighted sum is a discrete Gaussian on its coset."""
     sigma, step = 1 << log2_sigma, 1 << shift
     law = gaussian(sigma, REACH * sigma)
@@ -75,7 +75,7 @@ def hockey_stick(p: Floats, q: Floats, epsilon: float) -> float:
 
 @pytest.mark.parametrize("shift", [0, 2, 4])
 @pytest.mark.parametrize("boards", [1, 2, 5])
-def test_lemma_7_bounds_what_an_observer_of_the_sum_can_tell(boards: int, shift: int) -> None:
+def test_lemma_8_bounds_what_an_observer_of_the_sum_can_tell(boards: int, shift: int) -> None:
     """delta of the very law of a sum of rounded releases, against the Gaussian's; a Gaussian of 4 % more noise would
     promise too much."""
     sigma, clip = 64, 96

@@ -21,9 +21,9 @@ from picofed.cli.doctor import doctor
 from picofed.cli.emulate import emulate
 from picofed.cli.evaluate import evaluate
 from picofed.cli.flash import flash
-from picofed.cli.privacy_report import privacy_report
 from picofed.cli.helper import helper
 from picofed.cli.plan import plan
+from picofed.cli.privacy_report import privacy_report
 from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest

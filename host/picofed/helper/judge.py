@@ -86,7 +86,7 @@ class Judge:
             raise Refused(FORBIDDEN, reason)
         if request.fields & 0xFFFF != first.count:
             raise Refused(FORBIDDEN, "the boards masked another number of fields")
-        # What the noise of all weighs against the record of a board with the largest weight (docs/proofs, lemma 7).
+        # What the noise of all weighs against the record of a board with the largest weight (docs/proofs, lemma 8).
         hidden = sum(weight * weight for weight in weights) // max(weights) ** 2
         if hidden < self.roster.minimum:
             raise Refused(
