@@ -169,7 +169,8 @@ def served(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[st
             told += process.stdout.readline()
             assert told, process.stderr.read()
         process.terminate()
-        rest, error = process.communicate(timeout=60)
+        rest, error = process.stdout.read(), process.stderr.read()
+        process.wait(60)
     stopped = (0, -signal.SIGTERM)
     return subprocess.CompletedProcess(
         arguments, 0 if process.returncode in stopped else process.returncode, told + rest, error

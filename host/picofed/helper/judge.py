@@ -77,8 +77,11 @@ class Judge:
         for header in headers:
             if not header.fits(self._pair(header.board)):
                 raise Refused(FORBIDDEN, f"a header of board {header.board.hex()} was not made by it", header.board)
-        if len({header.board for header in headers}) < len(headers):
-            raise Refused(FORBIDDEN, "two headers of one board")
+        seen: set[bytes] = set()
+        for header in headers:
+            if header.board in seen:
+                raise Refused(FORBIDDEN, f"two headers of board {header.board.hex()}", header.board)
+            seen.add(header.board)
         first = headers[0]
         if any(header.common != first.common for header in headers):
             raise Refused(FORBIDDEN, "the headers are not of one job with the same noise and the same fields")
