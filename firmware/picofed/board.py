@@ -6,7 +6,7 @@ import picofed_core as core
 
 from . import files
 from .errors import ARGUMENT, BLANK, BUDGET, POLICY, PicofedError, check, explain
-from .platform import FOLDER, Uninterrupted, clock, entropy, flash_regions, hardware_id
+from .platform import FOLDER, Uninterrupted, clock, entropy, flash_regions, hardware_id, unload
 
 RECORD = 32
 _UNIT = FOLDER + "/unit"
@@ -20,7 +20,8 @@ class Board:
     def __init__(self):
         self.policy = None
         self.records_id = None
-        self.update_key = b""
+        self.update_key = self.link_key = b""
+        self.used = b""
         self.failure = None
         self.seq = self.spent = self.generation = self.boot = 0
         self._ledger = bytearray(core.ledger_size())
@@ -54,6 +55,8 @@ class Board:
         self.policy = state.policy
         self.records_id = state.records
         self.update_key = state.update_key
+        self.link_key = state.link_key
+        self.used = state.used
         self._ledger_key = state.ledger_key
         self._mask_secret = state.mask_secret
         self._open_ledger()
@@ -85,6 +88,18 @@ class Board:
         if not self._opened:
             with Uninterrupted():
                 self._open_ledger()
+
+    def renew(self, data, signature):
+        """Take a newer policy that the owner signed."""
+        # what is torn is charged under the policy of its time
+        self.ready()
+        from . import provision
+
+        with Uninterrupted():
+            self.policy = provision.renew(data, signature)
+            self._open_ledger()
+        unload("provision")
+        return self.policy.number
 
     def check_release(self, job):
         """Refuse a job that the policy forbids or whose release the budget cannot pay. Nothing is spent yet."""

@@ -18,6 +18,7 @@ UNKNOWN = const(-22)
 BUSY = const(-23)
 RECORDS = const(-24)
 SPACE = const(-25)
+AUTHENTICATION = const(-26)
 
 _TEXTS = {
     ARGUMENT: "argument out of range",
@@ -36,6 +37,7 @@ _TEXTS = {
     BUSY: "a round is under way",
     RECORDS: "no usable records for this job",
     SPACE: "storage or memory is full",
+    AUTHENTICATION: "not authenticated",
 }
 _ENOSPC = const(28)
 

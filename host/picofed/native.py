@@ -89,6 +89,29 @@ def x25519_public(secret: bytes) -> bytes:
     return bytes(ffi.buffer(out))
 
 
+def eddsa_public(seed: bytes) -> bytes:
+    """The public key of a 32-byte signing seed (EdDSA with BLAKE2b, Monocypher's)."""
+    secret, public = ffi.new("uint8_t[64]"), ffi.new("uint8_t[32]")
+    lib.pf_eddsa_key_pair(secret, public, exactly(seed, 32, "seed"))
+    lib.pf_wipe(secret, 64)
+    return bytes(ffi.buffer(public))
+
+
+def eddsa_sign(seed: bytes, data: bytes) -> bytes:
+    """The signature of data, 64 bytes."""
+    secret, public, out = ffi.new("uint8_t[64]"), ffi.new("uint8_t[32]"), ffi.new("uint8_t[64]")
+    lib.pf_eddsa_key_pair(secret, public, exactly(seed, 32, "seed"))
+    lib.pf_eddsa_sign(out, secret, ffi.from_buffer(data), len(data))
+    lib.pf_wipe(secret, 64)
+    return bytes(ffi.buffer(out))
+
+
+def eddsa_check(signature: bytes, public: bytes, data: bytes) -> bool:
+    """Whether the signature is genuine."""
+    signature, public = exactly(signature, 64, "signature"), exactly(public, 32, "public key")
+    return int(lib.pf_eddsa_check(signature, public, ffi.from_buffer(data), len(data))) == 0
+
+
 def crc32(data: bytes, crc: int = 0) -> int:
     """CRC-32 of IEEE 802.3, as zlib's; pass the previous result as `crc` to go on."""
     return int(lib.pf_crc32(u32(crc, "crc"), ffi.from_buffer(data), len(data)))
@@ -325,6 +348,9 @@ __all__ = [
     "clip",
     "crc32",
     "discrete_gaussian",
+    "eddsa_check",
+    "eddsa_public",
+    "eddsa_sign",
     "entropy_condition",
     "features_imu",
     "frame_decode",

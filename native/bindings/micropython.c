@@ -52,6 +52,8 @@ EXPORT void *memset(void *mem, int value, size_t len) {
     ENTRY(MP_QSTR_blake2b, core_blake2b_obj)                                                                           \
     ENTRY(MP_QSTR_chacha20, core_chacha20_obj)                                                                         \
     ENTRY(MP_QSTR_x25519, core_x25519_obj)                                                                             \
+    ENTRY(MP_QSTR_eddsa_check, core_eddsa_check_obj)                                                                   \
+    ENTRY(MP_QSTR_differ, core_differ_obj)                                                                             \
     ENTRY(MP_QSTR_crc32, core_crc32_obj)                                                                               \
     ENTRY(MP_QSTR_noise, core_noise_obj)                                                                               \
     ENTRY(MP_QSTR_entropy_condition, core_entropy_condition_obj)                                                       \

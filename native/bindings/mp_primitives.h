@@ -51,6 +51,28 @@ static mp_obj_t core_x25519(mp_obj_t out_in, mp_obj_t secret_in, mp_obj_t public
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_x25519_obj, core_x25519);
 
+/* eddsa_check(signature, public, data) -> 0 if the signature is genuine */
+static mp_obj_t core_eddsa_check(mp_obj_t signature_in, mp_obj_t public_in, mp_obj_t data_in) {
+    size_t len;
+    const uint8_t *signature = take_bytes(signature_in, 64);
+    const uint8_t *public_key = take_bytes(public_in, 32);
+    const uint8_t *data = take_buffer(data_in, MP_BUFFER_READ, 0, 1, &len);
+    REFUSE_NULL(signature);
+    REFUSE_NULL(public_key);
+    return answer(pf_eddsa_check(signature, public_key, data, len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(core_eddsa_check_obj, core_eddsa_check);
+
+/* differ(a, b) -> 0 if equal, in a time that depends on the lengths only */
+static mp_obj_t core_differ(mp_obj_t a_in, mp_obj_t b_in) {
+    size_t a_len;
+    size_t b_len;
+    const uint8_t *a = take_buffer(a_in, MP_BUFFER_READ, 0, 1, &a_len);
+    const uint8_t *b = take_buffer(b_in, MP_BUFFER_READ, 0, 1, &b_len);
+    return answer(a_len != b_len || pf_differ(a, b, a_len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(core_differ_obj, core_differ);
+
 /* crc32(data[, crc]) -> crc */
 static mp_obj_t core_crc32(size_t n_args, const mp_obj_t *args) {
     size_t len;

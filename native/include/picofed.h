@@ -48,6 +48,12 @@ uint32_t pf_chacha20(
 /* X25519 (RFC 7748): raw shared secret, to be hashed before use. */
 void pf_x25519(uint8_t shared[32], const uint8_t secret[32], const uint8_t public_key[32]);
 void pf_x25519_public(uint8_t public_key[32], const uint8_t secret[32]);
+/* EdDSA on Curve25519 with BLAKE2b, Monocypher's default signature (not RFC 8032's SHA-512). secret: 64 bytes, the seed
+ * and the public key. Boards only check, so that only the host's build carries the signing code. */
+void pf_eddsa_key_pair(uint8_t secret[64], uint8_t public_key[32], const uint8_t seed[32]);
+void pf_eddsa_sign(uint8_t signature[64], const uint8_t secret[64], const uint8_t *data, size_t len);
+/* 0 when the signature is genuine, PF_E_CORRUPT otherwise. */
+pf_status pf_eddsa_check(const uint8_t signature[64], const uint8_t public_key[32], const uint8_t *data, size_t len);
 /* Constant-time comparison: 0 when equal. */
 int pf_differ(const uint8_t *a, const uint8_t *b, size_t len);
 /* Overwrite with zeros in a way that is not optimised away. */

@@ -95,7 +95,7 @@ def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library = root / "lib"
     shutil.copytree(repo_root() / "firmware" / "picofed", library / "picofed")
     shutil.copyfile(build.natmod("x64"), library / "picofed_core.mpy")
-    for program in (HERE / "on_board").glob("[ch]*.py"):
+    for program in (HERE / "on_board").glob("[chs]*.py"):
         shutil.copy(program, library)
     rng = random.Random(SEED)
     with (root / "vectors.txt").open("w", encoding="utf-8") as file:

@@ -69,9 +69,10 @@ def choose_ports(ports: Sequence[str], registry: Registry) -> list[str]:
     return chosen
 
 
-def openers(ports: Sequence[str]) -> dict[str, Opener]:
+def openers(ports: Sequence[str], registry: Registry) -> dict[str, Opener]:
     """A function for each port that connects to the board there."""
-    return {port: partial(connect, port) for port in ports}
+    keys = registry.link_keys()
+    return {port: partial(connect, port, keys=keys) for port in ports}
 
 
 def open_helper(plan: Plan) -> HttpHelper | None:

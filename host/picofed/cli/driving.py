@@ -44,7 +44,7 @@ def drive(
                 expected=len(chosen),
                 helper=helper,
             )
-            Server(coordinator, common.openers(chosen)).run()
+            Server(coordinator, common.openers(chosen, registry)).run()
         pending = len(store.updates(job.id))
         heads = store.boards()
         samples = samples_a_release(store)

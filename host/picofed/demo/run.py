@@ -151,7 +151,7 @@ def _run(
             expected=len(fleet),
         )
         step(f"learning: {plan.rounds} rounds")
-        Server(coordinator, boards.openers(fleet, meters)).run()
+        Server(coordinator, boards.openers(fleet, meters, registry)).run()
     if coordinator.version.number < plan.rounds:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
         raise PicofedError(f"the demo stopped at version {coordinator.version.number}: {reasons}")

@@ -14,6 +14,7 @@ from picofed.reference.mask import mask_encode, mask_unpack, masks
 from picofed.reference.model import Layer, Loss, Model, encode_model, parse_model
 from picofed.reference.noise import discrete_gaussian
 from picofed.reference.ratchet import Ratchet
+from picofed.reference.signature import eddsa_check, eddsa_public, eddsa_sign
 from picofed.reference.training import Mode, Trainer, clip
 
 __all__ = [
@@ -32,6 +33,9 @@ __all__ = [
     "clip",
     "crc32",
     "discrete_gaussian",
+    "eddsa_check",
+    "eddsa_public",
+    "eddsa_sign",
     "encode_model",
     "entropy_condition",
     "features_imu",
