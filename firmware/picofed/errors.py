@@ -61,7 +61,8 @@ def check(result, what=""):
 
 def plain(text, limit=40):
     """Foreign text made fit for an error message: printable ASCII, at most `limit` characters."""
-    return "".join([c if " " <= c <= "~" else "?" for c in text[:limit]])
+    # by bytes: MicroPython keeps every character that was ever a string of its own
+    return bytes([byte if 32 <= byte < 127 else 63 for byte in text[:limit].encode()]).decode()
 
 
 def explain(error):

@@ -121,8 +121,8 @@ def _discard():
 
 def take_in(ledger_flash, seed_flash):
     """Take in the provisioning file if there is one; returns the board's state, or None if it was never provisioned.
-    Raises PicofedError: ARGUMENT or POLICY for a file that is refused (it changes nothing), BLANK for a provisioning that was
-    broken off and whose file is gone, FLASH."""
+    Raises PicofedError: ARGUMENT or POLICY for a file that is refused (it changes nothing), BLANK for a provisioning
+    that was broken off and whose file is gone, FLASH."""
     item = _read()
     if item is None:
         state = State.load()

@@ -106,7 +106,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _keys(passphrase: str, salt: bytes) -> tuple[bytes, bytes]:
-    made = hashlib.scrypt(passphrase.encode(), salt=salt, dklen=64, maxmem=_SCRYPT_MEMORY, **_SCRYPT)  # type: ignore[arg-type]
+    made = hashlib.scrypt(passphrase.encode(), salt=salt, dklen=64, maxmem=_SCRYPT_MEMORY, **_SCRYPT)
     return made[:32], made[32:]
 
 

@@ -128,8 +128,8 @@ class Provision:
         if seed is None:
             if owner is None:
                 raise ProvisionError("a policy needs an owner who signs it")
-            fresh = (secrets.token_bytes(size) for size in (KEY, KEY, 8))
-            return cls(policy, *fresh, owner.public, owner.sign_policy(policy.data))
+            key, secret, ident = (secrets.token_bytes(size) for size in (KEY, KEY, 8))
+            return cls(policy, key, secret, ident, owner.public, owner.sign_policy(policy.data))
         owner = owner or emulated_owner(seed)
 
         def derive(what: bytes, size: int) -> bytes:

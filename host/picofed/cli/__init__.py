@@ -24,6 +24,7 @@ from picofed.cli.flash import flash
 from picofed.cli.helper import helper
 from picofed.cli.plan import plan
 from picofed.cli.privacy_report import privacy_report
+from picofed.cli.provision import provision
 from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest
@@ -56,6 +57,7 @@ for _command in (
     privacy_report,
     helper,
     plan,
+    provision,
     report,
     run,
     selftest,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from picofed import roster
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
@@ -58,6 +59,16 @@ def existing_store(site: Path) -> Store:
 def open_registry(site: Path) -> Registry:
     """The site's board keys."""
     return Registry(site / "boards.json")
+
+
+def update_keys(site: Path, registry: Registry) -> dict[bytes, bytes]:
+    """Update keys of the boards that take part: where the owner gave a roster, of those on it."""
+    signed = roster.load(site / "roster.cbor")
+    keys = registry.update_keys()
+    if signed is None:
+        return keys
+    owners = {board.provision.policy.board: board.provision.owner for board in registry}
+    return {ident: key for ident, key in keys.items() if signed.admits(ident, owners[ident])}
 
 
 def choose_ports(ports: Sequence[str], registry: Registry) -> list[str]:

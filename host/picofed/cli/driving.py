@@ -38,7 +38,7 @@ def drive(
                 store,
                 job,
                 plan,
-                registry.update_keys(),
+                common.update_keys(site, registry),
                 progress,
                 aggregate=aggregate,
                 expected=len(chosen),

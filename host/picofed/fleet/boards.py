@@ -41,8 +41,8 @@ def look(
 ) -> list[Found]:
     """Ask who is there: at the given ports, or (none given) at every USB serial port. All at once.
 
-    interrupt: stop what runs on a board that does not answer, to start the firmware. keys: of boards that have to prove who
-    they are.
+    interrupt: stop what runs on a board that does not answer, to start the firmware. keys: of boards that have to
+    prove who they are.
     """
     given = list(ports)
     known = {port: (usb, text) for port, usb, text in serial_ports()}

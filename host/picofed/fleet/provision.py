@@ -27,7 +27,7 @@ class RegistryError(PicofedError):
 
 @dataclass(frozen=True, repr=False)
 class Registered:
-    """A board as its owner knows it: its policy, keys, and the highest ledger head ever seen; or as a host may know it."""
+    """A board as its owner knows it: its policy, keys, and the highest ledger head ever seen; or what a host knows."""
 
     provision: Provision | HostKeys
     port: str = ""

@@ -1,4 +1,4 @@
-"""EdDSA on Curve25519 with BLAKE2b in place of SHA-512 (Monocypher's default), slowly: RFC 8032, 5.1, in Python ints."""
+"""EdDSA on Curve25519 with BLAKE2b in place of SHA-512 (Monocypher's default), slowly: RFC 8032, 5.1, in ints."""
 
 from __future__ import annotations
 

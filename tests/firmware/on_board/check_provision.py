@@ -5,7 +5,8 @@ import picofed_core as core
 from harness import clear, cut_everywhere, power, refuses
 from picofed import cbor, files, platform, provision
 from picofed.board import Board
-from picofed.errors import ARGUMENT, BLANK, BUDGET, CORRUPT, ENTROPY, POLICY as FORBIDDEN
+from picofed.errors import ARGUMENT, BLANK, BUDGET, CORRUPT, ENTROPY
+from picofed.errors import POLICY as FORBIDDEN
 from signature import public, sign
 
 POLICY = {
