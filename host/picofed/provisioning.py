@@ -62,6 +62,22 @@ class Policy:
         """The bytes that the owner signs."""
         return cbor2.dumps(self.item())
 
+    @classmethod
+    def parse(cls, data: bytes) -> Policy:
+        """The strict inverse of `data`. Raises ProvisionError."""
+        try:
+            item = cbor2.loads(data)
+            version = item.pop("v")
+            for name in ("losses", "modes", "features"):
+                item[name] = tuple(item[name])
+            made = cls(**item)
+            good = version == VERSION and made.data == data
+        except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProvisionError("this is no policy that this picofed knows") from error
+        if not good:
+            raise ProvisionError("this is no policy that this picofed knows")
+        return made
+
     def item(self) -> dict[str, Any]:
         """The map of SPEC 6.7."""
         return {
@@ -181,8 +197,8 @@ class Provision:
 
     @property
     def public(self) -> bytes:
-        """The board's X25519 public key; its secret is H(32, board key, "picofed x25519")."""
-        return x25519_public(blake2b(b"picofed x25519", 32, self.key))
+        """The board's X25519 public key; its secret is H(32, board key, "picofed mask")."""
+        return x25519_public(blake2b(b"picofed mask", 32, self.key))
 
     def file(self) -> bytes:
         """The bytes of `/picofed-data/provision.cbor`."""

@@ -15,10 +15,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import cbor2
 import click
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from picofed.cli import cli
 from picofed.demo.boards import fleet
 from picofed.fleet.provision import Registry
 from picofed.helper.roster import Roster
-from picofed.provisioning import Policy, Provision
+from picofed.provisioning import Policy, Provision, emulated_owner
 from picofed.toolchain import build
 from picofed.toolchain.sources import watch_data
 
@@ -47,13 +48,18 @@ log2_sigma = {LOG2_SIGMA}
 rounds = 2
 """
 # What has to have happened on a site before a command has something to do.
+OWNER = ("picofed provision key", "picofed provision board e6614103e7174b2a porch")
 BEFORE = {
-    "aggregate": "picofed collect job.toml",
-    "budget": "picofed run job.toml",
-    "evaluate": "picofed run job.toml",
-    "privacy-report": "picofed run job.toml",
-    "helper": "picofed helper key",
-    "report": "picofed run job.toml",
+    "aggregate": ("picofed collect job.toml",),
+    "budget": ("picofed run job.toml",),
+    "evaluate": ("picofed run job.toml",),
+    "privacy-report": ("picofed run job.toml",),
+    "helper": ("picofed helper key",),
+    "report": ("picofed run job.toml",),
+    "provision board": OWNER[:1],
+    "provision policy": ("rm policy.cbor", *OWNER),
+    "provision revoke": OWNER,
+    "provision show": OWNER,
 }
 QUICK = {"demo": ["--rounds", "1", "--boards", "1", "--no-curve"]}  # for --json: the same, shorter
 
@@ -142,7 +148,7 @@ def picofed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[s
     """Run a command line as a user does. Emulated boards stay until they are told to end."""
     environment = {key: value for key, value in os.environ.items() if key != "PICOFED_SITE"} | {"COLUMNS": "120"}
     return subprocess.run(
-        [str(BIN / arguments[0]), *arguments[1:]],
+        [shutil.which(arguments[0], path=f"{BIN}{os.pathsep}{os.defpath}") or "", *arguments[1:]],
         cwd=folder,
         env=environment,
         input="quit\n" if arguments[1] == "emulate" else "",
@@ -209,6 +215,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         for number in range(len(PORTS))
     ]
     recordings = {f"watch-{number}": sessions(number) for number in range(len(PORTS))}
+    policy = replace(provisions[0].policy, number=2)
+    signed = {"policy": policy.data, "signature": emulated_owner(b"examples").sign_policy(policy.data)}
+    (files / "policy.cbor").write_bytes(cbor2.dumps(signed))
     registry = Registry(files / "picofed-site" / "boards.json")
     folder = tmp_path_factory.mktemp("fleet") / "boards"
     with fleet(folder, ["unix"] * len(PORTS), provisions, recordings, "examples", registry) as boards:
@@ -221,10 +230,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.mark.parametrize("example", examples())
 def test_every_example_runs(example: str, form: str, place: Place, tmp_path: Path) -> None:
     line = place.line(example)
-    name = line[1]
+    name = " ".join(line[1 : 3 if line[1] == "provision" else 2])
     place.fresh(tmp_path)
-    if name in BEFORE:
-        before = picofed(place.line(BEFORE[name]), tmp_path)
+    for earlier in BEFORE.get(name, ()):
+        before = picofed(place.line(earlier), tmp_path)
         assert before.returncode == 0, before.stderr
     if form == "json":
         line += ["--json", *QUICK.get(name, [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet.ownership import Ownership, board_id, read_policy, write_new
 from picofed.link.client import connect
+from picofed.link.session import LinkKey
 from picofed.owner import Owner, is_locked
 from picofed.provisioning import LINKS, Policy
 
@@ -200,13 +202,19 @@ def send(file: Path, port: str, site: Path, as_json: bool) -> None:
 
     Example: picofed provision send policy.cbor --board /dev/ttyACM0
     """
-    data, signature = read_policy(file)
-    client = connect(port, keys=common.open_registry(site).link_keys())
+    policy, signature = read_policy(file)
+    registry = common.open_registry(site)
+    # a policy is no secret: whatever the link in force is will do, also if the site is not up to date
+    keys = {ident: LinkKey(known.key, 0) for ident, known in registry.link_keys().items()}
+    client = connect(port, keys=keys)
     try:
-        number = client.policy(data, signature)
-        name = client.hello().name
+        number = client.policy(policy.data, signature)
     finally:
         client.close()
+    name = policy.name
+    known = registry.get(policy.board)
+    if known is not None and number == policy.number:
+        registry.add(replace(known.provision, policy=policy), known.port)
     _say(as_json, {"name": name, "policy": number}, f"{name}: policy {number} is in force")
 
 

@@ -102,12 +102,13 @@ class Ownership:
             made = old.again(policy, owner)
         made = made.after(*self._head(policy.board))
         self._keep(made, port)
+        Registry(self.site / "boards.json").add(made.for_host(), port)
         members = {**self.roster.boards, policy.board: made.public}
         self._admit(owner, members, policy.helper or self.roster.helper)
         return made
 
     def renew(self, owner: Owner, known: Registered, **changes: Any) -> bytes:
-        """A signed policy file with these changes and the next number."""
+        """A signed policy file with these changes and the next number. The site learns of it when the board has it."""
         old = known.provision
         assert isinstance(old, Provision)
         made = old.renewed(replace(old.policy, number=old.policy.number + 1, **changes), owner)
@@ -127,7 +128,6 @@ class Ownership:
 
     def _keep(self, made: Provision, port: str) -> None:
         self.registry.add(made.without_secret(), port)
-        Registry(self.site / "boards.json").add(made.for_host(), port)
 
     def _admit(self, owner: Owner, members: Mapping[bytes, bytes], helper: bytes) -> None:
         self.roster = Roster(self.roster.number + 1, members, helper)
@@ -152,11 +152,11 @@ def _names(given: Registered) -> tuple[str, str]:
     return given.provision.policy.name, given.provision.policy.board.hex()
 
 
-def read_policy(path: Path) -> tuple[bytes, bytes]:
-    """Policy and signature of a file that `renew` made. The board checks them."""
+def read_policy(path: Path) -> tuple[Policy, bytes]:
+    """Policy and signature of a file that `renew` made. The board checks the signature."""
     try:
         item = cbor2.loads(path.read_bytes())
-        return bytes(item["policy"]), bytes(item["signature"])
+        return Policy.parse(bytes(item["policy"])), bytes(item["signature"])
     except OSError as error:
         raise PicofedError(f"cannot read {path}: {error.strerror or error}") from error
     except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, OverflowError) as error:

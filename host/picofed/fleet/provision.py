@@ -105,11 +105,9 @@ class Registry:
         return {ident: board.provision.update_key for ident, board in self._boards.items()}
 
     def link_keys(self) -> dict[bytes, LinkKey]:
-        """Board id to link key, of the boards whose policy asks for one."""
+        """Board id to link key, and what the board's policy asks for."""
         given = {ident: board.provision for ident, board in self._boards.items()}
-        return {
-            ident: LinkKey(keys.link_key, keys.policy.link) for ident, keys in given.items() if keys.policy.link > 0
-        }
+        return {ident: LinkKey(keys.link_key, keys.policy.link) for ident, keys in given.items()}
 
     def _save(self) -> None:
         item = {"format": FORMAT, "boards": [_entry(board) for board in self._boards.values()]}

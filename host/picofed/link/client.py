@@ -131,7 +131,7 @@ class BoardClient:
         if self._board is not None and info.board != self._board:
             raise LinkError(f"{self.name}: another board answers there now")
         key = self._keys.get(info.board)
-        if key is None:
+        if key is None or (key.link == 0 and info.challenge is None):
             self._board = info.board
             return
         if info.challenge is None:

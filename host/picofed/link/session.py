@@ -10,14 +10,13 @@ from typing import Final
 from picofed import native
 from picofed.link.messages import PAYLOAD_MAX, LinkError
 
-ENCRYPTED: Final = 2
 HEAD: Final = 5
 TAG: Final = 16
 
 
 @dataclass(frozen=True, repr=False)
 class LinkKey:
-    """A board's link key and the least that its policy asks for: 1 authenticated, 2 encrypted."""
+    """A board's link key and the least that is asked of it: 0 what it wants, 1 authenticated, 2 encrypted."""
 
     key: bytes
     link: int
