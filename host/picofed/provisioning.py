@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -217,6 +218,11 @@ class Provision:
                 "records": self.records_id,
             }
         )
+
+
+def next_number(known: int) -> int:
+    """A policy number above every earlier one of this owner, also where the registry was lost: the time, in seconds."""
+    return max(known + 1, int(time.time()))
 
 
 def emulated_owner(seed: bytes) -> Owner:

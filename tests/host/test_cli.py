@@ -267,17 +267,17 @@ def test_two_processes_that_write_the_registry_lose_no_keys(tmp_path: Path) -> N
     from picofed.fleet.provision import Registry
 
     one, other = Registry(tmp_path / "boards.json"), Registry(tmp_path / "boards.json")
-    one.add(Provision.new(Policy(b"12345678", "one", 1000, 100)))
-    other.add(Provision.new(Policy(b"abcdefgh", "other", 1000, 100)))
+    one.add(Provision.new(Policy(b"12345678", "one", 1000, 100), owner=Owner(bytes(32))))
+    other.add(Provision.new(Policy(b"abcdefgh", "other", 1000, 100), owner=Owner(bytes(32))))
     # One that was opened earlier reports a head: newer keys and policy stay.
-    changed = Provision.new(Policy(b"12345678", "one again", 2000, 100))
+    changed = Provision.new(Policy(b"12345678", "one again", 2000, 100), owner=Owner(bytes(32)))
     other.add(changed)
     one.saw(b"12345678", 7, 70, "/dev/x")
     one.saw(b"unknown!", 1, 1)
     again = Registry(tmp_path / "boards.json")
     assert len(again) == 2
     found = again.get(b"12345678")
-    assert found is not None and found.provision.key == changed.key and found.provision.policy.name == "one again"
+    assert found is not None and found.provision == changed.after(7, 70)
     assert (found.provision.seq, found.provision.spent, found.port) == (7, 70, "/dev/x")
 
 

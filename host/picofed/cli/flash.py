@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from picofed.fleet.boards import serial_ports
 from picofed.fleet.flashing import Options, Outcome
 from picofed.fleet.flashing import flash as flash_boards
 from picofed.fleet.micropython import Drive, Image, drive_at, drives, image, install_on_drive
+from picofed.owner import Owner
 from picofed.toolchain.products import firmware
 
 
@@ -37,6 +39,12 @@ from picofed.toolchain.products import firmware
 @click.option("--erase", is_flag=True, help="Delete programs, jobs and recordings first. Ledger and keys stay.")
 @click.option("--interrupt", is_flag=True, help="Even if a board is in a round or holds an update, which it loses.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done (a program on the board is restarted).")
+@click.option(
+    "--owner",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="PICOFED_OWNER",
+    help="Folder of the owner's signing key, made if there is none  [default: the site]",
+)
 @common.site_option
 @common.json_option
 def flash(
@@ -57,6 +65,7 @@ def flash(
     erase: bool,
     interrupt: bool,
     dry_run: bool,
+    owner: Path | None,
     site: Path,
     as_json: bool,
 ) -> None:
@@ -90,11 +99,17 @@ def flash(
         interrupt=interrupt,
     )
     wanted = keys.Wanted(budget, max_charge, name, bytes.fromhex(helper) if helper else None)
-    giver = keys.Keys(common.open_registry(site), wanted, _heads(site))
+    giver = keys.Keys(common.open_registry(site), wanted, _heads(site), lambda: _owner(owner or site))
     stop = threading.Event()
     with FlashProgress(quiet=as_json) as progress:
         outcomes = flash_boards(chosen, options, giver, progress, stop)
     _tell(outcomes, as_json)
+
+
+def _owner(folder: Path) -> Owner:
+    path = folder / "owner.key"
+    passphrase = os.environ.get("PICOFED_PASSPHRASE", "")
+    return Owner.load(path, passphrase) if path.exists() else Owner.create(path, passphrase)
 
 
 def _image(source: str, sha256: str | None, kind: catalog.Kind | None) -> Image:

@@ -20,7 +20,7 @@ from picofed.fleet.ownership import Ownership, board_id, read_policy, write_new
 from picofed.link.client import connect
 from picofed.link.session import LinkKey
 from picofed.owner import Owner, is_locked
-from picofed.provisioning import LINKS, Policy
+from picofed.provisioning import LINKS, HostKeys, Policy
 
 owner_option = click.option(
     "--owner",
@@ -214,7 +214,9 @@ def send(file: Path, port: str, site: Path, as_json: bool) -> None:
     name = policy.name
     known = registry.get(policy.board)
     if known is not None and number == policy.number:
-        registry.add(replace(known.provision, policy=policy), known.port)
+        held = known.provision
+        renewed = {"policy": policy} if isinstance(held, HostKeys) else {"policy": policy, "signature": signature}
+        registry.add(replace(held, **renewed), known.port)
     _say(as_json, {"name": name, "policy": number}, f"{name}: policy {number} is in force")
 
 

@@ -15,7 +15,7 @@ from picofed.errors import PicofedError
 from picofed.fleet.provision import Registered, Registry
 from picofed.native import blake2b
 from picofed.owner import Owner
-from picofed.provisioning import BOARD_ID, Policy, Provision
+from picofed.provisioning import BOARD_ID, Policy, Provision, next_number
 from picofed.roster import Roster
 from picofed.store import Store
 
@@ -93,11 +93,11 @@ class Ownership:
         """
         known = self.registry.get(policy.board)
         if known is None:
-            made = Provision.new(policy, owner=owner)
+            made = Provision.new(replace(policy, number=next_number(0)), owner=owner)
         else:
             old = known.provision
             assert isinstance(old, Provision)
-            number = old.policy.number + 1
+            number = next_number(old.policy.number)
             policy = replace(old.policy, name=policy.name, number=number, **changes)
             made = old.again(policy, owner)
         made = made.after(*self._head(policy.board))
@@ -111,7 +111,7 @@ class Ownership:
         """A signed policy file with these changes and the next number. The site learns of it when the board has it."""
         old = known.provision
         assert isinstance(old, Provision)
-        made = old.renewed(replace(old.policy, number=old.policy.number + 1, **changes), owner)
+        made = old.renewed(replace(old.policy, number=next_number(old.policy.number), **changes), owner)
         self._keep(made, known.port)
         if made.policy.helper not in (b"", self.roster.helper):
             self._admit(owner, self.roster.boards, made.policy.helper)
