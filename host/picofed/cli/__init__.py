@@ -12,6 +12,7 @@ import click
 from picofed import __version__
 from picofed.cli.aggregate import aggregate
 from picofed.cli.audit import audit_command
+from picofed.cli.bench import bench
 from picofed.cli.boards import boards
 from picofed.cli.budget import budget
 from picofed.cli.build import build
@@ -45,6 +46,7 @@ def cli() -> None:
 for _command in (
     aggregate,
     audit_command,
+    bench,
     boards,
     budget,
     build,
