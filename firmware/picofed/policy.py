@@ -12,19 +12,21 @@ ENCRYPTED = const(2)
 _WORD = 0xFFFFFFFF
 
 
-def take(item, what, fields, optional={}):  # noqa: B006
-    """Check that `item` is a map with exactly these fields, {name: type}, and of the optional ones any; ints must be
-    unsigned and below 2^32."""
+def take(item, what, fields, optional=()):
+    """Check that `item` is a map with exactly these fields, {name: type}; ints must be unsigned and below 2^32.
+    Those that are `optional` may be absent."""
     if type(item) is not dict:
         raise PicofedError(ARGUMENT, what + " is not a map")
     for name in item:
-        if name not in fields and name not in optional:
+        if name not in fields:
             raise PicofedError(ARGUMENT, "%s has an unknown field %s" % (what, plain(name)))
     for name in fields:
         if name not in item:
+            if name in optional:
+                continue
             raise PicofedError(ARGUMENT, "%s lacks %s" % (what, name))
     for name, value in item.items():
-        kind = fields.get(name) or optional[name]
+        kind = fields[name]
         if type(value) is not kind or (kind is int and not 0 <= value <= _WORD):
             raise PicofedError(ARGUMENT, "%s: %s is not as specified" % (what, name))
 

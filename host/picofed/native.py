@@ -188,6 +188,37 @@ def features_imu(samples: Ints) -> Int8:
     return out
 
 
+def features_blocks(samples: Ints, block: int, seen: int) -> Int8:
+    """Means of every `block` samples as input activations, int8 Q7 [n / block * 6], of one window: int16[n, 6] (SPEC
+    8.4). seen: the first so many samples decide which wrist it is."""
+    array = within(samples, -(2**15), 2**15 - 1, "samples").astype(np.int16)
+    if array.ndim != 2 or array.shape[1] != lib.PF_IMU_AXES:
+        raise CoreArgumentError(f"samples of shape {array.shape} instead of (n, {lib.PF_IMU_AXES})")
+    out = np.empty(array.size // max(1, block), np.int8)
+    window = ffi.from_buffer("int16_t[]", np.ascontiguousarray(array))
+    status = lib.pf_features_blocks(
+        ffi.from_buffer("int8_t[]", out), window, len(array), u32(block, "block"), u32(seen, "seen")
+    )
+    check(status, "features")
+    return out
+
+
+def targets(values: Ints, from_: Ints = ()) -> Int16:
+    """Targets of the squared error, int16 Q12, from activations (SPEC 8.5): 32 times each value, less that of `from_`,
+    which is used over and over."""
+    given = within(values, -127, 127, "values").astype(np.int8)
+    base = within(from_, -127, 127, "values").astype(np.int8)
+    out = np.empty(given.size, "<i2")
+    lib.pf_targets(
+        ffi.from_buffer("uint8_t[]", out.data.cast("B")) if given.size else ffi.NULL,
+        ffi.from_buffer("int8_t[]", np.ascontiguousarray(given)),
+        given.size,
+        ffi.from_buffer("int8_t[]", np.ascontiguousarray(base)),
+        base.size,
+    )
+    return out.astype(np.int16)
+
+
 # ---- training --------------------------------------------------------------------------------------------------
 
 
@@ -352,12 +383,14 @@ __all__ = [
     "eddsa_public",
     "eddsa_sign",
     "entropy_condition",
+    "features_blocks",
     "features_imu",
     "frame_decode",
     "frame_encode",
     "mask_encode",
     "mask_sum",
     "mask_unpack",
+    "targets",
     "trainer_size",
     "update_decode",
     "update_encode",

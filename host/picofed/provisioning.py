@@ -39,7 +39,7 @@ class Policy:
     max_parameters: int = 20000
     losses: tuple[int, ...] = (0, 1)
     modes: tuple[int, ...] = (0, 1)
-    features: tuple[str, ...] = ("imu45",)
+    features: tuple[str, ...] = ("imu45", "blocks")
     number: int = 1
     helper: bytes = b""  # the helper's public key, where masked jobs are allowed
     cohort: int = 1

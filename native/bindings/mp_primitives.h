@@ -127,6 +127,36 @@ static mp_obj_t core_features_imu(mp_obj_t samples_in, mp_obj_t n_in, mp_obj_t o
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_features_imu_obj, core_features_imu);
 
+/* features_blocks(samples, n, block, seen, out) -> 0; samples: n x 6 int16, out: n / block x 6 int8 */
+static mp_obj_t core_features_blocks(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    TAKE_U32(n, args[1]);
+    TAKE_U32(block, args[2]);
+    TAKE_U32(seen, args[3]);
+    if (n > PF_WINDOW_MAX || block == 0) {
+        return answer(PF_E_ARGUMENT);
+    }
+    const int16_t *samples = take_buffer(args[0], MP_BUFFER_READ, (size_t)n * 2 * PF_IMU_AXES, 2, NULL);
+    uint8_t *out = take_out(args[4], (size_t)pf_divide(n, block) * PF_IMU_AXES);
+    REFUSE_NULL(samples);
+    REFUSE_NULL(out);
+    return answer(pf_features_blocks((int8_t *)out, samples, n, block, seen));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_features_blocks_obj, 5, 5, core_features_blocks);
+
+/* targets(values, from, out) -> 0; values, from: int8, from may be empty; out: 2 bytes a value */
+static mp_obj_t core_targets(mp_obj_t values_in, mp_obj_t from_in, mp_obj_t out_in) {
+    size_t n;
+    size_t period;
+    const uint8_t *values = take_buffer(values_in, MP_BUFFER_READ, 0, 1, &n);
+    const uint8_t *from = take_buffer(from_in, MP_BUFFER_READ, 0, 1, &period);
+    uint8_t *out = take_out(out_in, 2 * n);
+    REFUSE_NULL(out);
+    pf_targets(out, (const int8_t *)values, n, (const int8_t *)from, period);
+    return answer(PF_OK);
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(core_targets_obj, core_targets);
+
 /* frame_encode(payload, out) -> length */
 static mp_obj_t core_frame_encode(mp_obj_t payload_in, mp_obj_t out_in) {
     size_t len;

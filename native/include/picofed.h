@@ -161,6 +161,15 @@ pf_status pf_frame_decode(uint8_t *data, size_t len);
 /* One window of 6-axis int16 samples (n x 6, interleaved; 16 <= n <= 128) to 45 input activations. */
 pf_status pf_features_imu(int8_t out[PF_IMU_FEATURES], const int16_t *samples, size_t n);
 
+#define PF_WINDOW_MIN 16u
+#define PF_WINDOW_MAX 128u
+/* Means of every `block` samples of a window, as input activations: n / block x 6. n: 16..128, a multiple of block;
+ * seen: the first 1..n samples decide which wrist it is. */
+pf_status pf_features_blocks(int8_t *out, const int16_t *samples, uint32_t n, uint32_t block, uint32_t seen);
+/* n targets of the squared error, int16 Q12 little-endian, from activations: 32 times the value less that of `from`, of
+ * which the `period` values are used over and over; period 0: the value itself. */
+void pf_targets(uint8_t *out, const int8_t *values, size_t n, const int8_t *from, size_t period);
+
 /* ---- training (SPEC 2, 7) -------------------------------------------------------------------------------------- */
 
 #define PF_LAYERS_MAX 8u

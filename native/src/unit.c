@@ -45,6 +45,7 @@
 #include "codec.c"
 #include "mask.c"
 #include "features.c"
+#include "blocks.c"
 #include "model.c"
 #include "fixed.c"
 #include "clip.c"

@@ -24,6 +24,7 @@ from picofed.cli.evaluate import evaluate
 from picofed.cli.flash import flash
 from picofed.cli.helper import helper
 from picofed.cli.plan import plan
+from picofed.cli.pretrain import pretrain
 from picofed.cli.privacy_report import privacy_report
 from picofed.cli.provision import provision
 from picofed.cli.report import report
@@ -56,6 +57,7 @@ for _command in (
     emulate,
     evaluate,
     flash,
+    pretrain,
     privacy_report,
     helper,
     plan,

@@ -15,15 +15,15 @@ import cbor2
 
 from picofed import accounting, masking
 from picofed.errors import PicofedError
-from picofed.learn import registry
+from picofed.learn import fronts, registry
 from picofed.learn.model import Model
 from picofed.learn.variance import Noise
 from picofed.native import blake2b
 
 VERSION: Final = 1
 MODES: Final = ("gradient", "local")
-# Name: channels of the records, inputs of the model, shortest and longest window.
-FEATURES: Final = {"imu45": (6, 45, 16, 128)}
+# Left out of the bytes where they are this.
+OPTIONAL: Final = {"target": "label", "block": 0, "horizon": 0, "mask_bits": 0}
 UNITS: Final = ("window",)
 CLIP_NORM_MAX: Final = (1 << 20) - 1
 LOG2_SIGMA: Final = (6, 25)
@@ -39,8 +39,9 @@ class Job:
 
     clip: clipping norm in units of the first layer's accumulators (Q19); log2_sigma: 6..25; round_shift:
     releases are rounded to multiples of 2^round_shift; multiplier, shift: the step of local mode (SPEC 7.5),
-    else 0; window, stride: samples; mask_bits: bits of a masked field (SPEC 10), 0: no masks. log2_sigma = 0
-    with clip = 0 is the non-private baseline: it exists in simulation only.
+    else 0; window, stride: samples; target: label or next; block, horizon: SPEC 8.4, 8.5, else 0; labels: classes, or
+    where the target is not the label those learnt from (0: all windows); mask_bits: bits of a masked field (SPEC 10),
+    0: no masks. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in simulation only.
     """
 
     name: str
@@ -58,28 +59,37 @@ class Job:
     features: str = "imu45"
     unit: str = "window"
     channels: int = 6
+    target: str = "label"
+    block: int = 0
+    horizon: int = 0
     mask_bits: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name.encode("utf-8", "replace")) <= 40 or not self.name.isprintable():
             raise JobError("a job needs a name of 1 to 40 bytes, without control characters")
-        if self.features not in FEATURES:
-            raise JobError(f"features {self.features!r} are not known: use one of {', '.join(FEATURES)}")
         if self.unit not in UNITS:
             raise JobError(f"unit {self.unit!r} is not known: use one of {', '.join(UNITS)}")
         if self.mode not in MODES:
             raise JobError(f"mode {self.mode!r} is not known: use one of {', '.join(MODES)}")
-        channels, inputs, shortest, longest = FEATURES[self.features]
-        if self.channels != channels:
-            raise JobError(f"{self.features} takes records of {channels} channels, not {self.channels}")
+        try:
+            inputs, outputs = fronts.sizes(self.features, self.target, self.window, self.block, self.horizon)
+        except fronts.FrontError as error:
+            raise JobError(str(error)) from error
+        if self.channels != fronts.CHANNELS:
+            raise JobError(f"{self.features} takes records of {fronts.CHANNELS} channels, not {self.channels}")
         if self.model.widths[0] != inputs:
             raise JobError(f"{self.features} gives {inputs} inputs, the model takes {self.model.widths[0]}")
-        if self.model.widths[-1] != self.labels:
-            raise JobError(f"the model has {self.model.widths[-1]} outputs for {self.labels} labels")
-        if self.model.loss != "softmax":
-            raise JobError("records have classes as labels, which only the softmax loss can learn from")
-        if not shortest <= self.window <= longest:
-            raise JobError(f"a window of {self.features} has {shortest} to {longest} samples, not {self.window}")
+        if not 0 <= self.labels <= 255:
+            raise JobError("labels are 0 to 255 classes")
+        if self.target == "label":
+            if self.model.widths[-1] != self.labels:
+                raise JobError(f"the model has {self.model.widths[-1]} outputs for {self.labels} labels")
+            if self.model.loss != "softmax":
+                raise JobError("records have classes as labels, which only the softmax loss can learn from")
+        elif self.model.widths[-1] != outputs:
+            raise JobError(f"the model has {self.model.widths[-1]} outputs, target {self.target!r} has {outputs}")
+        elif self.model.loss != "squared":
+            raise JobError(f"target {self.target!r} is learnt with the squared loss")
         if self.stride < self.window:
             raise JobError(
                 f"windows of {self.window} samples every {self.stride} overlap, "
@@ -115,7 +125,7 @@ class Job:
     @cached_property
     def body(self) -> bytes:
         """The CBOR map of SPEC 6.4."""
-        masked = {"mask_bits": self.mask_bits} if self.mask_bits else {}
+        more = {name: getattr(self, name) for name in OPTIONAL}
         return cbor2.dumps(
             {
                 "v": VERSION,
@@ -134,8 +144,8 @@ class Job:
                 "stride": self.stride,
                 "channels": self.channels,
                 "labels": self.labels,
+                **{name: value for name, value in more.items() if value != OPTIONAL[name]},
             }
-            | masked
         )
 
     @cached_property
@@ -152,7 +162,8 @@ class Job:
                 raise JobError("this job has a format that this picofed does not know: update picofed")
             item["model"] = Model.parse(item["model"])
             item["mode"] = MODES[item["mode"]]
-            if set(item) | {"mask_bits"} != {field.name for field in fields(cls)}:
+            item = OPTIONAL | item
+            if set(item) != {field.name for field in fields(cls)}:
                 raise JobError("a stored job lacks fields or has unknown ones")
             return cls(**item)
         except (cbor2.CBORDecodeError, AttributeError, KeyError, TypeError, IndexError, ValueError) as error:

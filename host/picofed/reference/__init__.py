@@ -7,7 +7,7 @@ from picofed.native_errors import CoreError
 from picofed.reference.codec import update_decode, update_encode
 from picofed.reference.crypto import blake2b, chacha20, x25519, x25519_public
 from picofed.reference.entropy import entropy_condition
-from picofed.reference.features import features_imu
+from picofed.reference.features import features_blocks, features_imu, targets
 from picofed.reference.frame import crc32, frame_decode, frame_encode
 from picofed.reference.ledger import Ledger, Record, charge, parse_record
 from picofed.reference.mask import mask_encode, mask_unpack, masks
@@ -38,6 +38,7 @@ __all__ = [
     "eddsa_sign",
     "encode_model",
     "entropy_condition",
+    "features_blocks",
     "features_imu",
     "frame_decode",
     "frame_encode",
@@ -46,6 +47,7 @@ __all__ = [
     "masks",
     "parse_model",
     "parse_record",
+    "targets",
     "update_decode",
     "update_encode",
     "x25519",

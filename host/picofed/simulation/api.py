@@ -114,6 +114,10 @@ def prepare(
 ) -> Setup:
     """What `simulate` runs. Raises PicofedError."""
     plan = plan or Plan(**{"aggregator": "fedavg", "epsilon": epsilon, **settings})
+    if job is not None and job.target != "label":
+        raise PicofedError(
+            f"fleets in virtual time know classes only, not target {job.target!r}: leave out the options marked Fleet"
+        )
     if isinstance(data, Mapping):
         population = Population.of(data)
     else:
