@@ -82,10 +82,16 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = [row["setting"], str(mine["seeds"])]
         for name, _ in TARGETS:
             value = mine[name]
-            said = f"{1 - value:.1%}" if value is not None else f"reached with {mine['target_reached']} seeds"
+            said = (
+                f"{1 - value:.1%}"
+                if value is not None
+                else f"reached with {mine['target_reached']} of {mine['seeds']} seeds"
+            )
             cells.append(f"{said}: {'met' if met[name] else '**missed**'}")
         near = mine["time_to_near_ratio"]
-        cells.append(f"{1 - near:.1%}" if near is not None else f"reached with {mine['near_reached']} seeds")
+        cells.append(
+            f"{1 - near:.1%}" if near is not None else f"reached with {mine['near_reached']} of {mine['seeds']} seeds"
+        )
         gap = f"{100 * mine['accuracy']:.1f} against {100 * other['accuracy']:.1f} %"
         cells.append(f"{gap}: {'met' if met['accuracy'] else '**missed**'}")
         lines.append(_line(cells))
