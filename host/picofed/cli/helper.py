@@ -10,6 +10,7 @@ from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.helper.roster import Roster, secret_key
 from picofed.native import x25519_public
+from picofed.provisioning import Provision
 
 state_option = click.option(
     "--state",
@@ -55,7 +56,11 @@ def roster(site: Path, minimum: int, file: Path, as_json: bool) -> None:
 
     Example: picofed helper roster roster.json --minimum 2
     """
-    made = Roster.of([board.provision for board in common.open_registry(site)], minimum)
+    given = [board.provision for board in common.open_registry(site)]
+    owned = [provision for provision in given if isinstance(provision, Provision)]
+    if len(owned) < len(given):
+        raise PicofedError(f"{site} holds a host's keys, from which no roster follows: run this at the owner's --site")
+    made = Roster.of(owned, minimum)
     file.write_text(made.text(), "utf-8")
     if as_json:
         common.print_json({"boards": len(made.boards), "minimum": minimum})

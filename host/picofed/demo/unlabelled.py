@@ -75,7 +75,7 @@ def _learn(
         meters = {port: Meter() for port in fleet}
         coordinator = Coordinator(store, job, plan, registry.update_keys(), sink, expected=len(fleet))
         step(f"learning: {plan.rounds} rounds")
-        Server(coordinator, boards.openers(fleet, meters)).run()
+        Server(coordinator, boards.openers(fleet, meters, registry)).run()
     if coordinator.version.number < plan.rounds:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
         raise PicofedError(f"the demo stopped at version {coordinator.version.number}: {reasons}")
