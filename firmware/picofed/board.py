@@ -97,6 +97,7 @@ class Board:
 
         with Uninterrupted():
             self.policy = provision.renew(data, signature)
+            self._pair = None  # the helper may be another one now
             self._open_ledger()
         unload("provision")
         return self.policy.number

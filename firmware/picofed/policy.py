@@ -98,7 +98,7 @@ class Policy:
         # whatever the policy says, a release below sigma = 2^6 has no proof
         floor = max(6, item["min_log2_sigma"])
         if item["cohort"] > 1 and not job.mask_bits:
-            self._forbid("updates that are not masked among %d boards" % item["cohort"])
+            self._forbid("updates outside a cohort of %d: the job has no masks" % item["cohort"])
         if job.log2_sigma < floor:
             self._forbid("log2_sigma %d, at least %d" % (job.log2_sigma, floor))
         if job.clip > item["max_clip"]:

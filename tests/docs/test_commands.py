@@ -28,6 +28,7 @@ from picofed.cli import cli
 from picofed.demo.boards import fleet
 from picofed.fleet.provision import Registry
 from picofed.helper.roster import Roster
+from picofed.native import blake2b
 from picofed.provisioning import Policy, Provision, emulated_owner
 from picofed.toolchain import build
 from picofed.toolchain.sources import watch_data
@@ -215,10 +216,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         for number in range(len(PORTS))
     ]
     recordings = {f"watch-{number}": sessions(number) for number in range(len(PORTS))}
-    policy = replace(provisions[0].policy, number=2)
+    policy = replace(provisions[0].policy, number=4_000_000_000)  # newer than what flashing signs
     signed = {"policy": policy.data, "signature": emulated_owner(b"examples").sign_policy(policy.data)}
     (files / "policy.cbor").write_bytes(cbor2.dumps(signed))
     registry = Registry(files / "picofed-site" / "boards.json")
+    # The boards belong to the owner whom flashing signs for.
+    key = files / "picofed-site" / "owner.key"
+    key.parent.mkdir()
+    seed = blake2b(b"picofed emulated owner", 32, blake2b(b"examples", 32))
+    public = emulated_owner(b"examples").public
+    key.write_text(json.dumps({"format": 1, "seed": seed.hex(), "public": public.hex()}))
+    key.chmod(0o600)
     folder = tmp_path_factory.mktemp("fleet") / "boards"
     with fleet(folder, ["unix"] * len(PORTS), provisions, recordings, "examples", registry) as boards:
         (files / "roster.json").write_text(Roster.of(provisions, 2).text())

@@ -1,10 +1,8 @@
 # Masked jobs: which are refused, and by whom.
-from check_jobs import make
-from check_provision import POLICY
+from check_jobs import make, policy_of
 from harness import refuses
 from picofed.errors import ARGUMENT
 from picofed.errors import POLICY as FORBIDDEN
-from picofed.policy import Policy
 
 
 def test_masked_jobs():
@@ -22,8 +20,9 @@ def test_masked_jobs():
     for word, change in wrong:
         text = refuses(ARGUMENT, lambda change=change: make(**change))
         assert word in text, (word, text)
-    text = refuses(FORBIDDEN, Policy(POLICY).check, job, job.charge())
+    text = refuses(FORBIDDEN, policy_of().check, job, job.charge())
     assert "helper" in text, text
-    Policy(dict(POLICY, helper=b"h" * 32)).check(job, job.charge())
-    for helper in (b"h" * 31, b"", "h" * 32, None):
-        refuses(ARGUMENT, Policy, dict(POLICY, helper=helper))
+    policy_of(helper=b"h" * 32).check(job, job.charge())
+    policy_of(helper=b"h" * 32, cohort=2).check(job, job.charge())
+    for helper in (b"h" * 31, "h" * 32, None):
+        refuses(ARGUMENT, lambda helper=helper: policy_of(helper=helper))

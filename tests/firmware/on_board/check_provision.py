@@ -186,7 +186,7 @@ def test_refused_files_change_nothing():
     for item in bad:
         put_item(item)
         board = Board()
-        assert board.failure is None and board.spent == 5, item
+        assert board.failure is None and board.spent == 5 and board.refused, item
         assert board.refused.code in (ARGUMENT, FORBIDDEN) and has_file()
     for data in (b"\xa7", b"\xff" * 100, bytes(cbor.dumps(good))[:-1], b"\xa1" * 5000):
         with open(provision.FILE, "wb") as file:
