@@ -7,6 +7,8 @@ from __future__ import annotations
 import pytest
 
 
+# First, so that the plugin that deals them out sees the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         callspec = getattr(item, "callspec", None)
