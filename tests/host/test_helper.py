@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, HttpHelper, 
 from picofed.learn.updates import Update, UpdateError
 from picofed.learn.worker import Worker
 from picofed.masking import MaskError
+from picofed.provisioning import emulated_owner
 from picofed.store import SET_ASIDE, Store
 
 SECRET = bytes(range(32))
@@ -503,11 +505,12 @@ def test_updates_that_are_not_masked_as_the_job_says(make_world: Callable[..., A
 
 def test_flash_puts_the_helper_into_the_policy_and_the_registry_keeps_it(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "boards.json")
-    giver = Keys(registry, Wanted(helper=PUBLIC), {})
+    owner = partial(emulated_owner, b"test")
+    giver = Keys(registry, Wanted(helper=PUBLIC), {}, owner)
     given = giver.give(b"board001", "unix", "port")
     assert given.policy.helper == PUBLIC and not giver.changes(b"board001")
-    assert cbor2.loads(given.file())["policy"]["helper"] == PUBLIC
+    assert cbor2.loads(cbor2.loads(given.file())["policy"])["helper"] == PUBLIC
     kept = Registry(tmp_path / "boards.json").get(b"board001")
     assert kept is not None and kept.provision.policy.helper == PUBLIC
-    assert Keys(registry, Wanted(), {}).give(b"board001", "unix", "port").policy.helper == PUBLIC
-    assert "helper" not in Keys(registry, Wanted(), {}).give(b"board002", "unix", "port").policy.item()
+    assert Keys(registry, Wanted(), {}, owner).give(b"board001", "unix", "port").policy.helper == PUBLIC
+    assert not Keys(registry, Wanted(), {}, owner).give(b"board002", "unix", "port").policy.helper
