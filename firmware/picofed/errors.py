@@ -18,7 +18,6 @@ UNKNOWN = const(-22)
 BUSY = const(-23)
 RECORDS = const(-24)
 SPACE = const(-25)
-AUTHENTICATION = const(-26)
 
 _TEXTS = {
     ARGUMENT: "argument out of range",
@@ -37,7 +36,6 @@ _TEXTS = {
     BUSY: "a round is under way",
     RECORDS: "no usable records for this job",
     SPACE: "storage or memory is full",
-    AUTHENTICATION: "not authenticated",
 }
 _ENOSPC = const(28)
 
@@ -61,8 +59,7 @@ def check(result, what=""):
 
 def plain(text, limit=40):
     """Foreign text made fit for an error message: printable ASCII, at most `limit` characters."""
-    # by bytes: MicroPython keeps every character that was ever a string of its own
-    return bytes([byte if 32 <= byte < 127 else 63 for byte in text[:limit].encode()]).decode()
+    return "".join([c if " " <= c <= "~" else "?" for c in text[:limit]])
 
 
 def explain(error):

@@ -26,8 +26,7 @@ def aggregate(job_file: Path, site: Path, rounds: int | None, epsilon: float | N
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
     store = common.existing_store(site)
     try:
-        keys = common.open_registry(site).update_keys()
-        coordinator = Coordinator(store, job, plan, keys, helper=common.open_helper(plan))
+        coordinator = Coordinator(store, job, plan, common.open_registry(site).update_keys())
         if coordinator.version.number >= plan.rounds:
             raise PicofedError(f"all {plan.rounds} versions of {job.name} are made already")
         if not coordinator.flush():

@@ -21,14 +21,13 @@ def selftest(ports: tuple[str, ...], site: Path, as_json: bool) -> None:
 
     Example: picofed selftest --board /dev/ttyACM0
     """
-    registry = common.open_registry(site)
-    chosen = common.choose_ports(ports, registry)
+    chosen = common.choose_ports(ports, common.open_registry(site))
     failed: list[str] = []
     silent: list[str] = []
     report: list[dict[str, Any]] = []
     for port in chosen:
         try:
-            client = connect(port, keys=registry.link_keys())
+            client = connect(port)
             try:
                 name = client.hello().name
                 lines = client.selftest()

@@ -1,1 +1,0 @@
-"""Benchmarks of whole fleets: `picofed bench` (docs/benchmark-ftte.md)."""
