@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        kind = callspec.params.get("dut", "") if callspec else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path}{kind}"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # As soon as there is an item: the plugin that deals them out looks before other hooks run.
+    callspec = getattr(item, "callspec", None)
+    kind = callspec.params.get("dut", "") if callspec else ""
+    item.add_marker(pytest.mark.xdist_group(f"{item.path}{kind}"))

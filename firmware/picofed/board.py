@@ -6,7 +6,7 @@ import picofed_core as core
 
 from . import files
 from .errors import ARGUMENT, BLANK, BUDGET, POLICY, PicofedError, check, explain
-from .platform import FOLDER, Uninterrupted, clock, entropy, flash_regions, hardware_id
+from .platform import FOLDER, Uninterrupted, clock, entropy, flash_regions, hardware_id, unload
 
 RECORD = 32
 _UNIT = FOLDER + "/unit"
@@ -20,13 +20,15 @@ class Board:
     def __init__(self):
         self.policy = None
         self.records_id = None
-        self.update_key = b""
+        self.update_key = self.link_key = b""
+        self.used = b""
         self.failure = None
         self.seq = self.spent = self.generation = self.boot = 0
         self._ledger = bytearray(core.ledger_size())
         self._ratchet = bytearray(core.ratchet_size())
         self._keys = 0
         self._opened = False
+        self._pair = None
         self.refused = None
         try:
             with Uninterrupted():
@@ -53,7 +55,10 @@ class Board:
         self.policy = state.policy
         self.records_id = state.records
         self.update_key = state.update_key
+        self.link_key = state.link_key
+        self.used = state.used
         self._ledger_key = state.ledger_key
+        self._mask_secret = state.mask_secret
         self._open_ledger()
         raw = entropy()
         conditioned = bytearray(32)
@@ -84,6 +89,19 @@ class Board:
             with Uninterrupted():
                 self._open_ledger()
 
+    def renew(self, data, signature):
+        """Take a newer policy that the owner signed."""
+        # what is torn is charged under the policy of its time
+        self.ready()
+        from . import provision
+
+        with Uninterrupted():
+            self.policy = provision.renew(data, signature)
+            self._pair = None  # the helper may be another one now
+            self._open_ledger()
+        unload("provision")
+        return self.policy.number
+
     def check_release(self, job):
         """Refuse a job that the policy forbids or whose release the budget cannot pay. Nothing is spent yet."""
         self.ready()
@@ -109,6 +127,15 @@ class Board:
         check(core.ratchet_next(self._ratchet, self._keys, key), "noise key")
         self._keys += 1
         return key
+
+    def mask_pair(self):
+        """What this board shares with the policy's helper (SPEC 10.1). Made once: it takes the longest by far."""
+        if self._pair is None:
+            # only needed for masked jobs: others have no memory to spare for it
+            from . import mask
+
+            self._pair = mask.pair(self._mask_secret, self.policy.helper)
+        return self._pair
 
     def charge(self, job):
         """Charge a release of the job; returns (seq, cumulative) of its record. Only after this may it be shown."""

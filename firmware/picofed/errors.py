@@ -18,6 +18,7 @@ UNKNOWN = const(-22)
 BUSY = const(-23)
 RECORDS = const(-24)
 SPACE = const(-25)
+AUTHENTICATION = const(-26)
 
 _TEXTS = {
     ARGUMENT: "argument out of range",
@@ -36,6 +37,7 @@ _TEXTS = {
     BUSY: "a round is under way",
     RECORDS: "no usable records for this job",
     SPACE: "storage or memory is full",
+    AUTHENTICATION: "not authenticated",
 }
 _ENOSPC = const(28)
 
@@ -59,7 +61,8 @@ def check(result, what=""):
 
 def plain(text, limit=40):
     """Foreign text made fit for an error message: printable ASCII, at most `limit` characters."""
-    return "".join([c if " " <= c <= "~" else "?" for c in text[:limit]])
+    # by bytes: MicroPython keeps every character that was ever a string of its own
+    return bytes([byte if 32 <= byte < 127 else 63 for byte in text[:limit].encode()]).decode()
 
 
 def explain(error):

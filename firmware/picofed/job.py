@@ -4,7 +4,7 @@ import picofed_core as core
 
 from . import cbor
 from .errors import ARGUMENT, MESSAGE, PicofedError, check, plain
-from .features import FEATURES
+from .features import CHANNELS, LABEL, LONGEST, NAMES, SHORTEST, TARGETS, sizes
 from .policy import take
 
 LIMIT = 1024  # bytes of a job
@@ -25,7 +25,12 @@ _FIELDS = {
     "stride": int,
     "channels": int,
     "labels": int,
+    "target": str,
+    "block": int,
+    "horizon": int,
+    "mask_bits": int,
 }
+_OPTIONAL = {"mask_bits": 0, "target": LABEL, "block": 0, "horizon": 0}  # and what they are when absent
 GRADIENT = 0
 LOCAL = 1
 
@@ -52,7 +57,7 @@ class Job:
             if error.code == MESSAGE:
                 _refuse(error.text)
             raise
-        take(item, "job", _FIELDS)
+        take(item, "job", _FIELDS, _OPTIONAL)
         if item["v"] != 1:
             _refuse("unknown version")
         ident = bytearray(8)
@@ -71,28 +76,41 @@ class Job:
         self.stride = item["stride"]
         self.channels = item["channels"]
         self.labels = item["labels"]
+        self.mask_bits = item.get("mask_bits", 0)
+        self.target = item.get("target", LABEL)
+        self.block = item.get("block", 0)
+        self.horizon = item.get("horizon", 0)
         self._check(item["unit"])
+        if "mask_bits" in item:
+            self._check_masks()
 
     def _check(self, unit):
-        if self.features not in FEATURES:
+        if self.features not in NAMES:
             _refuse("unknown features " + plain(self.features))
         if unit != "window":
             _refuse("unknown unit " + plain(unit))
-        channels, inputs, shortest, longest, _ = FEATURES[self.features]
+        if self.target not in TARGETS:
+            _refuse("unknown target " + plain(self.target))
         widths = _widths(self.model)
         self.loss = self.model[1]
         self.parameters = sum([(widths[i] + 1) * widths[i + 1] for i in range(len(widths) - 1)])
-        if self.channels != channels:
-            _refuse("%s takes %d channels" % (self.features, channels))
+        if self.channels != CHANNELS:
+            _refuse("%s takes %d channels" % (self.features, CHANNELS))
+        if not SHORTEST <= self.window <= LONGEST:
+            _refuse("window of %d samples, %s takes %d to %d" % (self.window, self.features, SHORTEST, LONGEST))
+        inputs, outputs = sizes(self)
         if widths[0] != inputs:
             _refuse("%s gives %d inputs, the model takes %d" % (self.features, inputs, widths[0]))
-        if widths[-1] != self.labels:
-            _refuse("%d outputs for %d labels" % (widths[-1], self.labels))
-        if self.loss != 0:
-            # a label is a class; records hold no targets for squared error
-            _refuse("only the softmax loss can be learnt from labels")
-        if not shortest <= self.window <= longest:
-            _refuse("window of %d samples, %s takes %d to %d" % (self.window, self.features, shortest, longest))
+        if self.target == LABEL:
+            if widths[-1] != self.labels:
+                _refuse("%d outputs for %d labels" % (widths[-1], self.labels))
+            if self.loss != 0:
+                # a label is a class; it is no target for squared error
+                _refuse("only the softmax loss can be learnt from labels")
+        elif widths[-1] != outputs:
+            _refuse("%d outputs, target %s has %d" % (widths[-1], self.target, outputs))
+        elif self.loss != 1:
+            _refuse("target %s is learnt with squared error" % self.target)
         if self.stride < self.window:
             _refuse("windows overlap, but the window is the unit of privacy")
         if self.stride > 0xFFFF:
@@ -109,6 +127,12 @@ class Job:
             _refuse("unknown mode")
         if not 1 <= self.clip < 1 << 20 or self.log2_sigma > 25:
             _refuse("clip or log2_sigma is out of range")
+
+    def _check_masks(self):
+        if not 16 <= self.mask_bits <= 32 or self.mask_bits + self.round_shift > 32:
+            _refuse("mask_bits, or its sum with round_shift, is out of range")
+        if self.round_shift + 2 > self.log2_sigma or self.mode != GRADIENT:
+            _refuse("masks need gradient mode and a round_shift of at most log2_sigma - 2")
 
     def trainer_size(self):
         """Bytes that a trainer needs; refuses a model that the core refuses."""

@@ -1,21 +1,32 @@
-"""What the owner allows this board to do at most (SPEC 6.7)."""
+"""What the owner allows this board to do at most, and how a board knows that it was the owner (SPEC 6.7)."""
 
+import picofed_core as core
+from micropython import const
+
+from . import cbor
 from .errors import ARGUMENT, POLICY, PicofedError, plain
+
+OPEN = const(0)  # of Policy.link
+ENCRYPTED = const(2)
 
 _WORD = 0xFFFFFFFF
 
 
-def take(item, what, fields):
-    """Check that `item` is a map with exactly these fields, {name: type}; ints must be unsigned and below 2^32."""
+def take(item, what, fields, optional=()):
+    """Check that `item` is a map with exactly these fields, {name: type}; ints must be unsigned and below 2^32.
+    Those that are `optional` may be absent."""
     if type(item) is not dict:
         raise PicofedError(ARGUMENT, what + " is not a map")
     for name in item:
         if name not in fields:
             raise PicofedError(ARGUMENT, "%s has an unknown field %s" % (what, plain(name)))
-    for name, kind in fields.items():
+    for name in fields:
         if name not in item:
+            if name in optional:
+                continue
             raise PicofedError(ARGUMENT, "%s lacks %s" % (what, name))
-        value = item[name]
+    for name, value in item.items():
+        kind = fields[name]
         if type(value) is not kind or (kind is int and not 0 <= value <= _WORD):
             raise PicofedError(ARGUMENT, "%s: %s is not as specified" % (what, name))
 
@@ -32,35 +43,62 @@ _FIELDS = {
     "losses": list,
     "modes": list,
     "features": list,
+    "number": int,
+    "helper": bytes,
+    "cohort": int,
+    "link": int,
 }
 
 
-class Policy:
-    """A checked policy. budget, max_charge: units of 2^-24 mu^2."""
+def genuine(data, signature, owner):
+    """Raise PicofedError unless the owner signed these bytes as a policy."""
+    if len(signature) != 64 or core.eddsa_check(signature, owner, b"picofed policy" + data) != 0:
+        raise PicofedError(POLICY, "the policy is not signed by this board's owner")
 
-    def __init__(self, item):
+
+class Policy:
+    """A checked policy; data: its bytes. budget, max_charge: units of 2^-24 mu^2."""
+
+    def __init__(self, data):
+        try:
+            item = cbor.loads(data)
+        except PicofedError as error:
+            raise PicofedError(ARGUMENT, "policy: " + error.text) from None
         take(item, "policy", _FIELDS)
-        if item["v"] != 1:
+        if item["v"] != 2:
             raise PicofedError(ARGUMENT, "policy of an unknown version")
         if len(item["board"]) != 8 or len(item["name"]) > 40:
             raise PicofedError(ARGUMENT, "policy: board or name is not as specified")
         if item["max_charge"] > item["budget"]:
             raise PicofedError(ARGUMENT, "policy: max_charge is above the budget")
+        if len(item["helper"]) not in (0, 32) or item["link"] > ENCRYPTED or not item["cohort"]:
+            raise PicofedError(ARGUMENT, "policy: helper, link or cohort is not as specified")
         for name, kind in (("losses", int), ("modes", int), ("features", str)):
             for value in item[name]:
                 if type(value) is not kind:
                     raise PicofedError(ARGUMENT, "policy: %s is not as specified" % name)
+        self.helper = item["helper"] or None
         self.item = item
+        self.data = data
+        self.number = item["number"]
+        self.link = item["link"]
         self.board = item["board"]
         self.name = item["name"]
         self.budget = item["budget"]
         self.max_charge = item["max_charge"]
+
+    def follows(self, old):
+        """Refuse a policy that is not newer than `old` (or None), unless it is the very same."""
+        if old is not None and self.data != old.data and self.number <= old.number:
+            raise PicofedError(POLICY, "policy %d is not newer than %d" % (self.number, old.number))
 
     def check(self, job, charge):
         """Refuse what the policy forbids, and say what. charge: units that a release of the job costs."""
         item = self.item
         # whatever the policy says, a release below sigma = 2^6 has no proof
         floor = max(6, item["min_log2_sigma"])
+        if item["cohort"] > 1 and not job.mask_bits:
+            self._forbid("updates outside a cohort of %d: the job has no masks" % item["cohort"])
         if job.log2_sigma < floor:
             self._forbid("log2_sigma %d, at least %d" % (job.log2_sigma, floor))
         if job.clip > item["max_clip"]:
@@ -73,6 +111,8 @@ class Policy:
             self._forbid("mode %d" % job.mode)
         if job.features not in item["features"]:
             self._forbid("features " + job.features)
+        if job.mask_bits and self.helper is None:
+            self._forbid("masked jobs: it names no helper")
         if charge > self.max_charge:
             self._forbid("charge %d, at most %d" % (charge, self.max_charge))
 

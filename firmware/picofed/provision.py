@@ -11,22 +11,27 @@ import os
 import picofed_core as core
 
 from . import cbor, files
-from .errors import ARGUMENT, BLANK, PicofedError, check
+from .errors import ARGUMENT, BLANK, POLICY, PicofedError, check
+from .keys import derive
 from .platform import FOLDER, RECORDS, hardware_id, step
-from .policy import Policy, take
+from .policy import Policy, genuine, take
 
 FILE = FOLDER + "/provision.cbor"
 STATE = FOLDER + "/board"
 
 _LIMIT = 2048
-_FIELDS = {"v": int, "policy": dict, "key": bytes, "secret": bytes, "seq": int, "spent": int, "records": bytes}
-
-
-def derive(key, label, size=32, data=b""):
-    """H(size, key, label | data)"""
-    out = bytearray(size)
-    core.blake2b(out, key, label + data)
-    return bytes(out)
+_FIELDS = {
+    "v": int,
+    "owner": bytes,
+    "policy": bytes,
+    "signature": bytes,
+    "key": bytes,
+    "secret": bytes,
+    "seq": int,
+    "spent": int,
+    "records": bytes,
+}
+_KEPT = ("owner", "key", "records", "seq", "spent", "used", "done", "wipe")
 
 
 class State:
@@ -35,20 +40,16 @@ class State:
 
     def __init__(self, item):
         self.policy = Policy(item["policy"])
-        self.key = item["key"]
-        self.records = item["records"]
-        self.seq = item["seq"]
-        self.spent = item["spent"]
-        self.used = item["used"]
-        self.done = item["done"]
-        self.wipe = item["wipe"]
+        for name in _KEPT:
+            setattr(self, name, item[name])
         self.ledger_key = derive(self.key, b"picofed ledger")
         self.update_key = derive(self.key, b"picofed update")
+        self.mask_secret = derive(self.key, b"picofed mask")
+        self.link_key = derive(self.key, b"picofed link")
 
     def save(self):
-        names = ("key", "records", "seq", "spent", "used", "done", "wipe")
-        item = {name: getattr(self, name) for name in names}
-        item["policy"] = self.policy.item
+        item = {name: getattr(self, name) for name in _KEPT}
+        item["policy"] = self.policy.data
         files.save(STATE, cbor.dumps(item))
 
     @classmethod
@@ -90,14 +91,26 @@ def _read():
     except PicofedError as error:
         raise PicofedError(ARGUMENT, "provisioning file: " + error.text) from None
     take(item, "provisioning file", _FIELDS)
-    if item["v"] != 1:
+    if item["v"] != 2:
         raise PicofedError(ARGUMENT, "provisioning file of an unknown version")
-    if len(item["key"]) != 32 or len(item["secret"]) != 32 or len(item["records"]) != 8:
+    if len(item["owner"]) != 32 or len(item["key"]) != 32 or len(item["secret"]) != 32 or len(item["records"]) != 8:
         raise PicofedError(ARGUMENT, "provisioning file: a key has the wrong length")
-    own = hardware_id()
-    if own is not None and item["policy"].get("board") != own:
-        raise PicofedError(ARGUMENT, "provisioning file is for another board than " + own.hex())
+    genuine(item["policy"], item["signature"], item["owner"])
     return item
+
+
+def renew(data, signature):
+    """Put a newer policy of the same owner in the place of this board's; returns it."""
+    state = State.load()
+    genuine(data, signature, state.owner)
+    policy = Policy(data)
+    if policy.board != state.policy.board:
+        raise PicofedError(POLICY, "the policy is for another board")
+    policy.follows(state.policy)
+    if policy.data != state.policy.data:
+        state.policy = policy
+        state.save()
+    return policy
 
 
 def _discard():
@@ -108,8 +121,8 @@ def _discard():
 
 def take_in(ledger_flash, seed_flash):
     """Take in the provisioning file if there is one; returns the board's state, or None if it was never provisioned.
-    Raises PicofedError: ARGUMENT for a file that is refused (it changes nothing), BLANK for a provisioning that was
-    broken off and whose file is gone, FLASH."""
+    Raises PicofedError: ARGUMENT or POLICY for a file that is refused (it changes nothing), BLANK for a provisioning
+    that was broken off and whose file is gone, FLASH."""
     item = _read()
     if item is None:
         state = State.load()
@@ -124,6 +137,7 @@ def take_in(ledger_flash, seed_flash):
         damaged = True
     new = State(
         {
+            "owner": item["owner"],
             "policy": item["policy"],
             "key": item["key"],
             "records": item["records"],
@@ -134,6 +148,13 @@ def take_in(ledger_flash, seed_flash):
             "wipe": False,
         }
     )
+    own = hardware_id()
+    if own is not None and new.policy.board != own:
+        raise PicofedError(ARGUMENT, "provisioning file is for another board than " + own.hex())
+    if old is not None:
+        if old.owner != new.owner:
+            raise PicofedError(POLICY, "this board belongs to another owner")
+        new.policy.follows(old.policy)
     # under the policy of its time first: what is torn is charged with that one's max_charge
     known = None if old is None else _head(ledger_flash, old)
     found = _head(ledger_flash, new)

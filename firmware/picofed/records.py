@@ -163,10 +163,10 @@ class Records:
 
     # ---- windows ---------------------------------------------------------------------------------------------
 
-    def windows(self, out, window, stride):
+    def windows(self, out, window, stride, unlabelled=False):
         """Iterate over the windows that exist: each fills `out` (bytearray, 2 * channels * window bytes) with int16
-        samples and yields its label. Windows without a label, or across labels, are passed over. What is recorded
-        meanwhile is not seen; what it overwrites is gone."""
+        samples and yields its label. Windows across labels are passed over, and those without one unless `unlabelled`.
+        What is recorded meanwhile is not seen; what it overwrites is gone."""
         size = 2 * self.channels
         source = memoryview(self._reading)
         target = memoryview(out)
@@ -203,7 +203,7 @@ class Records:
                     break
                 have = 0
                 start += stride
-                if mixed or label == NO_LABEL:
+                if mixed or (label == NO_LABEL and not unlabelled):
                     continue
                 version = self.version
                 yield label

@@ -8,6 +8,7 @@ from micropython import const
 from . import __version__, cbor, files
 from .errors import (
     ARGUMENT,
+    AUTHENTICATION,
     BUSY,
     MESSAGE,
     RECORDS,
@@ -18,12 +19,15 @@ from .errors import (
 )
 from .job import LIMIT, Job
 from .platform import FOLDER, name, unload
+from .session import Session
 from .train import FILLING, IDLE, READY, TRAINING, Round, Trainer
 
 PROTOCOL = const(1)
 MTU = const(960)  # a request of put around it still fits into a frame
 _LEDGER = const(24)  # ledger records in an answer
 _JOB = FOLDER + "/job"
+_HELLO = const(1)
+_SESSION = const(12)
 
 
 class Server:
@@ -33,6 +37,7 @@ class Server:
         self.board = board
         self.records = records
         self.objects = objects
+        self.session = Session(board)
         self.job = None
         self.trainer = None
         self.round = None
@@ -52,6 +57,8 @@ class Server:
             9: (self._ledger, (int, int)),
             10: (self._selftest, ()),
             11: (self._abandon, ()),
+            12: (self._open_session, (bytes, bytes)),
+            13: (self._renew_policy, (bytes, bytes)),
         }
         ident = files.load(_JOB)
         if ident is not None:
@@ -65,6 +72,16 @@ class Server:
 
     def answer(self, payload):
         """The answer to a payload, as a bytearray; None where nothing says whom to answer."""
+        if len(payload) and payload[0] in (1, 2):
+            try:
+                return self.session.answer(payload, self._respond)
+            except Exception as error:
+                # what is not genuine says nothing of whom to answer
+                code, text = explain(error)
+                return cbor.dumps([1, 0, code, text])
+        return self._respond(payload, False)
+
+    def _respond(self, payload, genuine=True):
         ident = None
         try:
             message = cbor.loads(payload)
@@ -73,7 +90,7 @@ class Server:
             if type(message[1]) is int and 0 <= message[1] <= 0xFFFFFFFF:
                 ident = message[1]
             answer = [0, ident]
-            answer.extend(self._do(message, ident))
+            answer.extend(self._do(message, ident, genuine))
             return cbor.dumps(answer)
         except Exception as error:
             if ident is None:
@@ -81,9 +98,13 @@ class Server:
             code, text = explain(error)
             return cbor.dumps([1, ident, code, text])
 
-    def _do(self, message, ident):
+    def _do(self, message, ident, genuine):
         if ident is None or type(message[0]) is not int or message[0] not in self._operations:
             raise PicofedError(MESSAGE, "unknown request")
+        if genuine and message[0] == _SESSION:
+            raise PicofedError(MESSAGE, "a session within a session")
+        if not genuine and self.session.needed and message[0] not in (_HELLO, _SESSION):
+            raise PicofedError(AUTHENTICATION)
         operation, kinds = self._operations[message[0]]
         arguments = message[2:]
         if len(arguments) != len(kinds):
@@ -158,6 +179,9 @@ class Server:
                 "job": self.job.id if self.job else None,
                 "update": current.update_id if update is not None else None,
                 "update_length": len(update) if update is not None else 0,
+                "link": policy.link if policy else 0,
+                "policy": policy.number if policy else 0,
+                "challenge": self.session.challenge,
             },
         ]
 
@@ -260,6 +284,14 @@ class Server:
         lines = selftest.run(self.board)
         unload("selftest")
         return [lines]
+
+    def _open_session(self, nonce, proof):
+        return [self.session.open(nonce, proof)]
+
+    def _renew_policy(self, data, signature):
+        if self._is_busy():
+            raise PicofedError(BUSY)
+        return [self.board.renew(data, signature)]
 
     def _abandon(self):
         self._give_up()

@@ -4,12 +4,13 @@ Trainer holds the memory of one job; Round is one round on it, in small steps so
 
 import gc
 import struct
+from array import array
 
 import picofed_core as core
 from micropython import const
 
 from .errors import ARGUMENT, RECORDS, SPACE, UNKNOWN, PicofedError, check
-from .features import FEATURES
+from .features import LABEL, SELF, Front
 from .job import LOCAL
 
 IDLE = const(0)
@@ -42,10 +43,16 @@ class Trainer:
         counts = core.trainer_counts(self.mem)
         self.parameters, self.trainable, self.inputs, self.outputs = counts
         # Rice coding with k = 30 takes at most 34 bits a value, and the encoder takes the shortest (SPEC 7.6)
-        self.update = _bytearray(_HEADER + 3 + (34 * self.trainable + 7) // 8 + _TAG)
+        size = _HEADER + 3 + (34 * self.trainable + 7) // 8 + _TAG
+        if job.mask_bits:
+            size = _HEADER + 20 + (job.mask_bits * self.trainable + 7) // 8 + 2 * _TAG  # SPEC 10.3
+        self.update = _bytearray(size)
         self.window = _bytearray(2 * job.channels * job.window)
         self.features = _bytearray(_BATCH * self.inputs)
-        self.labels = bytearray(_BATCH)
+        self.front = Front(job)
+        self.size = 1 if job.target == LABEL else 2 * self.outputs  # bytes of a target
+        self.targets = _bytearray(_BATCH * self.size)
+        self.view = memoryview(self.targets)
         self.rows = [memoryview(self.features)[i * self.inputs : (i + 1) * self.inputs] for i in range(_BATCH)]
         self.whole = False  # all weights were given since this was made
 
@@ -74,6 +81,22 @@ class Trainer:
         self.whole = True
         return number
 
+    def score(self, window):
+        """How strange a window of samples (as in `window`) is to an auto-encoder that holds its weights: the sum of
+        squared deltas (SPEC 8.5). It stays here: nothing sends it."""
+        if self.job.target != SELF or not self.whole:
+            raise PicofedError(UNKNOWN, "a score needs a job with target self, and its weights")
+        logits = array("i", [0] * self.outputs)
+        self.front.record(window, self.rows[0], self.view[: self.size])
+        check(core.trainer_logits(self.mem, self.rows[0], logits), "score")
+        down = 6 if len(self.job.model) == 18 else 4  # one layer: Q18, else Q16
+        score = 0
+        for i in range(self.outputs):
+            target = self.targets[2 * i] | self.targets[2 * i + 1] << 8
+            delta = (logits[i] >> down) - ((target ^ 0x8000) - 0x8000)
+            score += min(abs(delta), 16383) ** 2
+        return score
+
     def wipe(self):
         """Overwrite everything that came from records. Weights stay if a later subset may build on them."""
         kept = None
@@ -86,7 +109,8 @@ class Trainer:
         core.trainer_wipe(self.mem)
         core.trainer_wipe(self.window)
         core.trainer_wipe(self.features)
-        core.trainer_wipe(self.labels)
+        core.trainer_wipe(self.targets)
+        self.front.wipe()
         self.whole = False
         check(core.trainer_init(self.mem, self.job.model, self.job.mode), "model")
         if kept is not None:
@@ -123,7 +147,6 @@ class Round:
         self._left = job.steps
         self._seen = 0  # records of the first pass
         self._windows = None
-        self._compute = FEATURES[job.features][4]
         self._begin()
 
     def _begin(self):
@@ -143,9 +166,9 @@ class Round:
             self.done += self._waiting - waiting
             self._waiting = waiting
             if waiting == 0:
-                self._windows = self._records.windows(
-                    self.trainer.window, self.trainer.job.window, self.trainer.job.stride
-                )
+                job = self.trainer.job
+                unlabelled = job.target != LABEL and not job.labels
+                self._windows = self._records.windows(self.trainer.window, job.window, job.stride, unlabelled)
                 self._pass = 0
                 self.state = TRAINING
         elif self.state == TRAINING:
@@ -163,13 +186,17 @@ class Round:
             label = next(self._windows, None)
             if label is None:
                 break
-            if label >= job.labels:
-                continue
-            check(self._compute(trainer.window, job.window, trainer.rows[n]), "features")
-            trainer.labels[n] = label
+            if job.labels or job.target == LABEL:
+                if label >= job.labels:
+                    continue
+            trainer.front.record(
+                trainer.window, trainer.rows[n], trainer.view[n * trainer.size : (n + 1) * trainer.size]
+            )
+            if job.target == LABEL:
+                trainer.targets[n] = label
             n += 1
         if n:
-            check(core.trainer_examples(trainer.mem, trainer.features, trainer.labels, n), "records")
+            check(core.trainer_examples(trainer.mem, trainer.features, trainer.targets, n), "records")
             self._pass += n
             self.done = min(self.done + n, self.total)
         return label is not None
@@ -196,7 +223,13 @@ class Round:
         board = self._board
         update = trainer.update
         whole = memoryview(update)
-        length = check(core.trainer_encode(trainer.mem, job.round_shift, whole[_HEADER:-_TAG]), "update")
+        if job.mask_bits:
+            from . import mask
+
+            pair, nonce = board.mask_pair(), board.noise_key()
+            length = len(update) - _HEADER - _TAG
+        else:
+            length = check(core.trainer_encode(trainer.mem, job.round_shift, whole[_HEADER:-_TAG]), "update")
         body = whole[: _HEADER + length]
         tag = whole[_HEADER + length : _HEADER + length + _TAG]
         shown = whole[: _HEADER + length + _TAG]
@@ -207,7 +240,7 @@ class Round:
             "<BBBBIIIII8s8s",
             update,
             0,
-            1,
+            2 if job.mask_bits else 1,
             job.mode,
             job.log2_sigma,
             0,
@@ -219,6 +252,8 @@ class Round:
             job.id,
             board.policy.board,
         )
+        if job.mask_bits:
+            mask.seal(whole[: _HEADER + length], trainer, pair, nonce, self.version, seq)
         core.blake2b(tag, board.update_key, body)
         core.blake2b(ident, b"", shown)
         self.update = shown

@@ -23,6 +23,7 @@ from picofed.native_errors import (
     CoreStateError,
     check,
 )
+from picofed.native_masks import mask_encode, mask_sum, mask_unpack
 from picofed.native_stores import Ledger, Ratchet, charge
 
 Int8 = npt.NDArray[np.int8]
@@ -86,6 +87,29 @@ def x25519_public(secret: bytes) -> bytes:
     out = ffi.new("uint8_t[32]")
     lib.pf_x25519_public(out, exactly(secret, 32, "secret"))
     return bytes(ffi.buffer(out))
+
+
+def eddsa_public(seed: bytes) -> bytes:
+    """The public key of a 32-byte signing seed (EdDSA with BLAKE2b, Monocypher's)."""
+    secret, public = ffi.new("uint8_t[64]"), ffi.new("uint8_t[32]")
+    lib.pf_eddsa_key_pair(secret, public, exactly(seed, 32, "seed"))
+    lib.pf_wipe(secret, 64)
+    return bytes(ffi.buffer(public))
+
+
+def eddsa_sign(seed: bytes, data: bytes) -> bytes:
+    """The signature of data, 64 bytes."""
+    secret, public, out = ffi.new("uint8_t[64]"), ffi.new("uint8_t[32]"), ffi.new("uint8_t[64]")
+    lib.pf_eddsa_key_pair(secret, public, exactly(seed, 32, "seed"))
+    lib.pf_eddsa_sign(out, secret, ffi.from_buffer(data), len(data))
+    lib.pf_wipe(secret, 64)
+    return bytes(ffi.buffer(out))
+
+
+def eddsa_check(signature: bytes, public: bytes, data: bytes) -> bool:
+    """Whether the signature is genuine."""
+    signature, public = exactly(signature, 64, "signature"), exactly(public, 32, "public key")
+    return int(lib.pf_eddsa_check(signature, public, ffi.from_buffer(data), len(data))) == 0
 
 
 def crc32(data: bytes, crc: int = 0) -> int:
@@ -162,6 +186,37 @@ def features_imu(samples: Ints) -> Int8:
     )
     check(status, "features")
     return out
+
+
+def features_blocks(samples: Ints, block: int, seen: int) -> Int8:
+    """Means of every `block` samples as input activations, int8 Q7 [n / block * 6], of one window: int16[n, 6] (SPEC
+    8.4). seen: the first so many samples decide which wrist it is."""
+    array = within(samples, -(2**15), 2**15 - 1, "samples").astype(np.int16)
+    if array.ndim != 2 or array.shape[1] != lib.PF_IMU_AXES:
+        raise CoreArgumentError(f"samples of shape {array.shape} instead of (n, {lib.PF_IMU_AXES})")
+    out = np.empty(array.size // max(1, block), np.int8)
+    window = ffi.from_buffer("int16_t[]", np.ascontiguousarray(array))
+    status = lib.pf_features_blocks(
+        ffi.from_buffer("int8_t[]", out), window, len(array), u32(block, "block"), u32(seen, "seen")
+    )
+    check(status, "features")
+    return out
+
+
+def targets(values: Ints, from_: Ints = ()) -> Int16:
+    """Targets of the squared error, int16 Q12, from activations (SPEC 8.5): 32 times each value, less that of `from_`,
+    which is used over and over."""
+    given = within(values, -127, 127, "values").astype(np.int8)
+    base = within(from_, -127, 127, "values").astype(np.int8)
+    out = np.empty(given.size, "<i2")
+    lib.pf_targets(
+        ffi.from_buffer("uint8_t[]", out.data.cast("B")) if given.size else ffi.NULL,
+        ffi.from_buffer("int8_t[]", np.ascontiguousarray(given)),
+        given.size,
+        ffi.from_buffer("int8_t[]", np.ascontiguousarray(base)),
+        base.size,
+    )
+    return out.astype(np.int16)
 
 
 # ---- training --------------------------------------------------------------------------------------------------
@@ -291,6 +346,10 @@ class Trainer:
         """The payload of the release (SPEC 7.6)."""
         return update_encode(self.release(), shift)
 
+    def mask(self, shift: int, bits: int, seed: bytes) -> bytes:
+        """The masked fields of the release (SPEC 10.4)."""
+        return mask_encode(self.release(), shift, bits, seed)
+
     def logits(self, features: Ints) -> Int32:
         """Pre-activations of the last layer for one record [inputs] or many [n, inputs]: int32, Q18 or Q16."""
         array = np.asarray(features)
@@ -320,10 +379,18 @@ __all__ = [
     "clip",
     "crc32",
     "discrete_gaussian",
+    "eddsa_check",
+    "eddsa_public",
+    "eddsa_sign",
     "entropy_condition",
+    "features_blocks",
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "mask_encode",
+    "mask_sum",
+    "mask_unpack",
+    "targets",
     "trainer_size",
     "update_decode",
     "update_encode",

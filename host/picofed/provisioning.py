@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import cbor2
 
 from picofed.errors import PicofedError
-from picofed.native import blake2b
+from picofed.native import blake2b, x25519_public
+from picofed.owner import Owner
 
-VERSION: Final = 1
+VERSION: Final = 2
 BOARD_ID: Final = 8
 KEY: Final = 32
+LINKS: Final = ("open", "authenticated", "encrypted")
 
 
 class ProvisionError(PicofedError):
@@ -23,7 +26,8 @@ class ProvisionError(PicofedError):
 @dataclass(frozen=True)
 class Policy:
     """What a board will at most do. budget and max_charge (what a torn ledger record costs): units of 2^-24
-    mu^2.
+    mu^2. number: a board takes no policy with a lower one. helper: its X25519 public key, b"" for none. cohort: fewest
+    boards among which an update may be seen. link: index into LINKS.
     """
 
     board: bytes
@@ -35,7 +39,11 @@ class Policy:
     max_parameters: int = 20000
     losses: tuple[int, ...] = (0, 1)
     modes: tuple[int, ...] = (0, 1)
-    features: tuple[str, ...] = ("imu45",)
+    features: tuple[str, ...] = ("imu45", "blocks")
+    number: int = 1
+    helper: bytes = b""  # the helper's public key, where masked jobs are allowed
+    cohort: int = 1
+    link: int = 0
 
     def __post_init__(self) -> None:
         if len(self.board) != BOARD_ID:
@@ -44,6 +52,32 @@ class Policy:
             raise ProvisionError("a board's name has 1 to 32 bytes, and no control characters")
         if not 0 <= self.max_charge <= self.budget < 1 << 32:
             raise ProvisionError("a budget is below 2^32 units, and the largest charge is not above it")
+
+        if not 0 <= self.number < 1 << 32 or not 1 <= self.cohort < 1 << 32 or len(self.helper) not in (0, KEY):
+            raise ProvisionError("a policy's number and cohort are below 2^32, a helper's key has 32 bytes")
+        if not 0 <= self.link < len(LINKS):
+            raise ProvisionError(f"a link is {', '.join(LINKS)}")
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that the owner signs."""
+        return cbor2.dumps(self.item())
+
+    @classmethod
+    def parse(cls, data: bytes) -> Policy:
+        """The strict inverse of `data`. Raises ProvisionError."""
+        try:
+            item = cbor2.loads(data)
+            version = item.pop("v")
+            for name in ("losses", "modes", "features"):
+                item[name] = tuple(item[name])
+            made = cls(**item)
+            good = version == VERSION and made.data == data
+        except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProvisionError("this is no policy that this picofed knows") from error
+        if not good:
+            raise ProvisionError("this is no policy that this picofed knows")
+        return made
 
     def item(self) -> dict[str, Any]:
         """The map of SPEC 6.7."""
@@ -59,38 +93,89 @@ class Policy:
             "losses": list(self.losses),
             "modes": list(self.modes),
             "features": list(self.features),
+            "number": self.number,
+            "helper": self.helper,
+            "cohort": self.cohort,
+            "link": self.link,
         }
+
+
+@dataclass(frozen=True, repr=False)
+class HostKeys:
+    """What a host holds of a board: enough to talk to it and to check its updates, not enough to be the board."""
+
+    policy: Policy
+    owner: bytes
+    update_key: bytes
+    link_key: bytes
+    seq: int = 0
+    spent: int = 0
+
+    def after(self, seq: int, spent: int) -> HostKeys:
+        """See Provision.after."""
+        return replace(self, seq=max(self.seq, seq), spent=max(self.spent, spent))
 
 
 @dataclass(frozen=True, repr=False)
 class Provision:
     """A board's policy, keys and first seed; seq and spent: the highest that the owner knows of its
-    ledger.
+    ledger. owner: public key; signature: the owner's, of the policy.
     """
 
     policy: Policy
     key: bytes
     secret: bytes
     records_id: bytes
+    owner: bytes
+    signature: bytes
     seq: int = 0
     spent: int = 0
 
     def __post_init__(self) -> None:
-        if len(self.key) != KEY or len(self.secret) != KEY or len(self.records_id) != 8:
+        if len(self.key) != KEY or len(self.secret) not in (0, KEY) or len(self.records_id) != 8:
             raise ProvisionError("key and secret have 32 bytes, a records id 8")
+        if len(self.owner) != KEY or len(self.signature) != 64:
+            raise ProvisionError("an owner's key has 32 bytes, a signature 64")
 
     @classmethod
-    def new(cls, policy: Policy, seed: bytes | None = None) -> Provision:
-        """Fresh keys from the operating system; from `seed` only where nothing is at stake (emulated
-        boards).
+    def new(cls, policy: Policy, seed: bytes | None = None, owner: Owner | None = None) -> Provision:
+        """Fresh keys from the operating system; from `seed` only where nothing is at stake (emulated boards), then the
+        owner's key too if none is given.
         """
         if seed is None:
-            return cls(policy, secrets.token_bytes(KEY), secrets.token_bytes(KEY), secrets.token_bytes(8))
+            if owner is None:
+                raise ProvisionError("a policy needs an owner who signs it")
+            key, secret, ident = (secrets.token_bytes(size) for size in (KEY, KEY, 8))
+            return cls(policy, key, secret, ident, owner.public, owner.sign_policy(policy.data))
+        owner = owner or emulated_owner(seed)
 
         def derive(what: bytes, size: int) -> bytes:
             return blake2b(b"picofed emulated board" + policy.board + what, size, blake2b(seed, 32))
 
-        return cls(policy, derive(b"key", KEY), derive(b"secret", KEY), derive(b"records", 8))
+        return cls(
+            policy,
+            derive(b"key", KEY),
+            derive(b"secret", KEY),
+            derive(b"records", 8),
+            owner.public,
+            owner.sign_policy(policy.data),
+        )
+
+    def renewed(self, policy: Policy, owner: Owner) -> Provision:
+        """The same keys under another policy."""
+        return replace(self, policy=policy, owner=owner.public, signature=owner.sign_policy(policy.data))
+
+    def without_secret(self) -> Provision:
+        """What is kept of it: a board's noise rests on its first seed, so nobody else holds that."""
+        return replace(self, secret=b"")
+
+    def again(self, policy: Policy, owner: Owner) -> Provision:
+        """The same keys and a fresh seed, for a board whose flash was lost."""
+        return replace(self.renewed(policy, owner), secret=secrets.token_bytes(KEY))
+
+    def for_host(self) -> HostKeys:
+        """What the host may have of it."""
+        return HostKeys(self.policy, self.owner, self.update_key, self.link_key, self.seq, self.spent)
 
     def after(self, seq: int, spent: int) -> Provision:
         """The same keys for a board whose ledger was seen at seq and spent; never lower than known before."""
@@ -106,12 +191,26 @@ class Provision:
         """H(32, board key, "picofed update")."""
         return blake2b(b"picofed update", 32, self.key)
 
+    @property
+    def link_key(self) -> bytes:
+        """H(32, board key, "picofed link")."""
+        return blake2b(b"picofed link", 32, self.key)
+
+    @property
+    def public(self) -> bytes:
+        """The board's X25519 public key; its secret is H(32, board key, "picofed mask")."""
+        return x25519_public(blake2b(b"picofed mask", 32, self.key))
+
     def file(self) -> bytes:
         """The bytes of `/picofed-data/provision.cbor`."""
+        if not self.secret:
+            raise ProvisionError("a board's first seed is used once: make a fresh one")
         return cbor2.dumps(
             {
                 "v": VERSION,
-                "policy": self.policy.item(),
+                "owner": self.owner,
+                "policy": self.policy.data,
+                "signature": self.signature,
                 "key": self.key,
                 "secret": self.secret,
                 "seq": self.seq,
@@ -119,3 +218,13 @@ class Provision:
                 "records": self.records_id,
             }
         )
+
+
+def next_number(known: int) -> int:
+    """A policy number above every earlier one of this owner, also where the registry was lost: the time, in seconds."""
+    return max(known + 1, int(time.time()))
+
+
+def emulated_owner(seed: bytes) -> Owner:
+    """The owner of emulated boards: whoever knows the seed."""
+    return Owner(blake2b(b"picofed emulated owner", 32, blake2b(seed, 32)))

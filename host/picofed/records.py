@@ -141,11 +141,11 @@ def _slots(layout: Layout, data: bytes) -> list[_Slot]:
     return [slot for _, slot in sorted(found, key=lambda item: item[0])]
 
 
-def windows(data: bytes, window: int, stride: int) -> Iterator[tuple[NDArray[np.int16], int]]:
+def windows(data: bytes, window: int, stride: int, unlabelled: bool = False) -> Iterator[tuple[NDArray[np.int16], int]]:
     """Windows (int16, shape (window, channels)) and their labels, in the board's order (SPEC 9).
 
     Window k of a session is its samples [k stride, k stride + window); it exists only if all of its samples
-    do, in slots with the same label. Windows without a label are left out: nothing can be learnt from them.
+    do, in slots with the same label. Windows without a label are left out unless `unlabelled`.
     """
     if not 0 < window <= stride:
         raise RecordsError("windows must not overlap: the stride must be at least the window")
@@ -162,7 +162,8 @@ def windows(data: bytes, window: int, stride: int) -> Iterator[tuple[NDArray[np.
         while start + window <= end:
             parts = [by_index.get(index) for index in range(start // size, (start + window - 1) // size + 1)]
             whole = [part for part in parts if part is not None]
-            if len(whole) == len(parts) and len({part.label for part in whole}) == 1 and whole[0].label != NO_LABEL:
+            alike = len(whole) == len(parts) and len({part.label for part in whole}) == 1
+            if alike and (unlabelled or whole[0].label != NO_LABEL):
                 samples = np.concatenate([part.samples for part in whole])
                 offset = start % size
                 if len(samples) >= offset + window:

@@ -52,10 +52,14 @@ EXPORT void *memset(void *mem, int value, size_t len) {
     ENTRY(MP_QSTR_blake2b, core_blake2b_obj)                                                                           \
     ENTRY(MP_QSTR_chacha20, core_chacha20_obj)                                                                         \
     ENTRY(MP_QSTR_x25519, core_x25519_obj)                                                                             \
+    ENTRY(MP_QSTR_eddsa_check, core_eddsa_check_obj)                                                                   \
+    ENTRY(MP_QSTR_differ, core_differ_obj)                                                                             \
     ENTRY(MP_QSTR_crc32, core_crc32_obj)                                                                               \
     ENTRY(MP_QSTR_noise, core_noise_obj)                                                                               \
     ENTRY(MP_QSTR_entropy_condition, core_entropy_condition_obj)                                                       \
     ENTRY(MP_QSTR_features_imu, core_features_imu_obj)                                                                 \
+    ENTRY(MP_QSTR_features_blocks, core_features_blocks_obj)                                                           \
+    ENTRY(MP_QSTR_targets, core_targets_obj)                                                                           \
     ENTRY(MP_QSTR_frame_encode, core_frame_encode_obj)                                                                 \
     ENTRY(MP_QSTR_frame_decode, core_frame_decode_obj)                                                                 \
     ENTRY(MP_QSTR_trainer_size, core_trainer_size_obj)                                                                 \
@@ -70,6 +74,7 @@ EXPORT void *memset(void *mem, int value, size_t len) {
     ENTRY(MP_QSTR_trainer_step, core_trainer_step_obj)                                                                 \
     ENTRY(MP_QSTR_trainer_logits, core_trainer_logits_obj)                                                             \
     ENTRY(MP_QSTR_trainer_encode, core_trainer_encode_obj)                                                             \
+    ENTRY(MP_QSTR_trainer_mask, core_trainer_mask_obj)                                                                 \
     ENTRY(MP_QSTR_trainer_wipe, core_trainer_wipe_obj)                                                                 \
     ENTRY(MP_QSTR_ratchet_size, core_ratchet_size_obj)                                                                 \
     ENTRY(MP_QSTR_ratchet_provision, core_ratchet_provision_obj)                                                       \

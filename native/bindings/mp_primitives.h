@@ -51,6 +51,28 @@ static mp_obj_t core_x25519(mp_obj_t out_in, mp_obj_t secret_in, mp_obj_t public
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_x25519_obj, core_x25519);
 
+/* eddsa_check(signature, public, data) -> 0 if the signature is genuine */
+static mp_obj_t core_eddsa_check(mp_obj_t signature_in, mp_obj_t public_in, mp_obj_t data_in) {
+    size_t len;
+    const uint8_t *signature = take_bytes(signature_in, 64);
+    const uint8_t *public_key = take_bytes(public_in, 32);
+    const uint8_t *data = take_buffer(data_in, MP_BUFFER_READ, 0, 1, &len);
+    REFUSE_NULL(signature);
+    REFUSE_NULL(public_key);
+    return answer(pf_eddsa_check(signature, public_key, data, len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(core_eddsa_check_obj, core_eddsa_check);
+
+/* differ(a, b) -> 0 if equal, in a time that depends on the lengths only */
+static mp_obj_t core_differ(mp_obj_t a_in, mp_obj_t b_in) {
+    size_t a_len;
+    size_t b_len;
+    const uint8_t *a = take_buffer(a_in, MP_BUFFER_READ, 0, 1, &a_len);
+    const uint8_t *b = take_buffer(b_in, MP_BUFFER_READ, 0, 1, &b_len);
+    return answer(a_len != b_len || pf_differ(a, b, a_len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(core_differ_obj, core_differ);
+
 /* crc32(data[, crc]) -> crc */
 static mp_obj_t core_crc32(size_t n_args, const mp_obj_t *args) {
     size_t len;
@@ -104,6 +126,36 @@ static mp_obj_t core_features_imu(mp_obj_t samples_in, mp_obj_t n_in, mp_obj_t o
     return answer(pf_features_imu((int8_t *)out, samples, n));
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_features_imu_obj, core_features_imu);
+
+/* features_blocks(samples, n, block, seen, out) -> 0; samples: n x 6 int16, out: n / block x 6 int8 */
+static mp_obj_t core_features_blocks(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    TAKE_U32(n, args[1]);
+    TAKE_U32(block, args[2]);
+    TAKE_U32(seen, args[3]);
+    if (n > PF_WINDOW_MAX || block == 0) {
+        return answer(PF_E_ARGUMENT);
+    }
+    const int16_t *samples = take_buffer(args[0], MP_BUFFER_READ, (size_t)n * 2 * PF_IMU_AXES, 2, NULL);
+    uint8_t *out = take_out(args[4], (size_t)pf_divide(n, block) * PF_IMU_AXES);
+    REFUSE_NULL(samples);
+    REFUSE_NULL(out);
+    return answer(pf_features_blocks((int8_t *)out, samples, n, block, seen));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_features_blocks_obj, 5, 5, core_features_blocks);
+
+/* targets(values, from, out) -> 0; values, from: int8, from may be empty; out: 2 bytes a value */
+static mp_obj_t core_targets(mp_obj_t values_in, mp_obj_t from_in, mp_obj_t out_in) {
+    size_t n;
+    size_t period;
+    const uint8_t *values = take_buffer(values_in, MP_BUFFER_READ, 0, 1, &n);
+    const uint8_t *from = take_buffer(from_in, MP_BUFFER_READ, 0, 1, &period);
+    uint8_t *out = take_out(out_in, 2 * n);
+    REFUSE_NULL(out);
+    pf_targets(out, (const int8_t *)values, n, (const int8_t *)from, period);
+    return answer(PF_OK);
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(core_targets_obj, core_targets);
 
 /* frame_encode(payload, out) -> length */
 static mp_obj_t core_frame_encode(mp_obj_t payload_in, mp_obj_t out_in) {

@@ -160,6 +160,24 @@ static mp_obj_t core_trainer_encode(mp_obj_t mem_in, mp_obj_t shift_in, mp_obj_t
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_trainer_encode_obj, core_trainer_encode);
 
+/* trainer_mask(mem, shift, bits, seed, out) -> length of the release, packed under the mask of a 32-byte seed */
+static mp_obj_t core_trainer_mask(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    TAKE(pf_trainer, trainer, args[0], KIND_TRAINER);
+    TAKE_U32(shift, args[1]);
+    TAKE_U32(bits, args[2]);
+    const uint8_t *seed = take_bytes(args[3], 32);
+    size_t len;
+    uint8_t *out = take_buffer(args[4], MP_BUFFER_WRITE, 0, 1, &len);
+    REFUSE_NULL(seed);
+    const uint32_t *release = pf_trainer_release(trainer);
+    if (release == NULL) {
+        return answer(PF_E_STATE);
+    }
+    return answer(pf_mask_encode(out, len, release, pf_trainer_trainable(trainer), shift, bits, seed));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_trainer_mask_obj, 5, 5, core_trainer_mask);
+
 /* trainer_wipe(mem) -> 0; the whole buffer, whatever is in it */
 static mp_obj_t core_trainer_wipe(mp_obj_t mem_in) {
     size_t len;

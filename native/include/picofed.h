@@ -48,6 +48,12 @@ uint32_t pf_chacha20(
 /* X25519 (RFC 7748): raw shared secret, to be hashed before use. */
 void pf_x25519(uint8_t shared[32], const uint8_t secret[32], const uint8_t public_key[32]);
 void pf_x25519_public(uint8_t public_key[32], const uint8_t secret[32]);
+/* EdDSA on Curve25519 with BLAKE2b, Monocypher's default signature (not RFC 8032's SHA-512). secret: 64 bytes, the seed
+ * and the public key. Boards only check, so that only the host's build carries the signing code. */
+void pf_eddsa_key_pair(uint8_t secret[64], uint8_t public_key[32], const uint8_t seed[32]);
+void pf_eddsa_sign(uint8_t signature[64], const uint8_t secret[64], const uint8_t *data, size_t len);
+/* 0 when the signature is genuine, PF_E_CORRUPT otherwise. */
+pf_status pf_eddsa_check(const uint8_t signature[64], const uint8_t public_key[32], const uint8_t *data, size_t len);
 /* Constant-time comparison: 0 when equal. */
 int pf_differ(const uint8_t *a, const uint8_t *b, size_t len);
 /* Overwrite with zeros in a way that is not optimised away. */
@@ -155,6 +161,15 @@ pf_status pf_frame_decode(uint8_t *data, size_t len);
 /* One window of 6-axis int16 samples (n x 6, interleaved; 16 <= n <= 128) to 45 input activations. */
 pf_status pf_features_imu(int8_t out[PF_IMU_FEATURES], const int16_t *samples, size_t n);
 
+#define PF_WINDOW_MIN 16u
+#define PF_WINDOW_MAX 128u
+/* Means of every `block` samples of a window, as input activations: n / block x 6. n: 16..128, a multiple of block;
+ * seen: the first 1..n samples decide which wrist it is. */
+pf_status pf_features_blocks(int8_t *out, const int16_t *samples, uint32_t n, uint32_t block, uint32_t seen);
+/* n targets of the squared error, int16 Q12 little-endian, from activations: 32 times the value less that of `from`, of
+ * which the `period` values are used over and over; period 0: the value itself. */
+void pf_targets(uint8_t *out, const int8_t *values, size_t n, const int8_t *from, size_t period);
+
 /* ---- training (SPEC 2, 7) -------------------------------------------------------------------------------------- */
 
 #define PF_LAYERS_MAX 8u
@@ -243,5 +258,17 @@ pf_status pf_batch_logits(pf_trainer *trainer, const int8_t *features, uint32_t 
 /* total[i] += sum of the i-th int32, little-endian, of `count` vectors of n. |sum| <= 2^31 2^32 = 2^63 for any count:
  * the caller keeps count times the calls below 2^32. */
 void pf_batch_sum(int64_t *total, size_t n, const uint8_t *const *vectors, uint32_t count);
+
+/* ---- masked payloads (SPEC 10.4) ------------------------------------------------------------------------------- */
+
+#define PF_MASK_BITS_MIN 16u
+/* Round n values (1 to 2^25 - 1) to multiples of 2^shift (0..16), take them modulo 2^bits (16..32, shift + bits <= 32),
+ * add the mask of `seed`, pack. Returns the length, ceil(n bits / 8). out may be the values' own memory. */
+pf_status pf_mask_encode(uint8_t *out, size_t out_len, const uint32_t *values, size_t n, uint32_t shift, uint32_t bits,
+    const uint8_t seed[32]);
+/* The packed fields, masks and all. PF_E_FRAME: another length, or padding that is not 0. */
+pf_status pf_mask_unpack(uint32_t *values, size_t n, uint32_t bits, const uint8_t *data, size_t len);
+/* sum += weight * the mask of `seed`, modulo 2^bits. */
+pf_status pf_mask_sum(uint32_t *sum, size_t n, uint32_t bits, const uint8_t seed[32], uint32_t weight);
 
 #endif

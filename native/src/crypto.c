@@ -20,6 +20,20 @@ void pf_x25519_public(uint8_t public_key[32], const uint8_t secret[32]) {
     crypto_x25519_public_key(public_key, secret);
 }
 
+void pf_eddsa_key_pair(uint8_t secret[64], uint8_t public_key[32], const uint8_t seed[32]) {
+    uint8_t copy[32]; /* Monocypher wipes the seed that it is given */
+    pf_copy(copy, seed, sizeof copy);
+    crypto_eddsa_key_pair(secret, public_key, copy);
+}
+
+void pf_eddsa_sign(uint8_t signature[64], const uint8_t secret[64], const uint8_t *data, size_t len) {
+    crypto_eddsa_sign(signature, secret, data, len);
+}
+
+pf_status pf_eddsa_check(const uint8_t signature[64], const uint8_t public_key[32], const uint8_t *data, size_t len) {
+    return crypto_eddsa_check(signature, public_key, data, len) == 0 ? PF_OK : PF_E_CORRUPT;
+}
+
 int pf_differ(const uint8_t *a, const uint8_t *b, size_t len) {
     uint32_t difference = 0;
     for (size_t i = 0; i < len; i++) {

@@ -10,8 +10,6 @@
 #include "features_thumb.h"
 #endif
 
-#define PF_IMU_WINDOW_MIN 16u
-#define PF_IMU_WINDOW_MAX 128u
 #define PF_IMU_PAIRS 15u
 #define PF_IMU_LAG 2u
 #define PF_IMU_BLOCK 8u
@@ -149,7 +147,7 @@ static void pf_imu_pairs(pf_imu *imu) {
 }
 
 pf_status pf_features_imu(int8_t out[PF_IMU_FEATURES], const int16_t *samples, size_t n) {
-    if (n < PF_IMU_WINDOW_MIN || n > PF_IMU_WINDOW_MAX) {
+    if (n < PF_WINDOW_MIN || n > PF_WINDOW_MAX) {
         return PF_E_ARGUMENT;
     }
     pf_imu imu; /* the samples before the first are zeros: they add nothing to a sweep */

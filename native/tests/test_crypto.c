@@ -69,6 +69,35 @@ static void test_x25519_rfc7748(void) {
     CHECK_BYTES(out, wanted, 32);
 }
 
+static void test_eddsa(void) {
+    uint8_t seed[32];
+    uint8_t secret[64];
+    uint8_t public_key[32];
+    uint8_t signature[64];
+    uint8_t wanted[32];
+    uint8_t data[3] = {'a', 'b', 'c'};
+    for (uint32_t i = 0; i < 32; i++) {
+        seed[i] = (uint8_t)i;
+    }
+    pf_eddsa_key_pair(secret, public_key, seed);
+    CHECK_EQ(seed[31], 31);
+    /* printed by host/picofed/reference/signature.py */
+    check_hex(wanted, "f65333fa6303b6a23defd7de2af8aa461cb047ccbf12d4edd29ef3b1eba6706b");
+    CHECK_BYTES(public_key, wanted, 32);
+    pf_eddsa_sign(signature, secret, data, sizeof data);
+    check_hex(wanted, "f22299476253907d3c66224eb8a939676533e5c59d41ffdca043b4ed82c2e317");
+    CHECK_BYTES(signature, wanted, 32);
+    CHECK_EQ(pf_eddsa_check(signature, public_key, data, sizeof data), PF_OK);
+    CHECK_EQ(pf_eddsa_check(signature, public_key, data, 2), PF_E_CORRUPT);
+    for (size_t i = 0; i < 8 * sizeof signature; i += 7) {
+        signature[i / 8] ^= (uint8_t)(1u << i % 8);
+        CHECK_EQ(pf_eddsa_check(signature, public_key, data, sizeof data), PF_E_CORRUPT);
+        signature[i / 8] ^= (uint8_t)(1u << i % 8);
+    }
+    data[0] ^= 1u;
+    CHECK_EQ(pf_eddsa_check(signature, public_key, data, sizeof data), PF_E_CORRUPT);
+}
+
 static void test_differ_and_wipe(void) {
     uint8_t a[40];
     uint8_t b[40];
@@ -120,6 +149,7 @@ int main(void) {
     RUN(test_blake2b_rfc7693_and_keyed);
     RUN(test_chacha20_rfc8439);
     RUN(test_x25519_rfc7748);
+    RUN(test_eddsa);
     RUN(test_differ_and_wipe);
     RUN(test_integer_helpers);
     return 0;

@@ -11,13 +11,15 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import cbor2
 import click
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ from picofed import accounting, records
 from picofed.cli import cli
 from picofed.demo.boards import fleet
 from picofed.fleet.provision import Registry
-from picofed.provisioning import Policy, Provision
+from picofed.helper.roster import Roster
+from picofed.native import blake2b
+from picofed.provisioning import Policy, Provision, emulated_owner
 from picofed.toolchain import build
 from picofed.toolchain.sources import watch_data
 
@@ -45,12 +49,18 @@ log2_sigma = {LOG2_SIGMA}
 rounds = 2
 """
 # What has to have happened on a site before a command has something to do.
+OWNER = ("picofed provision key", "picofed provision board e6614103e7174b2a porch")
 BEFORE = {
-    "aggregate": "picofed collect job.toml",
-    "budget": "picofed run job.toml",
-    "evaluate": "picofed run job.toml",
-    "privacy-report": "picofed run job.toml",
-    "report": "picofed run job.toml",
+    "aggregate": ("picofed collect job.toml",),
+    "budget": ("picofed run job.toml",),
+    "evaluate": ("picofed run job.toml",),
+    "privacy-report": ("picofed run job.toml",),
+    "helper": ("picofed helper key",),
+    "report": ("picofed run job.toml",),
+    "provision board": OWNER[:1],
+    "provision policy": ("rm policy.cbor", *OWNER),
+    "provision revoke": OWNER,
+    "provision show": OWNER,
 }
 QUICK = {"demo": ["--rounds", "1", "--boards", "1", "--no-curve"]}  # for --json: the same, shorter
 
@@ -139,7 +149,7 @@ def picofed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[s
     """Run a command line as a user does. Emulated boards stay until they are told to end."""
     environment = {key: value for key, value in os.environ.items() if key != "PICOFED_SITE"} | {"COLUMNS": "120"}
     return subprocess.run(
-        [str(BIN / arguments[0]), *arguments[1:]],
+        [shutil.which(arguments[0], path=f"{BIN}{os.pathsep}{os.defpath}") or "", *arguments[1:]],
         cwd=folder,
         env=environment,
         input="quit\n" if arguments[1] == "emulate" else "",
@@ -147,6 +157,30 @@ def picofed(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[s
         text=True,
         timeout=300,
         check=False,
+    )
+
+
+def served(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same for a command that serves until it is interrupted: after what it says first, it is."""
+    with subprocess.Popen(
+        [str(BIN / arguments[0]), *arguments[1:], "--port", "0"],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        told = ""
+        while "http" not in told:
+            told += process.stdout.readline()
+            assert told, process.stderr.read()
+        process.terminate()
+        rest, error = process.stdout.read(), process.stderr.read()
+        process.wait(60)
+    stopped = (0, -signal.SIGTERM)
+    return subprocess.CompletedProcess(
+        arguments, 0 if process.returncode in stopped else process.returncode, told + rest, error
     )
 
 
@@ -182,9 +216,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         for number in range(len(PORTS))
     ]
     recordings = {f"watch-{number}": sessions(number) for number in range(len(PORTS))}
+    policy = replace(provisions[0].policy, number=4_000_000_000)  # newer than what flashing signs
+    signed = {"policy": policy.data, "signature": emulated_owner(b"examples").sign_policy(policy.data)}
+    (files / "policy.cbor").write_bytes(cbor2.dumps(signed))
     registry = Registry(files / "picofed-site" / "boards.json")
+    # The boards belong to the owner whom flashing signs for.
+    key = files / "picofed-site" / "owner.key"
+    key.parent.mkdir()
+    seed = blake2b(b"picofed emulated owner", 32, blake2b(b"examples", 32))
+    public = emulated_owner(b"examples").public
+    key.write_text(json.dumps({"format": 1, "seed": seed.hex(), "public": public.hex()}))
+    key.chmod(0o600)
     folder = tmp_path_factory.mktemp("fleet") / "boards"
     with fleet(folder, ["unix"] * len(PORTS), provisions, recordings, "examples", registry) as boards:
+        (files / "roster.json").write_text(Roster.of(provisions, 2).text())
         yield Place(list(boards), files)
 
 
@@ -193,14 +238,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.mark.parametrize("example", examples())
 def test_every_example_runs(example: str, form: str, place: Place, tmp_path: Path) -> None:
     line = place.line(example)
-    name = line[1]
+    name = " ".join(line[1 : 3 if line[1] == "provision" else 2])
     place.fresh(tmp_path)
-    if name in BEFORE:
-        before = picofed(place.line(BEFORE[name]), tmp_path)
+    for earlier in BEFORE.get(name, ()):
+        before = picofed(place.line(earlier), tmp_path)
         assert before.returncode == 0, before.stderr
     if form == "json":
         line += ["--json", *QUICK.get(name, [])]
-    done = picofed(line, tmp_path)
+    done = served(line, tmp_path) if "serve" in line else picofed(line, tmp_path)
     assert done.returncode == 0, f"{shlex.join(line)}\n{done.stdout}{done.stderr}"
     assert "Traceback" not in done.stderr
     if form == "json":

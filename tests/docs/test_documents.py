@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXECUTED = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "boards/*/README.md", "firmware/README.md")
 NOT_RUN = (
     "needs a real board",
+    "takes hours",
     "make demo is run by tests/hil/test_demo.py",
     "tests/docs/test_commands.py runs it on emulated boards",
 )

@@ -16,6 +16,7 @@ from picofed.learn.job import Job
 from picofed.learn.model import Model, Rectangle
 from picofed.link.client import BoardClient, connect
 from picofed.link.messages import State, Status
+from picofed.link.session import LinkKey
 from picofed.link.transfer import upload
 from picofed.provisioning import Policy, Provision
 from picofed.store import Version
@@ -57,7 +58,8 @@ class Live:
 
     def connect(self) -> BoardClient:
         self.disconnect()
-        self.clients.append(connect(str(self.board.port)))
+        keys = {BOARD: LinkKey(self.given.link_key, self.given.policy.link)} if self.given.policy.link else {}
+        self.clients.append(connect(str(self.board.port), keys=keys))
         return self.clients[-1]
 
     @property

@@ -9,7 +9,6 @@ from pathlib import Path
 import cbor2
 import pytest
 from picofed.toolchain import build
-from picofed.toolchain.layout import repo_root
 
 HERE = Path(__file__).parent
 PROGRAMS = sorted(path.stem for path in (HERE / "on_board").glob("check_*.py"))
@@ -93,9 +92,9 @@ def flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that becomes the board's `/`: the firmware, the native module and the programs."""
     root = tmp_path_factory.mktemp("flash")
     library = root / "lib"
-    shutil.copytree(repo_root() / "firmware" / "picofed", library / "picofed")
+    shutil.copytree(build.firmware_bytecode(), library / "picofed")  # as boards get it
     shutil.copyfile(build.natmod("x64"), library / "picofed_core.mpy")
-    for program in (HERE / "on_board").glob("[ch]*.py"):
+    for program in (HERE / "on_board").glob("[chs]*.py"):
         shutil.copy(program, library)
     rng = random.Random(SEED)
     with (root / "vectors.txt").open("w", encoding="utf-8") as file:

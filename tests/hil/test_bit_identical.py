@@ -22,15 +22,33 @@ from picofed.learn.job import MODES, Job
 from picofed.learn.simulate import simulate
 from picofed.learn.updates import Update
 from picofed.store import Store
-from world import IDENTITY, LOCAL, MLP, SEED, SOFTMAX, begin, plan, provision, run, sessions, simulated
+from world import (
+    AUTOENCODER,
+    FORECAST,
+    HEAD,
+    IDENTITY,
+    LOCAL,
+    MLP,
+    SEED,
+    SOFTMAX,
+    begin,
+    plan,
+    provision,
+    run,
+    sessions,
+    simulated,
+)
 
 pytestmark = pytest.mark.slow
 
 ROUNDS = 20
-JOBS = {job.name: job for job in (SOFTMAX, MLP, LOCAL)}
+JOBS = {job.name: job for job in (SOFTMAX, MLP, HEAD, LOCAL, FORECAST, AUTOENCODER)}
 GOLDEN = {
     "softmax": "e643e0b289a2c16175afdc7d751a2d760df8a93cbf21810cc9d2618bea32fea2",
     "mlp": "da8b42b6994ca177d81e7b8ec44817f5bcc9c2973352ccda1aaa738a6071b2a1",
+    "head": "008aff62288b017ef165a807cb635ed8be5925f206e0f7cb336058fd692aa0cd",
+    "forecast": "fb578be918371788af2248dbb359f20924a08428dc6f61350bb55e23805698b6",
+    "autoencoder": "af33362dae491a08580090bce3259deb3498b6dcfc3ad538cf2b8b967e24e47a",
     "local": "b90d76c65b0567258430de72f2ddf4566a137581f58f37939d46434b99afbd0b",
 }
 
@@ -61,17 +79,18 @@ class ReferenceBoard(SimulatedBoard):
 
     def _train(self, job: Job, data: bytes) -> bytes:
         given = self.provision
-        _, version, _, values = weights.parse(data)
+        kind, version, _, values = weights.parse(data)
         trainer = self._plain_trainer = self._plain_trainer or reference.Trainer(
             job.model.descriptor, MODES.index(job.mode)
         )
-        trainer.set_weights(values.tolist())
+        give = trainer.set_weights if kind == weights.ALL else trainer.set_subset
+        give(values.tolist())
         features = self.examples.features.tolist()
         for _ in range(job.steps):
             trainer.begin(self._plain_ratchet.next(self._keys), job.log2_sigma, job.clip)
             self._keys += 1
             trainer.fill()
-            trainer.examples(features, self.examples.labels.tolist())
+            trainer.examples(features, self.examples.wanted.tolist())
             if job.mode == "local":
                 trainer.step(job.multiplier, job.shift)
         seq, spent = self._charge(job)
@@ -97,11 +116,24 @@ def job(request: pytest.FixtureRequest) -> Iterator[Job]:
 
 
 def reference_examples(job: Job) -> Examples:
-    """Features of the recordings by the reference."""
+    """Records by the reference."""
     store = records.write(records.Layout(bytes(8), slots=256), sessions())
     windows = list(records.windows(store, job.window, job.stride))
-    features = [reference.features_imu(samples.tolist()) for samples, _ in windows]
-    return Examples(np.array(features, np.int8), np.array([label for _, label in windows], np.uint8))
+    windows = [(samples, label) for samples, label in windows if not job.labels or label < job.labels]
+    labels = np.array([label for _, label in windows], np.uint8)
+    features, targets = [], []
+    for samples, _ in windows:
+        if job.features == "imu45":
+            features.append(reference.features_imu(samples.tolist()))
+            if job.target == "self":
+                targets.append(reference.targets(features[-1]))
+        else:
+            seen = job.window - job.horizon * job.block
+            points = reference.features_blocks(samples.tolist(), job.block, seen)
+            features.append(points[: job.model.widths[0]])
+            if job.target == "next":
+                targets.append(reference.targets(points[-6 * job.horizon :], features[-1][-6:]))
+    return Examples(np.array(features, np.int8), labels, np.array(targets, np.int16) if targets else None)
 
 
 def test_the_reference(job: Job) -> None:

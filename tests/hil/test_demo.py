@@ -19,7 +19,7 @@ from picofed.toolchain.layout import repo_root
 
 pytestmark = pytest.mark.slow
 
-MIXED = "unix=3,unix=5"
+MIXED = "rpi_pico=2,qemu_m3=2,qemu_rv32=2,unix=2"
 
 
 def picofed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

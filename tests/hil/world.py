@@ -12,7 +12,7 @@ from picofed.fleet.provision import board_files
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Job, Plan
-from picofed.learn.model import Model
+from picofed.learn.model import Model, Rectangle
 from picofed.learn.server import Server
 from picofed.provisioning import Policy, Provision
 from picofed.store import Store
@@ -31,6 +31,18 @@ SOFTMAX = Job(
     round_shift=19,
 )
 MLP = replace(SOFTMAX, name="mlp", model=Model.dense([45, 8, 3]))
+HEAD = replace(SOFTMAX, name="head", model=Model((45, 8, 3), "softmax", (None, Rectangle(0, 3, 0, 8))))
+FORECAST = replace(
+    SOFTMAX,
+    name="forecast",
+    model=Model.dense([42, 6], "squared"),
+    features="blocks",
+    block=8,
+    horizon=1,
+    target="next",
+    labels=0,
+)
+AUTOENCODER = replace(SOFTMAX, name="autoencoder", model=Model.dense([45, 6, 45], "squared"), target="self", labels=2)
 LOCAL = replace(SOFTMAX, name="local", mode="local", steps=3, multiplier=9000, shift=30, round_shift=0)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from picofed.cli import cli
 from picofed.learn import jobfile
+from picofed.owner import Owner
 from picofed.provisioning import Policy, Provision
 
 JOB = """
@@ -251,13 +252,13 @@ def test_the_registry_is_private_and_remembers_the_highest_head(tmp_path: Path) 
     from picofed.fleet.provision import Registry
 
     registry = Registry(tmp_path / "site" / "boards.json")
-    given = Provision.new(Policy(b"12345678", "watch", 1000, 100))
+    given = Provision.new(Policy(b"12345678", "watch", 1000, 100), owner=Owner(bytes(32)))
     registry.add(given.after(9, 90), "/dev/x")
     registry.add(given)
     again = Registry(tmp_path / "site" / "boards.json").get(b"12345678")
     assert again is not None
     assert (again.provision.seq, again.provision.spent, again.port) == (9, 90, "/dev/x")
-    assert again.provision.key == given.key
+    assert isinstance(again.provision, Provision) and again.provision.key == given.key
     assert (tmp_path / "site" / "boards.json").stat().st_mode & 0o777 == 0o600
     assert "key" not in repr(given)
 
@@ -266,17 +267,17 @@ def test_two_processes_that_write_the_registry_lose_no_keys(tmp_path: Path) -> N
     from picofed.fleet.provision import Registry
 
     one, other = Registry(tmp_path / "boards.json"), Registry(tmp_path / "boards.json")
-    one.add(Provision.new(Policy(b"12345678", "one", 1000, 100)))
-    other.add(Provision.new(Policy(b"abcdefgh", "other", 1000, 100)))
+    one.add(Provision.new(Policy(b"12345678", "one", 1000, 100), owner=Owner(bytes(32))))
+    other.add(Provision.new(Policy(b"abcdefgh", "other", 1000, 100), owner=Owner(bytes(32))))
     # One that was opened earlier reports a head: newer keys and policy stay.
-    changed = Provision.new(Policy(b"12345678", "one again", 2000, 100))
+    changed = Provision.new(Policy(b"12345678", "one again", 2000, 100), owner=Owner(bytes(32)))
     other.add(changed)
     one.saw(b"12345678", 7, 70, "/dev/x")
     one.saw(b"unknown!", 1, 1)
     again = Registry(tmp_path / "boards.json")
     assert len(again) == 2
     found = again.get(b"12345678")
-    assert found is not None and found.provision.key == changed.key and found.provision.policy.name == "one again"
+    assert found is not None and found.provision == changed.after(7, 70)
     assert (found.provision.seq, found.provision.spent, found.port) == (7, 70, "/dev/x")
 
 

@@ -272,7 +272,7 @@ def test_damaged_data_and_registries_are_refused(tmp_path: Path, make_world: Mak
         with pytest.raises(data.DataError):
             data.load(tmp_path / name, job)
     policy = '{"board": "0011223344556677", "name": 5, "losses": [], "modes": [], "features": []}'
-    for text in ('{"format": 1, "boards": [{"policy": ' + policy + "}]}", "[" * 100000):
+    for text in ('{"format": 2, "boards": [{"policy": ' + policy + "}]}", "[" * 100000):
         (tmp_path / "boards.json").write_text(text)
         with pytest.raises(RegistryError, match="damaged"):
             Registry(tmp_path / "boards.json")

@@ -147,7 +147,7 @@ def test_other_modes_and_models_are_the_same_too(tmp_path: Path, job: Job) -> No
     plan = Plan(rounds=2, seed=5)
     charge = accounting.charge(job.clip, job.log2_sigma, job.steps)
     given = provision(0)
-    given = replace(given, policy=replace(given.policy, max_charge=charge))
+    given = Provision.new(replace(given.policy, max_charge=charge), SEED)
     place = tmp_path / "board"
     board = UnixBoard(place, board_id=given.policy.board, entropy=SEED.hex())
     board.install(board_files(natmod("x64"), given, sessions(0)))

@@ -31,6 +31,9 @@ INFO: dict[str, Any] = {
     "job": None,
     "update": None,
     "update_length": 0,
+    "link": 1,
+    "policy": 3,
+    "challenge": bytes(16),
 }
 
 
@@ -120,6 +123,9 @@ def test_info_is_checked_field_by_field() -> None:
         "job": bytes(7),
         "update": bytes(15),
         "update_length": -1,
+        "link": -1,
+        "policy": "x",
+        "challenge": bytes(15),
     }
     assert wrong.keys() == INFO.keys()
     for key, value in wrong.items():

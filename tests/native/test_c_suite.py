@@ -35,7 +35,15 @@ def build(monocypher_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def test_the_suite_is_there() -> None:
-    assert {"test_noise", "test_ledger", "test_ratchet", "test_frame", "test_codec", "test_entropy"} <= set(TESTS)
+    assert {
+        "test_noise",
+        "test_ledger",
+        "test_ratchet",
+        "test_frame",
+        "test_codec",
+        "test_entropy",
+        "test_mask",
+    } <= set(TESTS)
 
 
 @pytest.mark.parametrize("name", TESTS)
@@ -46,7 +54,7 @@ def test_c(name: str, build: Path, monocypher_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["-O2"], ["-O3"], ["-Os"]], ids=lambda options: str(options[0]))
-@pytest.mark.parametrize("name", ["noise", "noise_exp", "entropy", "ratchet", "ledger", "frame", "codec"])
+@pytest.mark.parametrize("name", ["noise", "noise_exp", "entropy", "ratchet", "ledger", "frame", "codec", "mask"])
 def test_no_libc_and_no_mutable_data(name: str, options: list[str], tmp_path: Path) -> None:
     """A native module has no libc: the compiler must not have made memcpy or memset calls of our loops."""
     result = tmp_path / "part.o"

@@ -28,7 +28,9 @@ static long env_number(const char *name, long otherwise) {
     return value != NULL ? atol(value) : otherwise;
 }
 
-static void read_board_id(const char *hex) {
+// Before main: programs that run without a line, as some tests do, have the id too.
+__attribute__((constructor)) static void read_board_id(void) {
+    const char *hex = getenv("PICOFED_BOARD_ID");
     unsigned long long number = hex != NULL ? strtoull(hex, NULL, 16) : 0;
     for (size_t i = 0; i < sizeof(board_id); i++) {
         board_id[i] = (uint8_t)(number >> (56 - 8 * i)); // shift in 0..56
@@ -88,7 +90,6 @@ static mp_obj_t boardserve_serve(mp_obj_t boot_in) {
     }
     master = (int)env_number("PICOFED_LINE", -1);
     reset_cause = (int)env_number("PICOFED_RESET_CAUSE", CAUSE_POWER_ON);
-    read_board_id(getenv("PICOFED_BOARD_ID"));
     board_power_left = env_number("PICOFED_POWER_CUT", -1);
     if (master < 0 || entropy_init(getenv("PICOFED_ENTROPY_SEED"), (uint32_t)boot) != 0) {
         mp_raise_ValueError(MP_ERROR_TEXT("PICOFED_LINE or PICOFED_ENTROPY_SEED"));

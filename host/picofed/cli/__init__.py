@@ -12,6 +12,7 @@ import click
 from picofed import __version__
 from picofed.cli.aggregate import aggregate
 from picofed.cli.audit import audit_command
+from picofed.cli.bench import bench
 from picofed.cli.boards import boards
 from picofed.cli.budget import budget
 from picofed.cli.build import build
@@ -21,7 +22,11 @@ from picofed.cli.doctor import doctor
 from picofed.cli.emulate import emulate
 from picofed.cli.evaluate import evaluate
 from picofed.cli.flash import flash
+from picofed.cli.helper import helper
+from picofed.cli.plan import plan
+from picofed.cli.pretrain import pretrain
 from picofed.cli.privacy_report import privacy_report
+from picofed.cli.provision import provision
 from picofed.cli.report import report
 from picofed.cli.run import run
 from picofed.cli.selftest import selftest
@@ -42,6 +47,7 @@ def cli() -> None:
 for _command in (
     aggregate,
     audit_command,
+    bench,
     boards,
     budget,
     build,
@@ -51,7 +57,11 @@ for _command in (
     emulate,
     evaluate,
     flash,
+    pretrain,
     privacy_report,
+    helper,
+    plan,
+    provision,
     report,
     run,
     selftest,

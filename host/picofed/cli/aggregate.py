@@ -26,7 +26,8 @@ def aggregate(job_file: Path, site: Path, rounds: int | None, epsilon: float | N
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
     store = common.existing_store(site)
     try:
-        coordinator = Coordinator(store, job, plan, common.open_registry(site).update_keys())
+        keys = common.open_registry(site).update_keys()
+        coordinator = Coordinator(store, job, plan, keys, helper=common.open_helper(plan))
         if coordinator.version.number >= plan.rounds:
             raise PicofedError(f"all {plan.rounds} versions of {job.name} are made already")
         if not coordinator.flush():

@@ -32,7 +32,7 @@ def boards(ports: tuple[str, ...], interrupt: bool, kinds: bool, site: Path, as_
         return
     registry = common.open_registry(site)
     chosen = list(ports) or [board.port for board in registry if board.port]
-    found = look(chosen, interrupt)
+    found = look(chosen, interrupt, registry.link_keys())
     if as_json:
         common.print_json(
             [

@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 
 import click
 
+from picofed import roster
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
+from picofed.learn.job import Plan
 from picofed.learn.server import Opener
+from picofed.learn.unmask import HttpHelper
 from picofed.link.client import connect
 from picofed.store import Store
 
@@ -58,6 +61,16 @@ def open_registry(site: Path) -> Registry:
     return Registry(site / "boards.json")
 
 
+def update_keys(site: Path, registry: Registry) -> dict[bytes, bytes]:
+    """Update keys of the boards that take part: where the owner gave a roster, of those on it."""
+    signed = roster.load(site / "roster.cbor")
+    keys = registry.update_keys()
+    if signed is None:
+        return keys
+    owners = {board.provision.policy.board: board.provision.owner for board in registry}
+    return {ident: key for ident, key in keys.items() if signed.admits(ident, owners[ident])}
+
+
 def choose_ports(ports: Sequence[str], registry: Registry) -> list[str]:
     """Where the boards are. Raises PicofedError if there is nowhere to look."""
     chosen = list(dict.fromkeys(ports)) or [board.port for board in registry if board.port]
@@ -67,9 +80,19 @@ def choose_ports(ports: Sequence[str], registry: Registry) -> list[str]:
     return chosen
 
 
-def openers(ports: Sequence[str]) -> dict[str, Opener]:
+def openers(ports: Sequence[str], registry: Registry) -> dict[str, Opener]:
     """A function for each port that connects to the board there."""
-    return {port: partial(connect, port) for port in ports}
+    keys = registry.link_keys()
+    return {port: partial(connect, port, keys=keys) for port in ports}
+
+
+def open_helper(plan: Plan) -> HttpHelper | None:
+    """The helper that a plan for masked updates names. Raises PicofedError."""
+    if not plan.masked:
+        return None
+    if not plan.helper:
+        raise PicofedError("masked updates need a helper: name its URL as `helper` in [server]")
+    return HttpHelper(plan.helper, plan.certificate or None)
 
 
 def print_json(item: Any) -> None:

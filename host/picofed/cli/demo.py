@@ -14,7 +14,7 @@ from rich.table import Table
 
 from picofed.cli import common
 from picofed.cli.progress import RunProgress
-from picofed.demo import baselines, recipe
+from picofed.demo import baselines, recipe, unlabelled
 from picofed.demo.boards import parse_fleet
 from picofed.demo.run import Settings, run
 from picofed.errors import PicofedError
@@ -31,7 +31,7 @@ from picofed.toolchain.sources import watch_data
     show_default=True,
     help="Privacy target.",
 )
-@click.option("--boards", type=click.IntRange(1), help="Watches, one wearer each.  [default: 8]")
+@click.option("--boards", type=click.IntRange(1), help="Watches, one wearer each.  [default: 8; 6 for frozen]")
 @click.option("--fleet", metavar="KIND=N,...", help="What the watches are, e.g. unix=4,qemu_m3=4.  [default: unix=8]")
 @click.option("--rounds", type=click.IntRange(1), default=recipe.ROUNDS, show_default=True, help="Versions to make.")
 @click.option(
@@ -83,11 +83,13 @@ def demo(
     """
     console = Console(stderr=True, highlight=False, quiet=as_json)
     if cross_validate:
+        if model == "frozen" or model in recipe.UNLABELLED:
+            raise PicofedError(f"--cross-validate does not know --model {model}: choose softmax or mlp")
         _cross_validate(console, model, epsilon, rounds, f"picofed demo {seed}", as_json)
         return
     if fleet is not None and boards is not None:
         raise PicofedError("--boards and --fleet both say how many watches there are: give one of them")
-    kinds = ("unix",) * (boards or 8) if fleet is None else parse_fleet(fleet)
+    kinds = ("unix",) * (boards or (6 if model == "frozen" else 8)) if fleet is None else parse_fleet(fleet)
     settings = Settings(
         epsilon=epsilon,
         fleet=kinds,
@@ -100,12 +102,51 @@ def demo(
         curve_seeds=0 if no_curve else baselines.CURVE_SEEDS,
     )
     with RunProgress(rounds, quiet=as_json) as progress:
-        summary = run(settings, progress.step, progress)
+        if model in recipe.UNLABELLED:
+            found = unlabelled.run(settings, progress.step, progress)
+        else:
+            summary = run(settings, progress.step, progress)
+    if model in recipe.UNLABELLED:
+        _unlabelled(found, as_json)
+        return
     if as_json:
         common.print_json(summary)
         return
     _tables(Console(highlight=False), summary)
     click.echo(f"\nreport: {output / 'report.html'}    numbers: {output / 'summary.json'}")
+
+
+def _unlabelled(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        common.print_json(found)
+        return
+    table = Table(title=f"{found['boards']} boards, {found['rounds']} rounds, {found['model']}")
+    table.add_column("")
+    table.add_column("value", justify="right")
+    saving = 1 - found["bytes_per_update"] / found["bytes_per_update_float32"]
+    rows = [
+        ("of the squared error explained, on people never seen", f"{found['explained']:.3f}"),
+        ("  the same without privacy", f"{found['explained_nonprivate']:.3f}"),
+        ("  the same in float", f"{found['explained_float']:.3f}"),
+        *(
+            [
+                (f"AUC for {found['anomaly']}, which no board knows", f"{found['auc']:.3f}"),
+                ("  the same without privacy", f"{found['auc_nonprivate']:.3f}"),
+                ("  the same in float", f"{found['auc_float']:.3f}"),
+            ]
+            if "auc" in found
+            else []
+        ),
+        ("epsilon, largest over boards", f"{common.epsilon_text(found['epsilon'])} (delta {found['delta']:g})"),
+        (
+            "bytes an update",
+            f"{found['bytes_per_update']:.0f} (float32: {found['bytes_per_update_float32']}, saved {saving:.1%})",
+        ),
+        ("memory on a board", f"{found['ram_bytes']} bytes"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
 
 
 def _tables(console: Console, summary: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from picofed.learn import jobfile
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.server import Server
 from picofed.report.facts import epsilon_of_ledger, samples_a_release
+from picofed.report.sums import epsilon_distributed, sums_text
 
 
 def drive(
@@ -27,8 +28,7 @@ def drive(
 ) -> None:
     """Run a job on boards. Raises PicofedError if it ends before its goal."""
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
-    if plan.masked:
-        raise PicofedError("masked = true, but there are no masks between boards in this version: leave it out")
+    helper = common.open_helper(plan)
     registry = common.open_registry(site)
     chosen = common.choose_ports(ports, registry)
     store = common.open_store(site)
@@ -38,12 +38,13 @@ def drive(
                 store,
                 job,
                 plan,
-                registry.update_keys(),
+                common.update_keys(site, registry),
                 progress,
                 aggregate=aggregate,
                 expected=len(chosen),
+                helper=helper,
             )
-            Server(coordinator, common.openers(chosen)).run()
+            Server(coordinator, common.openers(chosen, registry)).run()
         pending = len(store.updates(job.id))
         heads = store.boards()
         samples = samples_a_release(store)
@@ -57,6 +58,9 @@ def drive(
             "epsilon": max(spent, default=0.0),
             "delta": plan.delta,
         }
+        if plan.masked:
+            result["epsilon_distributed"] = epsilon_distributed(store, job, plan)
+            result["honest"] = plan.honest
         if as_json:
             common.print_json(result)
         else:
@@ -65,6 +69,8 @@ def drive(
                 f"{pending} update{'s' * (pending != 1)} waiting; "
                 f"largest epsilon spent: {common.epsilon_text(result['epsilon'])} at delta {plan.delta:g}"
             )
+            if plan.masked:
+                click.echo(sums_text(store, job, plan))
         for board in registry:
             head = next((head for head in heads if head.id == board.provision.policy.board), None)
             if head is not None and (head.seq, head.spent) > (board.provision.seq, board.provision.spent):

@@ -8,9 +8,12 @@ import click
 
 from picofed.cli import common
 from picofed.errors import PicofedError
-from picofed.learn import data, jobfile
+from picofed.learn import data, errors, jobfile
+from picofed.learn.clients import Examples
 from picofed.learn.coordinator import deployed
 from picofed.learn.evaluate import evaluate as measure
+from picofed.learn.job import Job
+from picofed.store import Version
 
 
 @click.command(short_help="Measure a version on data that you hold.")
@@ -37,7 +40,7 @@ def evaluate(
     Example: picofed evaluate job.toml --data held-out.npz
     """
     job, _ = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
-    people = data.load(data_file, job)
+    people = data.load(data_file, job, every=True)
     store = common.existing_store(site)
     try:
         version = store.latest(job.id) if number is None else store.version(job.id, number)
@@ -45,6 +48,9 @@ def evaluate(
         store.close()
     if version is None:
         raise PicofedError(f"{site} holds no {'such ' if number is not None else ''}version of this job: run it first")
+    if job.target != "label":
+        _errors(job, version, people, as_json)
+        return
     result = measure(job, deployed(version), people)
     if as_json:
         common.print_json(
@@ -63,3 +69,21 @@ def evaluate(
     click.echo("confusion (rows: true class, columns: predicted)")
     for row in result.confusion.tolist():
         click.echo("  " + " ".join(f"{count:5d}" for count in row))
+
+
+def _errors(job: Job, version: Version, people: dict[str, Examples], as_json: bool) -> None:
+    found = errors.measure(job, deployed(version), people)
+    anomalies = any(((ex.labels >= job.labels) & (ex.labels != 255)).any() for ex in people.values())
+    auc = errors.auc_of(job, deployed(version), people) if job.target == "self" and job.labels and anomalies else None
+    if as_json:
+        more = {} if auc is None else {"auc": auc}
+        common.print_json({"version": version.number, "explained": found.explained, **vars(found), **more})
+        return
+    if auc is not None:
+        click.echo(f"AUC {auc:.3f} for classes from {job.labels} on, which no board learns from")
+    click.echo(
+        f"version {version.number}: explains {found.explained:.3f} of the squared error on {found.examples} examples "
+        f"({found.error:.6f} of {found.baseline:.6f})"
+    )
+    for person, explained in found.by_person.items():
+        click.echo(f"  {person}: {explained:.3f}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from picofed.fleet.boards import serial_ports
 from picofed.fleet.flashing import Options, Outcome
 from picofed.fleet.flashing import flash as flash_boards
 from picofed.fleet.micropython import Drive, Image, drive_at, drives, image, install_on_drive
+from picofed.owner import Owner
 from picofed.toolchain.products import firmware
 
 
@@ -30,11 +33,18 @@ from picofed.toolchain.products import firmware
 @click.option("--budget", type=click.IntRange(1), help="The same in units of 2^-24 mu^2, instead of --epsilon.")
 @click.option("--max-charge", type=click.IntRange(1), help="Most that one release may cost  [default: budget / 10]")
 @click.option("--name", help="Name of the board, where it is only one.")
+@click.option("--helper", metavar="KEY", help="Allow masked jobs, with the helper of this public key (64 hex digits).")
 @click.option("--no-keys", is_flag=True, help="Only the firmware: leave keys and policy alone.")
 @click.option("--new-keys", is_flag=True, help="Give keys to boards whose keys this site does not know.")
 @click.option("--erase", is_flag=True, help="Delete programs, jobs and recordings first. Ledger and keys stay.")
 @click.option("--interrupt", is_flag=True, help="Even if a board is in a round or holds an update, which it loses.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done (a program on the board is restarted).")
+@click.option(
+    "--owner",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="PICOFED_OWNER",
+    help="Folder of the owner's signing key, made if there is none  [default: the site]",
+)
 @common.site_option
 @common.json_option
 def flash(
@@ -49,11 +59,13 @@ def flash(
     budget: int | None,
     max_charge: int | None,
     name: str | None,
+    helper: str | None,
     no_keys: bool,
     new_keys: bool,
     erase: bool,
     interrupt: bool,
     dry_run: bool,
+    owner: Path | None,
     site: Path,
     as_json: bool,
 ) -> None:
@@ -68,6 +80,8 @@ def flash(
         raise PicofedError("--epsilon and --budget say the same thing: give one of them")
     if no_keys and (new_keys or epsilon is not None or budget is not None or max_charge is not None):
         raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
+    if helper is not None and (no_keys or not re.fullmatch("[0-9a-fA-F]{64}", helper)):
+        raise PicofedError("--helper takes the 64 hex digits that `picofed helper key` prints, and not with --no-keys")
     if epsilon is not None:
         budget = keys.units(epsilon, delta)
     install_first = _image(micropython, sha256, kind) if micropython else None
@@ -84,12 +98,18 @@ def flash(
         dry_run=dry_run,
         interrupt=interrupt,
     )
-    wanted = keys.Wanted(budget, max_charge, name)
-    giver = keys.Keys(common.open_registry(site), wanted, _heads(site))
+    wanted = keys.Wanted(budget, max_charge, name, bytes.fromhex(helper) if helper else None)
+    giver = keys.Keys(common.open_registry(site), wanted, _heads(site), lambda: _owner(owner or site))
     stop = threading.Event()
     with FlashProgress(quiet=as_json) as progress:
         outcomes = flash_boards(chosen, options, giver, progress, stop)
     _tell(outcomes, as_json)
+
+
+def _owner(folder: Path) -> Owner:
+    path = folder / "owner.key"
+    passphrase = os.environ.get("PICOFED_PASSPHRASE", "")
+    return Owner.load(path, passphrase) if path.exists() else Owner.create(path, passphrase)
 
 
 def _image(source: str, sha256: str | None, kind: catalog.Kind | None) -> Image:

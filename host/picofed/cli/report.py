@@ -14,6 +14,7 @@ from picofed.errors import PicofedError
 from picofed.learn import data, jobfile
 from picofed.learn.evaluate import evaluate as measure
 from picofed.report.facts import summarise
+from picofed.report.sums import sums_text
 
 
 @click.command(short_help="Draw a job's report.")
@@ -80,6 +81,7 @@ def _summarise(
             evaluate=evaluate,
             labels=[str(label) for label in range(job.labels)],
             held_out=tuple(people or ()),
+            notes=[f"Masked updates: {sums_text(store, job, plan)}."] if plan.masked else (),
         )
     finally:
         store.close()

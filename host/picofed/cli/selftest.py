@@ -21,13 +21,14 @@ def selftest(ports: tuple[str, ...], site: Path, as_json: bool) -> None:
 
     Example: picofed selftest --board /dev/ttyACM0
     """
-    chosen = common.choose_ports(ports, common.open_registry(site))
+    registry = common.open_registry(site)
+    chosen = common.choose_ports(ports, registry)
     failed: list[str] = []
     silent: list[str] = []
     report: list[dict[str, Any]] = []
     for port in chosen:
         try:
-            client = connect(port)
+            client = connect(port, keys=registry.link_keys())
             try:
                 name = client.hello().name
                 lines = client.selftest()

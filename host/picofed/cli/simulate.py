@@ -15,10 +15,12 @@ from picofed.errors import PicofedError
 from picofed.learn import data, jobfile
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.coordinator import deployed
+from picofed.learn.errors import measure
 from picofed.learn.evaluate import evaluate, float_accuracy, majority, train_float
 from picofed.learn.job import Job, Plan
 from picofed.learn.simulate import Simulation
 from picofed.learn.simulate import simulate as run_simulation
+from picofed.learn.unmask import without_masks
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
 
@@ -100,7 +102,7 @@ def boards_only(
     as_json: bool,
 ) -> None:
     """A job on boards that all take as long."""
-    job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    job, plan = without_masks(*jobfile.load(job_file, rounds=rounds, epsilon=epsilon))
     clients = data.load(data_file, job)
     unknown = [name for name in held if name not in clients]
     if unknown:
@@ -115,6 +117,7 @@ def boards_only(
     with RunProgress(plan.rounds, quiet=as_json) as progress:
         simulation = run_simulation(job, plan, make_boards(job, plan, training, seed), events=progress)
     check_complete(simulation, plan)
+    squared = job.target != "label"
     updates = simulation.store.updates(job.id, None)
     spent = max(row.spent for row in simulation.store.boards())
     result: dict[str, Any] = {
@@ -123,24 +126,27 @@ def boards_only(
         "held_out": list(held),
         "clip_norm": job.clip,
         "log2_sigma": job.log2_sigma,
-        "accuracy": [evaluate(job, deployed(version), people).accuracy for version in simulation.versions[1:]],
+        quality_name(job): [quality(job, deployed(version), people) for version in simulation.versions[1:]],
         "epsilon": epsilon_of_ledger(spent, plan.delta, samples_of(job, plan.rounds)),
         "delta": plan.delta,
         "bytes_per_update": sum(len(update.data) for update in updates) / len(updates),
         "bytes_per_update_float32": 4 * job.model.parameters,
     }
     if baselines:
-        result["accuracy_nonprivate"] = nonprivate_accuracy(job, plan, training, people)
-        if job.model.loss == "softmax":
-            versions = train_float(job, plan, list(training.values()))
-            result["accuracy_float"] = [float_accuracy(job, version, people) for version in versions]
-        result["accuracy_majority"] = majority(list(training.values()), people)
+        versions = train_float(job, plan, list(training.values()))
+        result[f"{quality_name(job)}_nonprivate"] = nonprivate_quality(job, plan, training, people)
+        result[f"{quality_name(job)}_float"] = [
+            measure(job, version, people).explained if squared else float_accuracy(job, version, people)
+            for version in versions
+        ]
+        if not squared:
+            result["accuracy_majority"] = majority(list(training.values()), people)
     if as_json:
         common.print_json(result)
         return
     where = f"on {', '.join(held)}" if held else "on the training clients themselves (--hold-out is the honest way)"
     click.echo(
-        f"accuracy {result['accuracy'][-1]:.3f} {where}; "
+        f"{'explained' if squared else 'accuracy'} {result[quality_name(job)][-1]:.3f} {where}; "
         f"epsilon {common.epsilon_text(result['epsilon'])} at delta {plan.delta:g}"
     )
     click.echo(
@@ -149,11 +155,21 @@ def boards_only(
         f"{result['bytes_per_update']:.0f} bytes an update (float32: {result['bytes_per_update_float32']})"
     )
     if baselines:
-        floats = f"{result['accuracy_float'][-1]:.3f}" if "accuracy_float" in result else "-"
-        click.echo(
-            f"without privacy {result['accuracy_nonprivate'][-1]:.3f}, float64 {floats}, "
-            f"majority {result['accuracy_majority']:.3f}"
-        )
+        free, floats = (result[f"{quality_name(job)}_{which}"][-1] for which in ("nonprivate", "float"))
+        other = "" if squared else f", majority {result['accuracy_majority']:.3f}"
+        click.echo(f"without privacy {free:.3f}, float64 {floats:.3f}{other}")
+
+
+def quality_name(job: Job) -> str:
+    """Accuracy of classes; of squared errors the explained part."""
+    return "accuracy" if job.target == "label" else "explained"
+
+
+def quality(job: Job, weights: Any, people: dict[str, Examples]) -> float:
+    """What quality_name says, by the compiled core."""
+    if job.target == "label":
+        return evaluate(job, weights, people).accuracy
+    return measure(job, weights, people).explained
 
 
 def make_boards(job: Job, plan: Plan, clients: dict[str, Examples], seed: str) -> list[SimulatedBoard]:
@@ -175,9 +191,9 @@ def check_complete(simulation: Simulation, plan: Plan) -> None:
         raise PicofedError(f"stopped at version {simulation.coordinator.version.number}: {reasons}")
 
 
-def nonprivate_accuracy(job: Job, plan: Plan, clients: dict[str, Examples], people: dict[str, Examples]) -> list[float]:
-    """Accuracy after each round of the same job without clipping, noise or rounding."""
+def nonprivate_quality(job: Job, plan: Plan, clients: dict[str, Examples], people: dict[str, Examples]) -> list[float]:
+    """Quality after each round of the same job without clipping, noise or rounding."""
     bare = replace(job, clip=0, log2_sigma=0, round_shift=0)
     simulation = run_simulation(bare, plan, make_boards(bare, plan, clients, "baseline"))
     check_complete(simulation, plan)
-    return [evaluate(bare, deployed(version), people).accuracy for version in simulation.versions[1:]]
+    return [quality(bare, deployed(version), people) for version in simulation.versions[1:]]

@@ -19,6 +19,7 @@ from picofed.errors import PicofedError
 from picofed.learn import data as files
 from picofed.learn import jobfile
 from picofed.learn.clients import Examples
+from picofed.learn.unmask import without_masks
 from picofed.report import simulation as pictures
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.simulation import api, profile
@@ -85,7 +86,7 @@ def setup(
         plan = replace(plan, epsilon=options["epsilon"])
         dealt = {name: options[name] for name in ("clients", "split", "hidden")}
         return api.prepare(data, plan=plan, **dealt, **common_part)
-    job, plan = jobfile.load(job_file, **settings, epsilon=options["epsilon_given"])
+    job, plan = without_masks(*jobfile.load(job_file, **settings, epsilon=options["epsilon_given"]))
     clients: dict[str, Examples] = files.load(Path(data), job)
     return api.prepare(clients, job=job, plan=plan, **common_part)
 

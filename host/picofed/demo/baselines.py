@@ -101,6 +101,7 @@ def measure(job: Job, plan: Plan, clients: People, people: People) -> Baselines:
         momentum=0.9,
         nesterov=plan.nesterov,
         seed=plan.seed,
+        start=plan.start,
     )
     examples = list(clients.values())
     floats = [float_accuracy(job, weights, people) for weights in train_float(job, plan, examples)]
@@ -125,10 +126,12 @@ def curve(
     points = []
     for epsilon in CURVE_EPSILONS:
         tick(f"epsilon {epsilon:g}")
-        job, each = recipe.make(model, epsilon, plan.rounds, records, len(clients), seed=plan.seed)
+        job, each = recipe.make(model, epsilon, plan.rounds, records, len(clients), seed=plan.seed, start=plan.start)
         found = [final_accuracy(job, each, clients, people, f"curve-{number}") for number in range(seeds)]
         points.append(Point(epsilon, mean(found), stdev(found) if seeds > 1 else None))
-    job, each = recipe.make(model, CURVE_EPSILONS[-1], plan.rounds, records, len(clients), seed=plan.seed)
+    job, each = recipe.make(
+        model, CURVE_EPSILONS[-1], plan.rounds, records, len(clients), seed=plan.seed, start=plan.start
+    )
     free = final_accuracy(recipe.nonprivate(job), each, clients, people, "baseline")
     points.append(Point(math.inf, free, None))
     return points

@@ -17,6 +17,7 @@ from picofed.fleet.provision import Registry, board_files
 from picofed.learn.server import Opener
 from picofed.link.client import connect
 from picofed.link.meter import Meter, MeteredClient
+from picofed.link.session import LinkKey
 from picofed.provisioning import Provision
 from picofed.toolchain.build import natmod
 from picofed.toolchain.sources import micropython_source
@@ -81,10 +82,11 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def openers(boards: Mapping[str, EmulatedBoard], meters: Mapping[str, Meter]) -> dict[str, Opener]:
+def openers(boards: Mapping[str, EmulatedBoard], meters: Mapping[str, Meter], registry: Registry) -> dict[str, Opener]:
     """A function for each port that connects to the board there, counting bytes into its meter."""
-    return {port: partial(_open, port, meters[port]) for port in boards}
+    keys = registry.link_keys()
+    return {port: partial(_open, port, meters[port], keys) for port in boards}
 
 
-def _open(port: str, meter: Meter) -> MeteredClient:
-    return MeteredClient(connect(port), meter)
+def _open(port: str, meter: Meter, keys: Mapping[bytes, LinkKey]) -> MeteredClient:
+    return MeteredClient(connect(port, keys=keys), meter)

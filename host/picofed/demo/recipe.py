@@ -14,10 +14,20 @@ ROUNDS: Final = 20
 DELTA: Final = 1e-5
 HELD_OUT: Final = ("person-0", "person-1")  # of the five pairs, the one whose results are nearest to the mean
 SEED: Final = 3  # of 0 to 7, the one whose result is nearest to their mean
+VOLUNTEERS: Final = ("person-2", "person-3")  # of `frozen`: the operator has their recordings, to pretrain on
+UNLABELLED: Final = ("forecast", "autoencoder")  # models that learn without labels
 WINDOW: Final = 100  # samples: two seconds at 50 Hz
 MODELS: Final[dict[str, dict[str, Any]]] = {
     "softmax": {"hidden": [], "learning_rate": 2.0},
     "mlp": {"hidden": [16], "learning_rate": 1.0},
+    "frozen": {"hidden": [16], "learning_rate": 0.5, "frozen": 1},
+    "forecast": {
+        "hidden": [],
+        "learning_rate": 0.2,
+        "records": {"features": "blocks", "block": 10, "target": "next", "horizon": 2, "labels": 0},
+    },
+    # what it shall find strange is the last exercise in its order, which no board learns from
+    "autoencoder": {"hidden": [8], "learning_rate": 0.1, "records": {"target": "self", "labels": 6}},
 }
 
 
@@ -29,8 +39,10 @@ def make(
     boards: int,
     aggregator: str = "fedavg",
     seed: int = 0,
+    start: str = "",
 ) -> tuple[Job, Plan]:
-    """The job and the plan. records: of all boards together (a public number). Raises PicofedError for what cannot be.
+    """The job and the plan. records: of all boards together (a public number); start: file of the first weights, which
+    `frozen` needs. Raises PicofedError for what cannot be.
 
     The same recipe serves every epsilon: only the clipping norm and sigma follow from it (learn.job.fit_noise).
     """
@@ -40,8 +52,8 @@ def make(
     return jobfile.parse(
         {
             "name": "watch",
-            "model": {"hidden": recipe["hidden"]},
-            "records": {"window": WINDOW, "labels": len(EXERCISES)},
+            "model": {key: recipe[key] for key in ("hidden", "frozen") if key in recipe},
+            "records": {"window": WINDOW, "labels": len(EXERCISES), **recipe.get("records", {})},
             "privacy": {"epsilon": epsilon, "delta": DELTA, "records": records, "boards": boards},
             "server": {
                 "rounds": rounds,
@@ -51,9 +63,19 @@ def make(
                 "momentum": 0.8,
                 "nesterov": True,
                 "seed": seed,
+                "start": start,
             },
         }
     )
+
+
+ANOMALY: Final = EXERCISES.index("ABD")
+
+
+def reorder(label: int) -> int:
+    """Exercises in the auto-encoder's order: the anomaly changes places with the last."""
+    last = len(EXERCISES) - 1
+    return {ANOMALY: last, last: ANOMALY}.get(label, label)
 
 
 def nonprivate(job: Job) -> Job:

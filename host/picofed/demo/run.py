@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from picofed.learn.clients import Examples
 from picofed.learn.coordinator import Coordinator, Event, EventSink, deployed
 from picofed.learn.evaluate import Evaluation, evaluate
 from picofed.learn.job import Job, Plan
+from picofed.learn.pretrain import pretrain
+from picofed.learn.pretrain import save as save_weights
 from picofed.learn.server import Server
 from picofed.link.meter import Meter
 from picofed.report.facts import Traffic, summarise
@@ -49,6 +51,11 @@ class Settings:
         return len(self.fleet)
 
     @property
+    def start(self) -> str:
+        """Where the first weights are, for models that need some."""
+        return str(self.output / "start.npy") if "frozen" in recipe.MODELS.get(self.model, {}) else ""
+
+    @property
     def entropy(self) -> str:
         """What the emulated boards' keys and entropy are derived from."""
         return f"picofed demo {self.seed}"
@@ -56,28 +63,38 @@ class Settings:
 
 @dataclass(frozen=True)
 class People:
-    """The recordings as the demo deals them out: clients train, `held_out` never take part."""
+    """The recordings as the demo deals them out: clients train, `held_out` never take part; `volunteers` have given
+    theirs to the operator, who pretrains on them."""
 
     sessions: dict[str, list[Any]]
     clients: dict[str, Examples]
     held_out: dict[str, Examples]
+    volunteers: dict[str, Examples]
 
 
 def deal(settings: Settings) -> People:
     """Load the recordings and split them by person. Raises PicofedError if there are not enough people."""
     everyone = data.sessions_by_person(watch_data())
-    wearers = [name for name in everyone if name not in recipe.HELD_OUT]
+    strange = settings.model == "autoencoder"
+    if strange:
+        everyone = {
+            name: [replace(session, label=recipe.reorder(session.label)) for session in sessions]
+            for name, sessions in everyone.items()
+        }
+    volunteers = recipe.VOLUNTEERS if settings.start else ()
+    wearers = [name for name in everyone if name not in (*recipe.HELD_OUT, *volunteers)]
     if not 1 <= settings.boards <= len(wearers):
         raise PicofedError(
-            f"the recordings have {len(wearers)} wearers beside the two that are held out: "
+            f"the recordings have {len(wearers)} wearers beside the {2 + len(volunteers)} that are held out or lent: "
             f"choose --boards from 1 to {len(wearers)}, not {settings.boards}"
         )
     chosen = wearers[: settings.boards]
-    job, _ = recipe.make(settings.model, settings.epsilon, settings.rounds, 1, 1)
+    job, _ = recipe.make(settings.model, settings.epsilon, settings.rounds, 1, 1, start=settings.start)
     return People(
         {name: everyone[name] for name in chosen},
         {name: data.from_sessions(everyone[name], job) for name in chosen},
-        {name: data.from_sessions(everyone[name], job) for name in recipe.HELD_OUT},
+        {name: data.from_sessions(everyone[name], job, every=strange) for name in recipe.HELD_OUT},
+        {name: data.from_sessions(everyone[name], job) for name in volunteers},
     )
 
 
@@ -85,7 +102,13 @@ def plan_for(settings: Settings, people: People) -> tuple[Job, Plan]:
     """The job and plan for these boards."""
     records = sum(len(examples.labels) for examples in people.clients.values())
     return recipe.make(
-        settings.model, settings.epsilon, settings.rounds, records, len(people.clients), settings.aggregator
+        settings.model,
+        settings.epsilon,
+        settings.rounds,
+        records,
+        len(people.clients),
+        settings.aggregator,
+        start=settings.start,
     )
 
 
@@ -114,6 +137,9 @@ def run(settings: Settings, step: Step, sink: EventSink) -> dict[str, Any]:
 
     output = settings.output
     output.mkdir(parents=True, exist_ok=True)
+    if settings.start:
+        step("training the frozen layers on the volunteers' recordings")
+        save_weights(Path(settings.start), pretrain(job, list(people.volunteers.values())))
     site = output / "site"
     _forget(site)
     registry = Registry(site / "boards.json")
@@ -151,7 +177,7 @@ def _run(
             expected=len(fleet),
         )
         step(f"learning: {plan.rounds} rounds")
-        Server(coordinator, boards.openers(fleet, meters)).run()
+        Server(coordinator, boards.openers(fleet, meters, registry)).run()
     if coordinator.version.number < plan.rounds:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
         raise PicofedError(f"the demo stopped at version {coordinator.version.number}: {reasons}")

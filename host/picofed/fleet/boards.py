@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from serial.tools import list_ports
 from picofed.errors import PicofedError
 from picofed.link.client import connect
 from picofed.link.messages import Info
+from picofed.link.session import LinkKey
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,13 @@ def serial_ports() -> list[tuple[str, str, str]]:
     return found
 
 
-def look(ports: Iterable[str] = (), interrupt: bool = False) -> list[Found]:
+def look(
+    ports: Iterable[str] = (), interrupt: bool = False, keys: Mapping[bytes, LinkKey] | None = None
+) -> list[Found]:
     """Ask who is there: at the given ports, or (none given) at every USB serial port. All at once.
 
-    interrupt: stop what runs on a board that does not answer, to start the firmware.
+    interrupt: stop what runs on a board that does not answer, to start the firmware. keys: of boards that have to
+    prove who they are.
     """
     given = list(ports)
     known = {port: (usb, text) for port, usb, text in serial_ports()}
@@ -46,12 +50,12 @@ def look(ports: Iterable[str] = (), interrupt: bool = False) -> list[Found]:
     if not places:
         return []
     with ThreadPoolExecutor(max_workers=min(16, len(places))) as pool:
-        return list(pool.map(lambda port: _ask(port, *known.get(port, ("", "")), interrupt), places))
+        return list(pool.map(lambda port: _ask(port, *known.get(port, ("", "")), interrupt, keys), places))
 
 
-def _ask(port: str, usb: str, description: str, interrupt: bool) -> Found:
+def _ask(port: str, usb: str, description: str, interrupt: bool, keys: Mapping[bytes, LinkKey] | None) -> Found:
     try:
-        client = connect(port, interrupt=interrupt)
+        client = connect(port, interrupt=interrupt, keys=keys)
     except PicofedError as error:
         return Found(port, usb, description, None, str(error))
     try:

@@ -20,10 +20,10 @@ from picofed import __version__
 from picofed.errors import PicofedError
 from picofed.fleet import catalog, probe
 from picofed.fleet.catalog import Kind
-from picofed.fleet.keys import Keys, is_own_ledger
+from picofed.fleet.keys import Keys, is_own_ledger, whole
 from picofed.fleet.micropython import Image, install
 from picofed.fleet.payload import MAIN, STARTER, Payload, payload
-from picofed.fleet.probe import DATA, LIBRARY, PROVISION, Probe
+from picofed.fleet.probe import DATA, LIBRARY, PROVISION, RECORDS, STATE, Probe
 from picofed.fleet.repl import Repl, ReplError
 from picofed.link.client import BoardClient, LinkError, comes_up
 from picofed.link.messages import BLANK, CORRUPT, PROTOCOL, BoardError, Info, Op, State
@@ -299,7 +299,7 @@ class _Flasher:
             return False
         ident = self._ident(found)
         known = self.keys.known(ident) is not None
-        return not found.has_state or (self.options.new_keys and not known) or self.keys.changes(ident)
+        return not found.has_state or (known and self.keys.changes(ident))
 
     def _keys_in_words(self, found: Probe) -> str:
         if not self._needs_keys(found):
@@ -307,6 +307,7 @@ class _Flasher:
         return "would change its policy" if found.has_state else "would give it keys"
 
     def _provision_and_start(self, stream: SerialStream, repl: Repl, found: Probe) -> None:
+        ident = self._ident(found)
         given = self._needs_keys(found)
         if given:
             self._give(repl, found)
@@ -316,6 +317,7 @@ class _Flasher:
             if reason and not given:
                 if reason == _FOREIGN and not self.options.new_keys:
                     raise FlashError(f"{reason}: use the --site that has them, or --new-keys (its ledger goes on)")
+                self.keys.heard(ident, info.seq, info.spent)
                 repl.enter()
                 self._give(repl, found, reason)
                 client, info = self._start(stream, repl)
@@ -331,6 +333,9 @@ class _Flasher:
         known = self.keys.known(ident)
         kind = self.outcome.kind or self.outcome.arch
         provision = self.keys.give(ident, kind, self.port, new=reason == _FOREIGN)
+        if reason == _FOREIGN:
+            # a board is bound to its owner: it forgets that one, and what was recorded under that one's policy
+            repl.remove([RECORDS, *STATE])
         # An older file, which may have been cut off, holds a seed that must not be taken in after this one's.
         repl.remove([f"{PROVISION}.new", PROVISION])
         repl.put(PROVISION, provision.file())
@@ -346,7 +351,7 @@ class _Flasher:
     def _start(self, stream: SerialStream, repl: Repl) -> tuple[BoardClient, Info]:
         self._say("starting")
         repl.leave()
-        client = BoardClient(stream, self.port)
+        client = BoardClient(stream, self.port, keys=self.keys.link_keys())
         if not comes_up(stream, client, STARTING):
             lines = [line.strip() for line in stream.console.splitlines() if "Error" in line]
             said = f": it says {lines[-1]!r}" if lines else ""
@@ -369,7 +374,7 @@ class _Flasher:
         records = client.ledger(0, 1)
         if not records:
             return _LOST
-        provision, policy = known.provision, known.provision.policy
+        provision, policy = whole(known), known.provision.policy
         if not is_own_ledger(records[0], provision.ledger_key):
             return _FOREIGN
         if info.seq < provision.seq or info.spent < provision.spent:

@@ -6,17 +6,18 @@ one. What a ledger may not fall below is the highest that the registry or the st
 
 from __future__ import annotations
 
-import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from picofed import accounting
 from picofed.errors import PicofedError
 from picofed.fleet.provision import Registered, Registry
+from picofed.link.session import LinkKey
 from picofed.native import blake2b
-from picofed.provisioning import Policy, Provision
+from picofed.owner import Owner
+from picofed.provisioning import Policy, Provision, next_number
 
 EPSILON: Final = 8.0
 DELTA: Final = 1e-5
@@ -30,6 +31,7 @@ class Wanted:
     budget: int | None = None
     max_charge: int | None = None
     name: str | None = None
+    helper: bytes | None = None
 
 
 def units(epsilon: float, delta: float) -> int:
@@ -40,16 +42,35 @@ def units(epsilon: float, delta: float) -> int:
 class Keys:
     """Hands out provisioning. Any thread may call. heads: (seq, spent) that the store has seen, by board."""
 
-    def __init__(self, registry: Registry, wanted: Wanted, heads: Mapping[bytes, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        wanted: Wanted,
+        heads: Mapping[bytes, tuple[int, int]],
+        owner: Callable[[], Owner],
+    ) -> None:
         self._registry = registry
         self._wanted = wanted
-        self._heads = heads
+        self._heads = dict(heads)
+        self._load_owner = owner
+        self._owner: Owner | None = None
         self._lock = threading.Lock()
 
     def known(self, ident: bytes) -> Registered | None:
         """A board as this site knows it."""
         with self._lock:
             return self._registry.get(ident)
+
+    def link_keys(self) -> dict[bytes, LinkKey]:
+        """What boards that ask for it are spoken to with: as they want it, for a policy may be on its way."""
+        with self._lock:
+            return {ident: LinkKey(known.key, 0) for ident, known in self._registry.link_keys().items()}
+
+    def heard(self, ident: bytes, seq: int, spent: int) -> None:
+        """A head that a board told, though nobody's keys vouch for it."""
+        with self._lock:
+            before = self._heads.get(ident, (0, 0))
+            self._heads[ident] = (max(before[0], seq), max(before[1], spent))
 
     def changes(self, ident: bytes) -> bool:
         """Whether the owner asked for another policy than the board's."""
@@ -60,16 +81,18 @@ class Keys:
         """Provisioning with a fresh seed, in the registry before this returns. new: forget what keys it had."""
         with self._lock:
             known = self._registry.get(ident)
+            policy = self._changed(known.provision.policy if known else self._first(ident, kind))
+            policy = replace(policy, number=next_number(known.provision.policy.number if known else 0))
+            if self._owner is None:
+                self._owner = self._load_owner()
             if known is None or new:
-                policy = known.provision.policy if known else self._first(ident, kind)
-                given = Provision.new(self._changed(policy))
+                given = Provision.new(policy, owner=self._owner)
             else:
-                old = known.provision
-                given = replace(old, policy=self._changed(old.policy), secret=secrets.token_bytes(32))
+                given = whole(known).again(policy, self._owner)
             given = given.after(*self._heads.get(ident, (0, 0)))
             self._registry.add(given, port)
             kept = self._registry.get(ident)
-            return given if kept is None else kept.provision
+            return given if kept is None else whole(kept)
 
     def saw(self, ident: bytes, seq: int, spent: int, port: str) -> None:
         """Remember a board's ledger head and where it was."""
@@ -94,7 +117,15 @@ class Keys:
             charge = budget // SHARE
         if charge > budget:
             raise PicofedError(f"a largest charge of {charge} units is above the budget of {budget}: lower it")
-        return replace(policy, budget=budget, max_charge=charge, name=wanted.name or policy.name)
+        helper = policy.helper if wanted.helper is None else wanted.helper
+        return replace(policy, budget=budget, max_charge=charge, name=wanted.name or policy.name, helper=helper)
+
+
+def whole(known: Registered) -> Provision:
+    """All keys of a board. Raises PicofedError where a registry has only a host's."""
+    if isinstance(known.provision, Provision):
+        return known.provision
+    raise PicofedError(f"this site has only a host's keys of {known.provision.policy.name}: use the owner's as --site")
 
 
 def is_own_ledger(record: bytes, ledger_key: bytes) -> bool:

@@ -13,6 +13,8 @@ from picofed.toolchain.mpy import Abi, of_board
 DATA: Final = "/picofed-data"
 LIBRARY: Final = "/lib"
 PROVISION: Final = f"{DATA}/provision.cbor"
+RECORDS: Final = f"{DATA}/records.bin"
+STATE: Final = (f"{DATA}/board.0", f"{DATA}/board.1")  # whose it is, its policy and keys; not its ledger
 # The ledger, the seed store and what says how to read them: whatever else goes, these stay.
 KEPT: Final = ("flash.bin", "board.0", "board.1", "unit.0", "unit.1")
 

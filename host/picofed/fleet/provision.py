@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from picofed import records
 from picofed.errors import PicofedError
-from picofed.provisioning import Policy, Provision, ProvisionError
+from picofed.link.session import LinkKey
+from picofed.provisioning import HostKeys, Policy, Provision, ProvisionError
 from picofed.toolchain.build import firmware_bytecode
 from picofed.toolchain.layout import repo_root
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class RegistryError(PicofedError):
@@ -26,15 +27,16 @@ class RegistryError(PicofedError):
 
 @dataclass(frozen=True, repr=False)
 class Registered:
-    """A board as its owner knows it: its policy, keys, and the highest ledger head ever seen."""
+    """A board as its owner knows it: its policy, keys, and the highest ledger head ever seen; or what a host knows."""
 
-    provision: Provision
+    provision: Provision | HostKeys
     port: str = ""
 
 
 class Registry:
-    """The owner's board keys, in one JSON file that only its owner may read. Whoever has it can forge updates
-    and ledgers; a host that only collects needs the update keys alone."""
+    """Board keys, in one JSON file that only its owner may read. The owner's can make every key of a board again; a
+    host's (HostKeys) has update and link keys alone. A board's first seed is in neither, except of emulated boards,
+    where it is no secret."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -66,7 +68,7 @@ class Registry:
         """A board by its id."""
         return self._boards.get(board)
 
-    def add(self, provision: Provision, port: str = "") -> None:
+    def add(self, provision: Provision | HostKeys, port: str = "") -> None:
         """Keep a board's keys; its ledger head never falls. Written to disk before this returns."""
         with self._alone():
             known = self._boards.get(provision.policy.board)
@@ -102,6 +104,11 @@ class Registry:
         """Board id to update key."""
         return {ident: board.provision.update_key for ident, board in self._boards.items()}
 
+    def link_keys(self) -> dict[bytes, LinkKey]:
+        """Board id to link key, and what the board's policy asks for."""
+        given = {ident: board.provision for ident, board in self._boards.items()}
+        return {ident: LinkKey(keys.link_key, keys.policy.link) for ident, keys in given.items()}
+
     def _save(self) -> None:
         item = {"format": FORMAT, "boards": [_entry(board) for board in self._boards.values()]}
         beside = self.path.with_name(self.path.name + ".new")
@@ -122,12 +129,21 @@ def _entry(board: Registered) -> dict[str, Any]:
     given = board.provision
     policy = given.policy.item()
     policy["board"] = given.policy.board.hex()
+    policy["helper"] = given.policy.helper.hex()
     del policy["v"]
+    if isinstance(given, HostKeys):
+        keys = {"update_key": given.update_key, "link_key": given.link_key}
+    else:
+        keys = {
+            "key": given.key,
+            "secret": given.secret,
+            "records": given.records_id,
+            "signature": given.signature,
+        }
     return {
         "policy": policy,
-        "key": given.key.hex(),
-        "secret": given.secret.hex(),
-        "records": given.records_id.hex(),
+        "owner": given.owner.hex(),
+        **{name: value.hex() for name, value in keys.items()},
         "seq": given.seq,
         "spent": given.spent,
         "port": board.port,
@@ -135,15 +151,21 @@ def _entry(board: Registered) -> dict[str, Any]:
 
 
 def _board(entry: Mapping[str, Any]) -> Registered:
-    policy = dict(entry["policy"])
-    policy["board"] = bytes.fromhex(policy["board"])
+    item = dict(entry["policy"])
+    for name in ("board", "helper"):
+        item[name] = bytes.fromhex(item[name])
     for name in ("losses", "modes", "features"):
-        policy[name] = tuple(policy[name])
-    key, secret, ident = (bytes.fromhex(entry[name]) for name in ("key", "secret", "records"))
-    return Registered(
-        Provision(Policy(**policy), key, secret, ident, int(entry["seq"]), int(entry["spent"])),
-        str(entry["port"]),
-    )
+        item[name] = tuple(item[name])
+    policy, owner = Policy(**item), bytes.fromhex(entry["owner"])
+    seq, spent = int(entry["seq"]), int(entry["spent"])
+
+    def take(name: str) -> bytes:
+        return bytes.fromhex(entry[name])
+
+    if "update_key" in entry:
+        return Registered(HostKeys(policy, owner, take("update_key"), take("link_key"), seq, spent), str(entry["port"]))
+    keys = take("key"), take("secret"), take("records"), owner, take("signature")
+    return Registered(Provision(policy, *keys, seq, spent), str(entry["port"]))
 
 
 def board_files(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 
 from picofed.errors import PicofedError
 from picofed.learn.sums import UNIT, fixed, sum_updates
+from picofed.masking import Header
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """A verified update on its way into a version. values: int32, one for each trainable parameter."""
+    """A verified update on its way into a version. values: int32, one for each trainable parameter; header: of a masked
+    one, whose values are still under their mask."""
 
     row: int  # its row in the store
     board: bytes
     version: int  # that it was computed on
     records: int
     values: NDArray[np.int32]
+    header: Header | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,13 @@ class Aggregate:
     total: NDArray[np.float64]
     records: int
     members: list[tuple[int, float]]
+
+
+SumUp = Callable[[Sequence[Contribution], Sequence[int]], NDArray[np.int64]]
+
+
+def _plain_sum(updates: Sequence[Contribution], weights: Sequence[int]) -> NDArray[np.int64]:
+    return sum_updates([update.values for update in updates], weights)
 
 
 class Aggregator(ABC):
@@ -85,6 +95,7 @@ class Buffered(Aggregator):
         self.since = now
         self.buffer: list[Contribution] = []
         self._held: set[tuple[bytes, int]] = set()  # board and version of each
+        self.sum_up: SumUp = _plain_sum  # another one where updates are masked
 
     def refuse(self, update: Contribution) -> str | None:
         """The reason why an update will not be used, or None."""
@@ -118,10 +129,16 @@ class Buffered(Aggregator):
             weights = [fixed(weight) for weight in self.weights(updates)]
         except ValueError as error:
             raise PicofedError(f"aggregator {self.name}: {error}") from error
-        total = sum_updates([update.values for update in updates], weights) / UNIT
+        total = self.sum_up(updates, weights) / UNIT
         records = sum(update.records for update in updates)
         members = [(update.row, weight / UNIT) for update, weight in zip(updates, weights, strict=True)]
         return Aggregate(total, records, members)
+
+    def remove(self, board: bytes) -> list[int]:
+        """Take a board's updates out again; returns their rows."""
+        gone = [update.row for update in self.buffer if update.board == board]
+        self.buffer = [update for update in self.buffer if update.board != board]
+        return gone
 
     def advance(self, version: int, now: float) -> None:
         """See Aggregator."""

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import accounting, native, records
+from picofed import accounting, masking, native, records
 from picofed.flash import MemoryFlash
-from picofed.learn import weights
+from picofed.learn import fronts, weights
 from picofed.learn.job import MODES, Job
 from picofed.learn.updates import Update
 from picofed.link.messages import BUDGET, BoardError, Info, SelfTest, State, Status
@@ -28,24 +29,31 @@ MTU: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Examples:
-    """A client's training set. features: int8 Q7, shape (n, inputs); labels: uint8, shape (n,)."""
+    """A client's training set. features: int8 Q7, shape (n, inputs); labels: uint8, shape (n,), 255 for none; targets:
+    int16 Q12, shape (n, outputs), where labels are not what is learnt."""
 
     features: NDArray[np.int8]
     labels: NDArray[np.uint8]
+    targets: NDArray[np.int16] | None = None
+
+    @property
+    def wanted(self) -> NDArray[Any]:
+        """What is learnt from the features: targets if there are any, else labels."""
+        return self.labels if self.targets is None else self.targets
 
     @classmethod
-    def from_windows(cls, windows: list[tuple[NDArray[np.int16], int]], labels: int, inputs: int = 45) -> Examples:
-        """Features of labelled windows; windows of unknown classes are left out, as on the board."""
-        known = [(samples, label) for samples, label in windows if label < labels]
-        features = np.zeros((len(known), inputs), np.int8)
-        for row, (samples, _) in enumerate(known):
-            features[row] = native.features_imu(samples)
-        return cls(features, np.array([label for _, label in known], np.uint8))
+    def from_windows(cls, windows: Sequence[tuple[NDArray[np.int16], int]], job: Job, every: bool = False) -> Examples:
+        """Records of windows; those of other classes than the job's are left out, as on the board, unless `every`."""
+        free = every or (job.target != "label" and not job.labels)
+        known = [(samples, label) for samples, label in windows if free or label < job.labels]
+        features, targets = fronts.records(job, [samples for samples, _ in known])
+        return cls(features, np.array([label for _, label in known], np.uint8), targets)
 
     @classmethod
-    def from_records(cls, store: bytes, job: Job) -> Examples:
-        """What a board with this record store trains on."""
-        return cls.from_windows(list(records.windows(store, job.window, job.stride)), job.labels, job.model.widths[0])
+    def from_records(cls, store: bytes, job: Job, every: bool = False) -> Examples:
+        """What a board with this record store trains on; `every`: windows of other classes too."""
+        unlabelled = job.target != "label" and (every or not job.labels)
+        return cls.from_windows(list(records.windows(store, job.window, job.stride, unlabelled)), job, every)
 
 
 def emulated_entropy(seed: bytes, boot: int, count: int) -> bytes:
@@ -155,6 +163,8 @@ class SimulatedBoard:
         given = self.provision
         policy = given.policy
         kind, version, _, values = weights.parse(data)
+        if job.mask_bits and not policy.helper:
+            raise BoardError(-21, "the policy names no helper: no masked jobs")
         if (
             job.private
             and self._ledger.cumulative + accounting.charge(job.clip, job.log2_sigma, job.steps) > policy.budget
@@ -178,11 +188,15 @@ class SimulatedBoard:
             else:
                 trainer.begin(None, 0, 0)
             trainer.fill()
-            trainer.examples(self.examples.features, self.examples.labels)
+            trainer.examples(self.examples.features, self.examples.wanted)
             if job.mode == "local":
                 trainer.step(job.multiplier, job.shift)
+        nonce = b""
+        if job.mask_bits:
+            nonce = self._ratchet.next(self._keys)[:16]
+            self._keys += 1
         seq, spent = self._charge(job)
-        return Update(
+        update = Update(
             mode=MODES.index(job.mode),
             log2_sigma=job.log2_sigma,
             seq=seq,
@@ -193,8 +207,15 @@ class SimulatedBoard:
             cumulative=spent,
             job=job.id,
             board=policy.board,
-            payload=trainer.encode(job.round_shift),
-        ).pack(given.update_key)
+            payload=b"" if job.mask_bits else trainer.encode(job.round_shift),
+        )
+        if job.mask_bits:
+            bits, shift = job.mask_bits, job.round_shift
+            pair = masking.board_pair(given.key, policy.helper)
+            update = update.mask(
+                pair, nonce, bits, shift, trainer.trainable, lambda seed: bytes(trainer.mask(shift, bits, seed))
+            )
+        return update.pack(given.update_key)
 
     def _charge(self, job: Job) -> tuple[int, int]:
         if not job.private:

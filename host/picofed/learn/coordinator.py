@@ -10,16 +10,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from picofed.learn import registry
-from picofed.learn.aggregators import Aggregator, Contribution
+from picofed.learn.aggregators import Aggregator, Buffered, Contribution
 from picofed.learn.events import Event, EventSink, no_events
 from picofed.learn.job import MODES, Job, JobError, Plan
 from picofed.learn.roster import Roster
+from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, Unmasker, check_plan
 from picofed.learn.updates import Update, UpdateError, longest
 from picofed.learn.variance import Noise
 from picofed.learn.versions import deployed, first_version, make_optimiser, next_version
@@ -47,10 +49,11 @@ class Coordinator:
         aggregate: bool = True,
         expected: int = 0,
         wall: Callable[[], float] | None = None,
+        helper: Helper | None = None,
     ) -> None:
         """update_keys: board id to update key. aggregate: False to collect only. expected: boards that will
-        join or be reported absent; no version is made before all of them have. Raises StoreError,
-        JobError.
+        join or be reported absent; no version is made before all of them have. helper: takes the masks off, where
+        the job has them. Raises StoreError, JobError.
 
         clock: seconds, steady, for deadlines; wall: seconds that go on while no process runs, for what the store
         keeps. Default: the machine's two; with a clock of one's own (virtual time), that one.
@@ -80,6 +83,12 @@ class Coordinator:
         # A deadline counts from when its version was made, however often the host was started since.
         age = 0.0 if latest.created is None else max(0.0, self._wall() - latest.created)
         self.aggregator = make_aggregator(plan, latest.number, clock() - age, job)
+        check_plan(job, plan)
+        if plan.masked and isinstance(self.aggregator, Buffered):
+            if helper is None and aggregate:
+                raise JobError("masked updates need a helper: name its URL as `helper` in [server]")
+            if helper is not None:
+                self.aggregator.sum_up = Unmasker(job, helper).total
         for stored in store.updates(job.id, None):
             before = self._roster.contribute(stored.board, stored.version)
             if stored.state == PENDING:
@@ -262,6 +271,9 @@ class Coordinator:
             raise UpdateError("the update was made in another mode than the job's")
         if (update.log2_sigma, update.clip_norm, update.steps) != (job.log2_sigma, job.clip, job.steps):
             raise UpdateError("the update was not clipped and noised as the job says")
+        bits, shift = (update.header.bits, update.header.round_shift) if update.masked else (0, job.round_shift)
+        if bits != job.mask_bits or shift != job.round_shift:
+            raise UpdateError("the update is not masked as the job says")
         if update.version > newest:
             raise UpdateError("the update was computed on a version that does not exist")
         if not 1 <= update.records <= self.plan.max_records:
@@ -290,19 +302,23 @@ class Coordinator:
 
     @staticmethod
     def _contribution(row: int, update: Update, values: NDArray[np.int32]) -> Contribution:
-        return Contribution(row, update.board, update.version, update.records, values)
+        header = update.header if update.masked else None
+        return Contribution(row, update.board, update.version, update.records, values, header)
 
     # ---- versions
+
+    @property
+    def _cohort(self) -> int:
+        """Updates that a version must at least have."""
+        return self.plan.honest if self.plan.masked else 1
+
+    def _ready(self, waiting: int) -> bool:
+        return self.aggregator.held >= self._cohort and self.aggregator.ready(self._clock(), waiting)
 
     def tick(self) -> None:
         """Make the next version if it is time."""
         with self.changed:
-            while (
-                self._aggregate
-                and not self.finished
-                and self.aggregator.held
-                and self.aggregator.ready(self._clock(), self._waiting)
-            ):
+            while self._aggregate and not self.finished and self.aggregator.held and self._ready(self._waiting):
                 self._advance()
             self.changed.notify_all()
 
@@ -313,11 +329,13 @@ class Coordinator:
             if self.finished or not self._aggregate or self._waiting or not len(self._roster) or self.away:
                 return ""
             held, now = self.aggregator.held, self._clock()
-            if (held and self.aggregator.ready(now, 0)) or self.active == 0:
+            if (held and self._ready(0)) or self.active == 0:
                 return ""
             due = self.aggregator.due()
             if due is not None and due > now:
                 return ""
+            if held < self._cohort:
+                return f"{held} updates are here and no more can come, but a masked sum needs {self._cohort} (honest)"
             return f"{held} updates are here and no more can come, but a version needs {self.plan.minimum} (minimum)"
 
     def flush(self) -> bool:
@@ -325,13 +343,20 @@ class Coordinator:
         nothing.
         """
         with self.changed:
-            if not self.aggregator.held or self.version.number >= self.plan.rounds:
-                return False
-            self._advance()
-            return True
+            before = self.version.number
+            while self.version.number == before < self.plan.rounds and self.aggregator.held >= self._cohort:
+                self._advance()
+            if self.failure is not None:
+                raise self.failure
+            return self.version.number > before
 
     def _advance(self) -> None:
-        aggregate = self.aggregator.take()
+        try:
+            aggregate = self.aggregator.take()
+        except HelperLost as lost:
+            if not self._leave_out(lost):
+                self._lose(lost)
+            return
         number, updates = self.version.number + 1, len(aggregate.members)
         text = f"version {number} from {updates} update{'s' * (updates != 1)}"
         try:
@@ -344,6 +369,34 @@ class Coordinator:
         self.aggregator.advance(number, self._clock())
         self._offered.clear()
         self._show("version", "", text, version=number, updates=updates)
+
+    def _leave_out(self, lost: HelperLost) -> bool:
+        """Set aside what the helper refuses of one board: one that makes bad headers must not cost all others their
+        updates. False: it is not about one board."""
+        if not isinstance(lost, HeaderRefused) or not isinstance(self.aggregator, Buffered):
+            return False
+        rows = self.aggregator.remove(lost.board)
+        for row in rows:
+            self.store.set_aside(row, str(lost))
+            self._offered.discard(row)
+            self._note("refused", lost.board, f"an update was not used: {lost}")
+        return bool(rows)
+
+    def _lose(self, lost: HelperLost) -> None:
+        """No masks for what is in the buffer: drop it, and let boards go on with the next version, which has no members
+        and the same weights (they give one update a version). First the version: what is set aside is gone for good."""
+        rows = sorted(self._offered)
+        number = self.version.number + 1
+        text = f"version {number} of no update: {len(rows)} were dropped, and what they cost stays spent: {lost}"
+        version = replace(self.version, number=number, created=self._wall())
+        self.store.advance(self.job.id, version, [], text)
+        for row in rows:
+            self.store.set_aside(row, str(lost))
+        self.version = version
+        self.aggregator.advance(number, self._clock())
+        self._offered.clear()
+        self._show("version", "", text, version=number, updates=0)
+        self.stop(HelperLost(f"{lost}: {len(rows)} updates were dropped, and what they cost stays spent"))
         if self.finished:
             self._show("finished", "", f"all {self.plan.rounds} versions are made", version=number)
 

@@ -15,9 +15,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import native, records
+from picofed import records
 from picofed.errors import PicofedError
-from picofed.learn import watch
+from picofed.learn import fronts, watch
 from picofed.learn.clients import Examples
 from picofed.learn.job import Job
 
@@ -37,21 +37,23 @@ def sessions_by_person(path: Path) -> dict[str, list[records.Session]]:
     return dict(sorted(people.items()))
 
 
-def from_sessions(sessions: list[records.Session], job: Job) -> Examples:
-    """What a board that holds these recordings trains on."""
+def from_sessions(sessions: list[records.Session], job: Job, every: bool = False) -> Examples:
+    """What a board that holds these recordings trains on; `every`: windows of other classes too."""
     slots = sum(-(-len(session.samples) // 20) for session in sessions)
     layout = records.Layout(bytes(8), channels=job.channels, slots=max(1, slots))
-    return Examples.from_records(records.write(layout, sessions), job)
+    return Examples.from_records(records.write(layout, sessions), job, every)
 
 
-def load(path: Path | str, job: Job) -> dict[str, Examples]:
-    """Examples by client. Raises DataError in words for the user."""
+def load(path: Path | str, job: Job, every: bool = False) -> dict[str, Examples]:
+    """Examples by client; `every`: those of other classes than the job's too, where labels are not what is learnt.
+    Raises DataError in words for the user."""
+    every = every and job.target != "label"
     path = Path(path)
     try:
         if path.suffix == ".npy":
-            return {name: from_sessions(sessions, job) for name, sessions in sessions_by_person(path).items()}
+            return {name: from_sessions(sessions, job, every) for name, sessions in sessions_by_person(path).items()}
         if path.suffix == ".bin":
-            return {path.stem: Examples.from_records(path.read_bytes(), job)}
+            return {path.stem: Examples.from_records(path.read_bytes(), job, every)}
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("labels", "windows", "features", "clients") if name in file}
     except OSError as error:
@@ -59,17 +61,22 @@ def load(path: Path | str, job: Job) -> dict[str, Examples]:
     # TypeError: a bare array instead of an .npz; the others: damaged ones
     except (BadZipFile, zlib.error, ValueError, TypeError, EOFError, KeyError, NotImplementedError) as error:
         raise DataError(f"{path} is not a data file: give an .npz file, the watch's .npy or a record store") from error
-    return _examples(path, arrays, job)
+    return _examples(path, arrays, job, every)
 
 
-def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job) -> dict[str, Examples]:
+def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job, every: bool) -> dict[str, Examples]:
     labels = arrays.get("labels")
+    if labels is None and "windows" in arrays and job.target != "label" and not job.labels:
+        labels = np.full(len(arrays["windows"]), 255)
     if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
         raise DataError(f"{path} needs `labels`: one whole number for each example")
-    if labels.min() < 0 or labels.max() >= job.labels:
+    if job.target == "label" and (labels.min() < 0 or labels.max() >= job.labels):
         raise DataError(f"{path} has labels outside 0 to {job.labels - 1}, which the job knows")
     count = len(labels)
     inputs = job.model.widths[0]
+    targets = None
+    if "features" in arrays and job.target != "label":
+        raise DataError(f"{path} needs `windows`: this job's targets are made from them")
     if "features" in arrays:
         features = arrays["features"]
         if features.shape != (count, inputs) or features.dtype != np.int8:
@@ -80,13 +87,17 @@ def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job) -> dict[str
         windows = arrays["windows"]
         if windows.shape != (count, job.window, job.channels) or windows.dtype != np.int16:
             raise DataError(f"{path}: `windows` must be int16 of shape ({count}, {job.window}, {job.channels})")
-        features = np.array([native.features_imu(window) for window in windows], np.int8)
+        features, targets = fronts.records(job, list(windows))
     else:
         raise DataError(f"{path} needs `windows` or `features`")
     clients = arrays.get("clients", np.full(count, ALL))
     if clients.shape != (count,):
         raise DataError(f"{path}: `clients` must name one client for each example")
-    return {
-        str(name): Examples(features[clients == name], labels[clients == name].astype(np.uint8))
-        for name in np.unique(clients)
-    }
+    found = {}
+    for name in np.unique(clients):
+        part = clients == name
+        if job.target != "label" and job.labels and not every:
+            part = part & (labels >= 0) & (labels < job.labels)
+        kept = np.where((labels < 0) | (labels > 255), 255, labels)[part].astype(np.uint8)
+        found[str(name)] = Examples(features[part], kept, None if targets is None else targets[part])
+    return found

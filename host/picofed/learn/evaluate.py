@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from picofed import native
 from picofed.learn.clients import Examples
-from picofed.learn.coordinator import make_optimiser
 from picofed.learn.job import Job, Plan
-from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, ModelError
+from picofed.learn.model import ModelError
+from picofed.learn.versions import LIMITS, make_optimiser, start_weights
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,20 @@ def majority(clients: Sequence[Examples], people: Mapping[str, Examples]) -> flo
 def train_float(job: Job, plan: Plan, clients: Sequence[Examples]) -> list[NDArray[np.float64]]:
     """The weights after each version, of the same rounds in float64 without clipping, noise or rounding.
 
-    Same optimiser, same averaging, full batches of all clients; softmax cross-entropy. Raises ModelError for
-    models whose float twin is not written (squared error).
+    Same optimiser, same averaging, full batches of all clients; softmax cross-entropy, or half the squared error.
     """
-    if job.model.loss != "softmax":
-        raise ModelError("the float baseline knows softmax models only")
     features = np.concatenate([client.features for client in clients]).astype(np.float64) / 128
-    labels = np.concatenate([client.labels for client in clients])
-    weights = job.model.initial(plan.seed)
+    wanted = np.concatenate([client.wanted for client in clients])
+    if job.model.loss == "squared":
+        wanted = wanted / 4096
+    weights = start_weights(job.model, plan)
     optimiser = make_optimiser(plan, len(job.model.trainable))
-    limits = (WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
     versions = []
     average, count = weights, 0
     for number in range(1, plan.rounds + 1):
-        gradient = _gradient(job.model.widths, weights, features, labels)[job.model.trainable]
+        gradient = _gradient(job.model.widths, weights, features, wanted)[job.model.trainable]
         weights = weights.copy()
-        weights[job.model.trainable] = np.clip(optimiser.step(weights[job.model.trainable], gradient), *limits)
+        weights[job.model.trainable] = np.clip(optimiser.step(weights[job.model.trainable], gradient), *LIMITS)
         if number >= plan.average_from:
             count += 1
             average = weights if count == 1 else average + (weights - average) / count
@@ -125,15 +124,18 @@ def _gradient(
     widths: tuple[int, ...],
     weights: NDArray[np.float64],
     features: NDArray[np.float64],
-    labels: NDArray[np.uint8],
+    wanted: NDArray[Any],
 ) -> NDArray[np.float64]:
-    """Mean gradient of the cross-entropy, in the order of the parameter vector."""
+    """Mean gradient in the order of the parameter vector: of the cross-entropy for classes [n], of half the squared
+    error for targets [n, outputs]."""
     outputs = _forward(widths, weights, features)
-    shifted = outputs[-1] - outputs[-1].max(axis=1, keepdims=True)
-    delta = np.exp(shifted)
-    delta /= delta.sum(axis=1, keepdims=True)
-    delta[np.arange(len(labels)), labels] -= 1
-    delta /= len(labels)
+    if wanted.ndim == 2:
+        delta = outputs[-1] - wanted
+    else:
+        delta = np.exp(outputs[-1] - outputs[-1].max(axis=1, keepdims=True))
+        delta /= delta.sum(axis=1, keepdims=True)
+        delta[np.arange(len(wanted)), wanted] -= 1
+    delta /= len(wanted)
     parts: list[NDArray[np.float64]] = []
     layers = _layers(widths, weights)
     for number in range(len(layers) - 1, -1, -1):

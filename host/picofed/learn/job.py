@@ -13,17 +13,17 @@ from typing import Any, Final
 
 import cbor2
 
-from picofed import accounting
+from picofed import accounting, masking
 from picofed.errors import PicofedError
-from picofed.learn import registry
+from picofed.learn import fronts, registry
 from picofed.learn.model import Model
 from picofed.learn.variance import Noise
 from picofed.native import blake2b
 
 VERSION: Final = 1
 MODES: Final = ("gradient", "local")
-# Name: channels of the records, inputs of the model, shortest and longest window.
-FEATURES: Final = {"imu45": (6, 45, 16, 128)}
+# Left out of the bytes where they are this.
+OPTIONAL: Final = {"target": "label", "block": 0, "horizon": 0, "mask_bits": 0}
 UNITS: Final = ("window",)
 CLIP_NORM_MAX: Final = (1 << 20) - 1
 LOG2_SIGMA: Final = (6, 25)
@@ -39,8 +39,9 @@ class Job:
 
     clip: clipping norm in units of the first layer's accumulators (Q19); log2_sigma: 6..25; round_shift:
     releases are rounded to multiples of 2^round_shift; multiplier, shift: the step of local mode (SPEC 7.5),
-    else 0; window, stride: samples. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in
-    simulation only.
+    else 0; window, stride: samples; target: label or next; block, horizon: SPEC 8.4, 8.5, else 0; labels: classes, or
+    where the target is not the label those learnt from (0: all windows); mask_bits: bits of a masked field (SPEC 10),
+    0: no masks. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in simulation only.
     """
 
     name: str
@@ -58,27 +59,37 @@ class Job:
     features: str = "imu45"
     unit: str = "window"
     channels: int = 6
+    target: str = "label"
+    block: int = 0
+    horizon: int = 0
+    mask_bits: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name.encode("utf-8", "replace")) <= 40 or not self.name.isprintable():
             raise JobError("a job needs a name of 1 to 40 bytes, without control characters")
-        if self.features not in FEATURES:
-            raise JobError(f"features {self.features!r} are not known: use one of {', '.join(FEATURES)}")
         if self.unit not in UNITS:
             raise JobError(f"unit {self.unit!r} is not known: use one of {', '.join(UNITS)}")
         if self.mode not in MODES:
             raise JobError(f"mode {self.mode!r} is not known: use one of {', '.join(MODES)}")
-        channels, inputs, shortest, longest = FEATURES[self.features]
-        if self.channels != channels:
-            raise JobError(f"{self.features} takes records of {channels} channels, not {self.channels}")
+        try:
+            inputs, outputs = fronts.sizes(self.features, self.target, self.window, self.block, self.horizon)
+        except fronts.FrontError as error:
+            raise JobError(str(error)) from error
+        if self.channels != fronts.CHANNELS:
+            raise JobError(f"{self.features} takes records of {fronts.CHANNELS} channels, not {self.channels}")
         if self.model.widths[0] != inputs:
             raise JobError(f"{self.features} gives {inputs} inputs, the model takes {self.model.widths[0]}")
-        if self.model.widths[-1] != self.labels:
-            raise JobError(f"the model has {self.model.widths[-1]} outputs for {self.labels} labels")
-        if self.model.loss != "softmax":
-            raise JobError("records have classes as labels, which only the softmax loss can learn from")
-        if not shortest <= self.window <= longest:
-            raise JobError(f"a window of {self.features} has {shortest} to {longest} samples, not {self.window}")
+        if not 0 <= self.labels <= 255:
+            raise JobError("labels are 0 to 255 classes")
+        if self.target == "label":
+            if self.model.widths[-1] != self.labels:
+                raise JobError(f"the model has {self.model.widths[-1]} outputs for {self.labels} labels")
+            if self.model.loss != "softmax":
+                raise JobError("records have classes as labels, which only the softmax loss can learn from")
+        elif self.model.widths[-1] != outputs:
+            raise JobError(f"the model has {self.model.widths[-1]} outputs, target {self.target!r} has {outputs}")
+        elif self.model.loss != "squared":
+            raise JobError(f"target {self.target!r} is learnt with the squared loss")
         if self.stride < self.window:
             raise JobError(
                 f"windows of {self.window} samples every {self.stride} overlap, "
@@ -101,6 +112,11 @@ class Job:
                 "boards release nothing without noise"
             )
 
+        if self.mask_bits:
+            mode = MODES.index(self.mode)
+            if refused := masking.refusal(self.log2_sigma, self.round_shift, self.mask_bits, mode):
+                raise JobError(refused)
+
     @property
     def private(self) -> bool:
         """False for the simulator's non-private baseline only."""
@@ -109,6 +125,7 @@ class Job:
     @cached_property
     def body(self) -> bytes:
         """The CBOR map of SPEC 6.4."""
+        more = {name: getattr(self, name) for name in OPTIONAL}
         return cbor2.dumps(
             {
                 "v": VERSION,
@@ -127,6 +144,7 @@ class Job:
                 "stride": self.stride,
                 "channels": self.channels,
                 "labels": self.labels,
+                **{name: value for name, value in more.items() if value != OPTIONAL[name]},
             }
         )
 
@@ -144,6 +162,7 @@ class Job:
                 raise JobError("this job has a format that this picofed does not know: update picofed")
             item["model"] = Model.parse(item["model"])
             item["mode"] = MODES[item["mode"]]
+            item = OPTIONAL | item
             if set(item) != {field.name for field in fields(cls)}:
                 raise JobError("a stored job lacks fields or has unknown ones")
             return cls(**item)
@@ -188,6 +207,16 @@ def fit_noise(
     return clip, log2_sigma
 
 
+def fit_mask(clip: int, log2_sigma: int, round_shift: int, records: Any = 0, boards: Any = 0) -> int:
+    """Bits of a masked field in which a sum of all boards' releases wraps only by noise beyond eight of its standard
+    deviations: a record moves a coordinate by at most `clip`. As many as there can be, if counts are not known."""
+    most = 32 - round_shift
+    if not (type(records) is int and type(boards) is int and records > 0 and boards > 0):
+        return most
+    reach = records * clip + 8 * (1 << log2_sigma) * math.isqrt(boards - 1) + 8 * (1 << log2_sigma)
+    return min(most, max(masking.BITS[0], (reach >> round_shift).bit_length() + 2))
+
+
 def fit_step(learning_rate: float, examples: int, model: Model) -> tuple[int, int]:
     """Multiplier and shift of SPEC 7.5 for a step of learning_rate on the mean gradient of `examples`
     records.
@@ -218,7 +247,9 @@ class Plan:
     silent before it is left out; max_records: more records than a board can have, so that one that claims them
     is refused: in gradient mode the sum is divided by all boards' records; absence: seconds that a run goes on while
     no board at all can be reached; start: a file with the first version's weights (learn.versions), "" for the seed's;
-    masked: only rules whose weights are known before any update is, as sums under masks need.
+    masked: only rules whose weights are known before any update is, as sums under masks need; helper: its URL;
+    certificate: a file with that of the authority behind the helper's, "" for the system's; honest: boards of each sum
+    that are taken to be honest, for the conditional epsilon: no version is made of fewer.
     aggregator, staleness: names that learn.registry knows, or module:Class.
     """
 
@@ -248,6 +279,9 @@ class Plan:
     absence: float = 86400.0
     start: str = ""
     masked: bool = False
+    helper: str = ""
+    certificate: str = ""
+    honest: int = masking.COHORT_MIN
 
     def __post_init__(self) -> None:
         checks = (
@@ -273,6 +307,10 @@ class Plan:
             ),
             (0 <= self.average <= 1, "average must be 0 to 1"),
             (self.seed >= 0, "seed must not be negative"),
+            (
+                self.honest >= masking.COHORT_MIN,
+                f"honest must be at least {masking.COHORT_MIN}: one board hides nobody",
+            ),
         )
         for holds, text in checks:
             if not holds:

@@ -2,7 +2,7 @@
 
     name = "watch"
 
-    [model]              # hidden = [32] for an MLP; train = one entry a layer, for a subset
+    [model]              # hidden = [32] for an MLP; train = one entry a layer, for a subset; frozen = 1: layer 0 stays
     loss = "softmax"
 
     [records]
@@ -34,14 +34,15 @@ from typing import Any, Final
 
 from picofed import accounting
 from picofed.errors import PicofedError
-from picofed.learn.job import FEATURES, Job, JobError, Plan, fit_noise, fit_step
+from picofed.learn import fronts
+from picofed.learn.job import Job, JobError, Plan, fit_mask, fit_noise, fit_step
 from picofed.learn.model import Model, Rectangle
 
 _SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", "model", "records", "privacy", "local", "server"),
-    "model": ("hidden", "loss", "train"),
-    "records": ("features", "unit", "window", "stride", "channels", "labels"),
-    "privacy": ("epsilon", "delta", "clip_norm", "log2_sigma", "round_shift", "records", "boards"),
+    "model": ("hidden", "loss", "train", "frozen"),
+    "records": ("features", "unit", "window", "stride", "channels", "labels", "target", "block", "horizon"),
+    "privacy": ("epsilon", "delta", "clip_norm", "log2_sigma", "round_shift", "mask_bits", "records", "boards"),
     "local": ("steps", "learning_rate", "records"),
 }
 FILE_MAX: Final = 1 << 20
@@ -90,15 +91,24 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
     plan = _plan(top.get("server", {}), privacy, overrides)
 
     name = _get(top, "name", str, "name")
-    labels = _get(records, "labels", int, "[records] labels")
+    target = _get(records, "target", str, "[records] target", "label")
+    labels = _get(records, "labels", int, "[records] labels", None if target == "label" else 0)
     window = _get(records, "window", int, "[records] window")
     features = _get(records, "features", str, "[records] features", "imu45")
-    if features not in FEATURES:
-        raise JobError(f"features {features!r} are not known: use one of {', '.join(FEATURES)}")
+    block = _get(records, "block", int, "[records] block", 0)
+    horizon = _get(records, "horizon", int, "[records] horizon", 0)
+    try:
+        inputs, outputs = fronts.sizes(features, target, window, block, horizon)
+    except fronts.FrontError as error:
+        raise JobError(f"[records] {error}") from error
     hidden = model_part.get("hidden", [])
     if not isinstance(hidden, list) or not all(type(width) is int for width in hidden):
         raise JobError("[model] hidden must be a list of whole numbers, such as [32]")
-    model = _model([FEATURES[features][1], *hidden, labels], model_part)
+    model = _model([inputs, *hidden, outputs or labels], {"loss": "squared" if outputs else "softmax", **model_part})
+    if model_part.get("frozen") and not plan.start:
+        raise JobError(
+            "[model] frozen needs [server] start: frozen layers keep the weights that picofed pretrain writes"
+        )
 
     local: dict[str, Any] = {}
     steps = 1
@@ -111,8 +121,12 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
 
     clip, log2_sigma = _noise(privacy, plan, steps, len(model.trainable))
     # Post-processing: half a standard deviation is far finer than the noise, and costs a quarter of the
-    # bytes.
-    shift = 0 if local else max(0, log2_sigma - 1)
+    # bytes. Under masks there is no code to save bytes with, and a finer grid leaves room for weights by age.
+    shift = 0 if local else max(0, log2_sigma - (5 if plan.masked else 1))
+    shift = _get(privacy, "round_shift", int, "[privacy] round_shift", shift)
+    bits = _get(privacy, "mask_bits", int, "[privacy] mask_bits", 0)
+    if plan.masked and not bits:
+        bits = fit_mask(clip, log2_sigma, shift, privacy.get("records", 0), privacy.get("boards", 0))
     job = Job(
         name=name,
         model=model,
@@ -121,10 +135,14 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
         window=window,
         stride=_get(records, "stride", int, "[records] stride", window),
         labels=labels,
-        round_shift=_get(privacy, "round_shift", int, "[privacy] round_shift", shift),
+        round_shift=shift,
+        mask_bits=bits,
         features=features,
         unit=_get(records, "unit", str, "[records] unit", "window"),
-        channels=_get(records, "channels", int, "[records] channels", FEATURES[features][0]),
+        channels=_get(records, "channels", int, "[records] channels", fronts.CHANNELS),
+        target=target,
+        block=block,
+        horizon=horizon,
         **local,
     )
     return job, plan
@@ -214,6 +232,8 @@ def _plan(server: Any, privacy: Mapping[str, Any], overrides: Mapping[str, Any])
 def _model(widths: Sequence[int], part: Mapping[str, Any]) -> Model:
     loss = _get(part, "loss", str, "[model] loss", "softmax")
     dense = Model.dense(widths, loss)
+    if "frozen" in part:
+        return _frozen(dense, part)
     if "train" not in part:
         return dense
     entries = part["train"]
@@ -230,6 +250,15 @@ def _model(widths: Sequence[int], part: Mapping[str, Any]) -> Model:
         else:
             raise JobError(f"[model] train, layer {number}: true, false or a table with rows, columns, bias")
     return Model(tuple(widths), loss, tuple(trained))
+
+
+def _frozen(dense: Model, part: Mapping[str, Any]) -> Model:
+    frozen = _get(part, "frozen", int, "[model] frozen")
+    if "train" in part:
+        raise JobError("[model] has both frozen and train: give one, frozen is short for false, ..., true")
+    if not 0 <= frozen < len(dense.trained):
+        raise JobError(f"[model] frozen must leave one of the {len(dense.trained)} layers to train, not be {frozen}")
+    return Model(dense.widths, dense.loss, (None,) * frozen + dense.trained[frozen:])
 
 
 def _rectangle(entry: Mapping[str, Any], rows: int, columns: int, number: int) -> Rectangle:

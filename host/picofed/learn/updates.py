@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hmac
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import native
+from picofed import masking, native
 from picofed.errors import PicofedError
 from picofed.learn.model import Model
 
 VERSION: Final = 1
 TAG: Final = 16
 _HEADER: Final = struct.Struct("<BBBBIIIII8s8s")
+_MASK: Final = masking.PREFIX - _HEADER.size  # nonce and what follows it
 _VALUE_MAX: Final = 7  # bytes of a value's longest code (SPEC 7.6): 24 ones and 32 bits
 
 
@@ -26,12 +28,12 @@ class UpdateError(PicofedError):
 
 def longest(parameters: int) -> int:
     """Bytes of the longest update of a job that trains so many parameters."""
-    return _HEADER.size + 3 + _VALUE_MAX * parameters + TAG
+    return masking.PREFIX + _VALUE_MAX * parameters + masking.MAC + TAG
 
 
 @dataclass(frozen=True)
 class Update:
-    """One release. Charges are in units of 2^-24 mu^2; payload is SPEC 7.6."""
+    """One release. Charges are in units of 2^-24 mu^2; payload is SPEC 7.6, of a masked update SPEC 10.3."""
 
     mode: int
     log2_sigma: int
@@ -44,26 +46,43 @@ class Update:
     job: bytes
     board: bytes
     payload: bytes
+    masked: bool = False
 
     def pack(self, key: bytes) -> bytes:
         """The object with its tag."""
-        body = (
-            _HEADER.pack(
-                VERSION,
-                self.mode,
-                self.log2_sigma,
-                0,
-                self.seq,
-                self.version,
-                self.records,
-                self.clip_norm | self.steps << 20,
-                self.cumulative,
-                self.job,
-                self.board,
-            )
-            + self.payload
-        )
+        body = self._start() + self.payload
         return body + native.blake2b(body, TAG, key)
+
+    def _start(self) -> bytes:
+        return _HEADER.pack(
+            masking.VERSION if self.masked else VERSION,
+            self.mode,
+            self.log2_sigma,
+            0,
+            self.seq,
+            self.version,
+            self.records,
+            self.clip_norm | self.steps << 20,
+            self.cumulative,
+            self.job,
+            self.board,
+        )
+
+    def mask(
+        self, pair: bytes, nonce: bytes, bits: int, round_shift: int, n: int, encode: Callable[[bytes], bytes]
+    ) -> Update:
+        """This update under a mask. pair: k_i; encode: a seed to n masked fields."""
+        masked = replace(self, masked=True)
+        fields = encode(masking.seed(pair, self.job, self.version, self.seq, nonce))
+        start = nonce + struct.pack("<BBH", bits, round_shift, n & 0xFFFF)
+        mac = masking.header_mac(pair, masked._start() + start + native.blake2b(fields, 32))
+        return replace(masked, payload=start + fields + mac)
+
+    @property
+    def header(self) -> masking.Header:
+        """What the helper sees of a masked update."""
+        fields = native.blake2b(self.payload[_MASK : -masking.MAC], 32)
+        return masking.Header(self._start() + self.payload[:_MASK] + fields + self.payload[-masking.MAC :])
 
     @classmethod
     def parse(cls, data: bytes, key: bytes | None) -> Update:
@@ -75,7 +94,7 @@ class Update:
         if key is not None and not hmac.compare_digest(native.blake2b(data[:-TAG], TAG, key), data[-TAG:]):
             raise UpdateError("the update does not carry this board's key: forged, or the board was provisioned anew")
         version, mode, log2_sigma, zero, seq, number, records, norm, cumulative, job, board = _HEADER.unpack_from(data)
-        if version != VERSION or zero:
+        if version not in (VERSION, masking.VERSION) or zero:
             raise UpdateError("the update has a format that this picofed does not know: update picofed")
         return cls(
             mode,
@@ -89,11 +108,16 @@ class Update:
             job,
             board,
             data[_HEADER.size : -TAG],
+            version == masking.VERSION,
         )
 
     def values(self, model: Model) -> NDArray[np.int32]:
-        """The release as int32, one for each trainable parameter. Raises UpdateError."""
+        """The release as int32, one for each trainable parameter; of a masked update the masked fields. Raises
+        UpdateError."""
         try:
+            if self.masked:
+                fields = native.mask_unpack(self.payload[_MASK : -masking.MAC], len(model.trainable), self.header.bits)
+                return fields.view(np.int32)
             return native.update_decode(self.payload, len(model.trainable))
         except PicofedError as error:
             raise UpdateError("the update's payload does not fit the model") from error

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from picofed.link.messages import (
+    AUTHENTICATION,
     BLANK,
     BUSY,
     LEDGER_RECORD,
@@ -30,11 +32,13 @@ from picofed.link.messages import (
     state,
     uint,
 )
+from picofed.link.session import LinkKey, Session
 from picofed.link.stream import SerialStream, Stream
 
 TIMEOUTS: Final = (1.5, 3.0, 6.0)  # seconds for each attempt of a request
 SELFTEST_TIMEOUTS: Final = (30.0, 30.0)
 _START_SECONDS: Final = 15.0  # a slow board compiles the firmware's source text first
+POLICY_TIMEOUTS: Final = (10.0, 10.0)  # checking a signature takes a small board a second
 
 
 class BoardApi(Protocol):
@@ -79,20 +83,100 @@ class BoardApi(Protocol):
         """Release the link."""
 
 
-class BoardClient:
-    """Typed requests over a stream. One thread at a time."""
+class _NoSessionError(Exception):
+    """The board knows no session of ours: it was reset, or somebody says so."""
 
-    def __init__(self, stream: Stream, name: str = "", timeouts: tuple[float, ...] = TIMEOUTS) -> None:
+
+class BoardClient:
+    """Typed requests over a stream. One thread at a time.
+
+    keys: board id to link key. With a board that has one here, every request and answer is authenticated.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        name: str = "",
+        timeouts: tuple[float, ...] = TIMEOUTS,
+        keys: Mapping[bytes, LinkKey] | None = None,
+    ) -> None:
         self.stream = stream
         self.name = name or stream.name
         self._timeouts = timeouts
         self._ident = secrets.randbits(32)
+        self._keys = keys or {}
+        self._board: bytes | None = None  # whom the session is with
+        self._session: Session | None = None
         self.retries = 0
 
     def request(self, op: Op, *arguments: Any, timeouts: tuple[float, ...] | None = None) -> list[Any]:
         """Send a request until its answer comes, under one id. Raises LinkError when it never does."""
+        if self._keys and self._board is None:
+            self.authenticate()
+        if self._session is None:
+            return self.plain(op, *arguments, timeouts=timeouts)
+        for _ in range(2):
+            body = self._message(op, *arguments)
+            try:
+                return self._converse(op, self._session.seal(body), self._sealed_answer, timeouts)
+            except _NoSessionError:
+                self.authenticate()
+        raise LinkError(f"{self.name}: its sessions do not last: somebody may be disturbing the link")
+
+    def authenticate(self) -> None:
+        """Begin a session if this host holds the board's link key. Raises LinkError for a board that cannot prove who
+        it is, or is another one than before.
+        """
+        info = self._parse_hello(self.plain(Op.HELLO, PROTOCOL))
+        if self._board is not None and info.board != self._board:
+            raise LinkError(f"{self.name}: another board answers there now")
+        key = self._keys.get(info.board)
+        if key is None or (key.link == 0 and info.challenge is None):
+            self._board = info.board
+            return
+        if info.challenge is None:
+            raise LinkError(f"{self.name}: says that it is {info.board.hex()}, but does not prove it")
+        encrypted = max(key.link, info.link) == 2
+        session = Session(key.key, info.boot, info.challenge, encrypted)
+        proof = octets(self._only(Op.SESSION, self.plain(Op.SESSION, session.nonce, session.proof)))
+        if not session.opened(proof):
+            raise LinkError(f"{self.name}: says that it is {info.board.hex()}, but has another link key")
+        self._board, self._session = info.board, session
+
+    def plain(self, op: Op, *arguments: Any, timeouts: tuple[float, ...] | None = None) -> list[Any]:
+        """A request without authentication: whatever is said may come from anybody."""
+        return self._converse(op, self._message(op, *arguments), self._plain_answer, timeouts)
+
+    def _message(self, op: Op, *arguments: Any) -> bytes:
         self._ident = (self._ident + 1) & 0xFFFFFFFF
-        payload = request(op, self._ident, *arguments)
+        return request(op, self._ident, *arguments)
+
+    def _plain_answer(self, received: bytes) -> list[Any] | None:
+        ident, results = answer(received)
+        if ident != self._ident:  # a late answer to an earlier attempt
+            return None
+        if isinstance(results, BoardError):
+            raise results
+        return results
+
+    def _sealed_answer(self, received: bytes) -> list[Any] | None:
+        assert self._session is not None
+        body = self._session.open(received)
+        if body is not None:
+            return self._plain_answer(body)
+        if received[0] >= 0x80:  # in clear: believed only so far as to begin anew
+            _, results = answer(received)
+            if isinstance(results, BoardError) and results.code == AUTHENTICATION:
+                raise _NoSessionError
+        return None
+
+    def _converse(
+        self,
+        op: Op,
+        payload: bytes,
+        accept: Callable[[bytes], list[Any] | None],
+        timeouts: tuple[float, ...] | None,
+    ) -> list[Any]:
         refused: MessageError | None = None
         for attempt, timeout in enumerate(timeouts or self._timeouts):
             self.retries += attempt > 0
@@ -105,28 +189,32 @@ class BoardClient:
                 if received == payload:  # a REPL echoes what it is sent
                     continue
                 try:
-                    ident, results = answer(received)
+                    results = accept(received)
                 except MessageError as error:
                     refused = error
                     continue
-                if ident != self._ident:  # a late answer to an earlier attempt
-                    continue
-                if isinstance(results, BoardError):
-                    raise results
-                return results
+                if results is not None:
+                    return results
         if refused is not None:
             raise MessageError(f"{self.name}: {refused}; install the same picofed version on host and board")
         raise LinkError(f"{self.name}: no answer to {op.name.lower()}: check the cable, or reset the board")
 
-    def _one(self, op: Op, *arguments: Any) -> Any:
-        results = self.request(op, *arguments)
+    def _one(self, op: Op, *arguments: Any, timeouts: tuple[float, ...] | None = None) -> Any:
+        return self._only(op, self.request(op, *arguments, timeouts=timeouts))
+
+    def _only(self, op: Op, results: list[Any]) -> Any:
         if len(results) != 1:
             raise MessageError(f"{self.name}: the answer to {op.name.lower()} has the wrong shape")
         return results[0]
 
     def hello(self) -> Info:
         """Who the board is. Raises LinkError if it speaks another protocol version."""
-        results = self.request(Op.HELLO, PROTOCOL)
+        info = self._parse_hello(self.request(Op.HELLO, PROTOCOL))
+        if self._session is not None and info.board != self._board:
+            raise LinkError(f"{self.name}: has another name for itself than its key")
+        return info
+
+    def _parse_hello(self, results: list[Any]) -> Info:
         if len(results) != 2:
             raise MessageError(f"{self.name}: the answer to hello has the wrong shape")
         if uint(results[0]) != PROTOCOL:
@@ -191,20 +279,26 @@ class BoardClient:
         """See BoardApi."""
         return state(self._one(Op.ABANDON))
 
+    def policy(self, data: bytes, signature: bytes) -> int:
+        """Give the board a newer policy of its owner; returns the number of the one that it has now."""
+        return uint(self._one(Op.POLICY, data, signature, timeouts=POLICY_TIMEOUTS))
+
     def close(self) -> None:
         """See BoardApi."""
         self.stream.close()
 
 
-def connect(port: str, name: str = "", interrupt: bool = True) -> BoardClient:
+def connect(
+    port: str, name: str = "", interrupt: bool = True, keys: Mapping[bytes, LinkKey] | None = None
+) -> BoardClient:
     """Open a port and find the firmware behind it, from the REPL if need be.
 
     interrupt: a board that does not answer may be stopped with Ctrl-C and soft-reset, as it sits at a REPL or
-    runs another program. Raises PortError or LinkError in words for the user.
+    runs another program. keys: see BoardClient. Raises PortError or LinkError in words for the user.
     """
     stream = SerialStream(port)
     try:
-        client = BoardClient(stream, name or port)
+        client = BoardClient(stream, name or port, keys=keys)
         if _answers(client, (0.5, 1.0, 1.5)):
             return client
         if not interrupt:
@@ -218,7 +312,7 @@ def connect(port: str, name: str = "", interrupt: bool = True) -> BoardClient:
 
 def _answers(client: BoardClient, timeouts: tuple[float, ...]) -> bool:
     try:
-        client.request(Op.HELLO, PROTOCOL, timeouts=timeouts)
+        client.plain(Op.HELLO, PROTOCOL, timeouts=timeouts)
     except BoardError:
         return True  # it speaks; hello() will say what is wrong
     except MessageError:

@@ -25,6 +25,7 @@ LEDGER_RECORD: Final = 32
 BOARD_ID: Final = 8
 JOB_ID: Final = 8
 OBJECT_ID: Final = 16
+CHALLENGE: Final = 16
 
 
 class Op(IntEnum):
@@ -41,6 +42,8 @@ class Op(IntEnum):
     LEDGER = 9
     SELFTEST = 10
     ABANDON = 11
+    SESSION = 12
+    POLICY = 13
 
 
 class State(IntEnum):
@@ -69,6 +72,7 @@ CODES: Final[Mapping[int, str]] = {
     -23: "BUSY",
     -24: "RECORDS",
     -25: "SPACE",
+    -26: "AUTHENTICATION",
 }
 
 BUDGET: Final = -5
@@ -76,6 +80,7 @@ BLANK: Final = -6
 CORRUPT: Final = -10
 UNKNOWN: Final = -22
 BUSY: Final = -23
+AUTHENTICATION: Final = -26
 
 _ADVICE: Final[Mapping[int, str]] = {
     -3: "the model is too large for this board: train fewer parameters",
@@ -88,6 +93,7 @@ _ADVICE: Final[Mapping[int, str]] = {
     -21: "ask the board's owner, or change the job to what the policy allows",
     -24: "it holds no usable records for this job: record some, or check window, labels and channels",
     -25: "its storage or memory is full: free some, or use a smaller model",
+    -26: "this site does not hold its link key: ask the board's owner for it",
 }
 
 
@@ -275,6 +281,9 @@ class Info:
     job: bytes | None
     update: bytes | None
     update_length: int
+    link: int = 0  # 0 open, 1 authenticated, 2 encrypted
+    policy: int = 0  # its number
+    challenge: bytes | None = None  # for the next session
 
     @classmethod
     def parse(cls, item: object) -> Info:
@@ -285,7 +294,8 @@ class Info:
             mtu = uint(item["mtu"])
             if not 16 <= mtu < 1 << 24:
                 raise MessageError(f"a board offers data fields of {mtu} bytes")
-            numbers = ("core", "heap", "used", "slots", "seq", "spent", "budget", "max_charge", "generation", "boot")
+            numbers = ["core", "heap", "used", "slots", "seq", "spent", "budget", "max_charge", "generation", "boot"]
+            numbers += ["link", "policy"]
             return cls(
                 board=octets(item["board"], BOARD_ID),
                 name=text(item["name"]),
@@ -296,6 +306,7 @@ class Info:
                 job=None if item["job"] is None else octets(item["job"], JOB_ID),
                 update=None if item["update"] is None else octets(item["update"], OBJECT_ID),
                 update_length=uint(item["update_length"]),
+                challenge=None if item["challenge"] is None else octets(item["challenge"], CHALLENGE),
                 **{name: uint(item[name]) for name in numbers},
             )
         except KeyError as error:

@@ -7,12 +7,14 @@ from picofed.native_errors import CoreError
 from picofed.reference.codec import update_decode, update_encode
 from picofed.reference.crypto import blake2b, chacha20, x25519, x25519_public
 from picofed.reference.entropy import entropy_condition
-from picofed.reference.features import features_imu
+from picofed.reference.features import features_blocks, features_imu, targets
 from picofed.reference.frame import crc32, frame_decode, frame_encode
 from picofed.reference.ledger import Ledger, Record, charge, parse_record
+from picofed.reference.mask import mask_encode, mask_unpack, masks
 from picofed.reference.model import Layer, Loss, Model, encode_model, parse_model
 from picofed.reference.noise import discrete_gaussian
 from picofed.reference.ratchet import Ratchet
+from picofed.reference.signature import eddsa_check, eddsa_public, eddsa_sign
 from picofed.reference.training import Mode, Trainer, clip
 
 __all__ = [
@@ -31,13 +33,21 @@ __all__ = [
     "clip",
     "crc32",
     "discrete_gaussian",
+    "eddsa_check",
+    "eddsa_public",
+    "eddsa_sign",
     "encode_model",
     "entropy_condition",
+    "features_blocks",
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "mask_encode",
+    "mask_unpack",
+    "masks",
     "parse_model",
     "parse_record",
+    "targets",
     "update_decode",
     "update_encode",
     "x25519",

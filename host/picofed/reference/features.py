@@ -1,4 +1,4 @@
-"""Features of one window of inertial samples (SPEC 8): 45 input activations, Q7."""
+"""Features of one window of inertial samples (SPEC 8), input activations in Q7, and targets from the window itself."""
 
 from __future__ import annotations
 
@@ -46,3 +46,25 @@ def features_imu(samples: Sequence[Sequence[int]]) -> list[int]:
         for j, i in PAIRS
     ]
     return [max(-127, min(127, value)) for value in out]
+
+
+def features_blocks(samples: Sequence[Sequence[int]], block: int, seen: int) -> list[int]:
+    """samples: n x 6 int16 (SPEC 8.4)."""
+    x = [[int(value) for value in row] for row in samples]
+    n = len(x)
+    if not SAMPLES_MIN <= n <= SAMPLES_MAX or any(len(row) != AXES for row in x):
+        raise CoreArgumentError("features")
+    if not 1 <= block <= n or n % block or not 1 <= seen <= n:
+        raise CoreArgumentError("features")
+    fold = -1 if sum(row[0] for row in x[:seen]) < 0 else 1
+    out = []
+    for start in range(0, n, block):
+        for i in range(AXES):
+            mean = sum(row[i] for row in x[start : start + block]) // block
+            out.append((fold if i in MIRRORED else 1) * mean >> 6)
+    return [max(-127, min(127, value)) for value in out]
+
+
+def targets(values: Sequence[int], from_: Sequence[int] = ()) -> list[int]:
+    """Q12 (SPEC 8.5)."""
+    return [32 * (value - (from_[k % len(from_)] if from_ else 0)) for k, value in enumerate(values)]

@@ -23,7 +23,7 @@ from picofed.simulation.profile import DeviceProfile
 from picofed.simulation.results import Results
 from picofed.simulation.task import make_task
 
-BUILT_IN = ("digits", "mnist", "mnist:14", "mnist:7")
+BUILT_IN = ("digits", "mnist", "mnist:14", "mnist:8", "mnist:7")
 Progress = Callable[[int, float | None], None]
 
 
@@ -91,6 +91,7 @@ def settings_of(setup: Setup) -> dict[str, Any]:
         "seed": setup.seed,
         "releases": setup.releases,
         "evaluate_every": setup.evaluate_every,
+        "parameter_bytes": setup.parameter_bytes,
         "data": data.hexdigest(),
     }
 
@@ -113,6 +114,10 @@ def prepare(
 ) -> Setup:
     """What `simulate` runs. Raises PicofedError."""
     plan = plan or Plan(**{"aggregator": "fedavg", "epsilon": epsilon, **settings})
+    if job is not None and job.target != "label":
+        raise PicofedError(
+            f"fleets in virtual time know classes only, not target {job.target!r}: leave out the options marked Fleet"
+        )
     if isinstance(data, Mapping):
         population = Population.of(data)
     else:

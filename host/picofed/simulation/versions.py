@@ -9,12 +9,13 @@ from picofed.learn.aggregators import Aggregate
 from picofed.learn.job import Job, Plan
 from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, quantise
 from picofed.learn.optimisers import Optimiser
+from picofed.learn.versions import start_weights
 from picofed.store import Version
 
 
 def first_version(job: Job, plan: Plan, optimiser: Optimiser) -> Version:
     """Version 0: public weights."""
-    weights = job.model.initial(plan.seed)
+    weights = start_weights(job.model, plan)
     return Version(0, quantise(weights).tobytes(), weights.astype("<f8").tobytes(), optimiser.state())
 
 

@@ -37,6 +37,10 @@ JOB = {
 }
 
 
+def policy_of(**changes):
+    return Policy(bytes(cbor.dumps(dict(POLICY, **changes))))
+
+
 def make(**changes):
     return Job(cbor.dumps(dict(JOB, **changes)))
 
@@ -45,7 +49,7 @@ def test_a_good_job():
     job = make()
     assert (job.parameters, job.loss, len(job.id), job.charge()) == (322, 0, 8, 262145)
     assert job.trainer_size() > 322 * 6
-    Policy(POLICY).check(job, job.charge())
+    policy_of().check(job, job.charge())
     assert make(mode=1, steps=3, multiplier=5, shift=9).charge() == 3 * 262145
     assert make(stride=65535).stride == 65535
     assert make(model=descriptor(45, 16, 7)).parameters == 46 * 16 + 17 * 7
@@ -115,9 +119,10 @@ def test_policy_forbids_and_says_what():
         ("loss", {"losses": [1]}, {}),
         ("mode", {"modes": [1]}, {}),
         ("features", {"features": []}, {}),
+        ("cohort of 2", {"cohort": 2}, {}),
         ("charge", {"max_charge": 262144}, {}),
         ("charge", {}, {"mode": 1, "multiplier": 1, "steps": 2}),
     ):
         job = make(**job)
-        text = refuses(FORBIDDEN, Policy(dict(POLICY, **policy)).check, job, job.charge())
+        text = refuses(FORBIDDEN, policy_of(**policy).check, job, job.charge())
         assert word in text, (word, text)

@@ -6,9 +6,11 @@ from harness import clear, cut_everywhere, power, refuses
 from picofed import cbor, files, platform, provision
 from picofed.board import Board
 from picofed.errors import ARGUMENT, BLANK, BUDGET, CORRUPT, ENTROPY
+from picofed.errors import POLICY as FORBIDDEN
+from signature import public, sign
 
 POLICY = {
-    "v": 1,
+    "v": 2,
     "board": b"\0" * 8,
     "name": "watch",
     "budget": 1000000,
@@ -19,7 +21,13 @@ POLICY = {
     "losses": [0],
     "modes": [0, 1],
     "features": ["imu45"],
+    "number": 1,
+    "helper": b"",
+    "cohort": 1,
+    "link": 0,
 }
+OWNER = b"o" * 32
+_numbers = {}
 
 
 class Release:
@@ -31,19 +39,33 @@ class Release:
     steps = 1
     window = 100
     stride = 100
+    mask_bits = 0
 
 
-def put_file(key=b"k", secret=b"s", spent=0, seq=0, records=b"records1", **policy):
+def number_of(item):
+    """The same policy has the same number, another one a higher: as an owner does it."""
+    return _numbers.setdefault(repr(sorted(item.items())), len(_numbers) + 1)
+
+
+def signed(item, owner=OWNER):
+    data = bytes(cbor.dumps(item))
+    return {"owner": public(owner), "policy": data, "signature": sign(owner, b"picofed policy" + data)}
+
+
+def put_file(key=b"k", secret=b"s", spent=0, seq=0, records=b"records1", owner=OWNER, **policy):
+    asked = dict(POLICY, **policy)
+    if "number" not in policy:
+        asked["number"] = number_of(asked)
+    asked["board"] = policy.get("board", platform.hardware_id() or bytes(8))
     item = {
-        "v": 1,
-        "policy": dict(POLICY, **policy),
+        "v": 2,
         "key": key * 32,
         "secret": secret * 32,
         "seq": seq,
         "spent": spent,
         "records": records,
     }
-    item["policy"]["board"] = platform.hardware_id() or bytes(8)
+    item.update(signed(asked, owner))
     with open(provision.FILE, "wb") as file:
         file.write(cbor.dumps(item))
     return item
@@ -112,7 +134,7 @@ def test_same_seed_is_not_taken_in_twice():
     again = Board()
     # the seed store went on instead of starting again
     assert again.boot == 2 and again.policy.name == "renamed"
-    put_file(secret=b"t")
+    put_file(secret=b"t", name="renamed")
     assert Board().boot == 1
     keys.append(bytes(again.noise_key()))
     assert keys[0] != keys[1]
@@ -135,26 +157,37 @@ def test_refused_files_change_nothing():
     provisioned(spent=5)
     good = put_file(secret=b"t")
     bad = [
-        dict(good, v=2),
+        dict(good, v=1),
         dict(good, key=b"short"),
         dict(good, secret=b""),
         dict(good, records=b"123"),
+        dict(good, owner=b"short"),
         dict(good, seq=-1),
         dict(good, spent=1 << 32),
         dict(good, more=1),
-        dict(good, policy=dict(POLICY, v=9, board=good["policy"]["board"])),
-        dict(good, policy=dict(POLICY, max_charge=1 << 31, board=good["policy"]["board"])),
-        dict(good, policy=dict(POLICY, losses=["x"], board=good["policy"]["board"])),
-        dict(good, policy={}),
+        dict(good, policy=b""),
         [1, 2],
     ]
-    if platform.hardware_id() is not None:
-        bad.append(dict(good, policy=dict(POLICY, board=b"another1")))
+    own = platform.hardware_id() or bytes(8)
+    for change in (
+        {"v": 1},
+        {"max_charge": 1 << 31},
+        {"losses": ["x"]},
+        {"helper": b"x"},
+        {"cohort": 0},
+        {"link": 3},
+        {"board": b"another1"},
+        {"board": b""},
+    ):
+        item = dict(POLICY, board=own, number=9000)
+        item.update(change)
+        bad.append(dict(good, **signed(item)))
+    bad.append(dict(good, **signed({})))
     for item in bad:
         put_item(item)
         board = Board()
-        assert board.failure is None and board.spent == 5, item
-        assert board.refused.code == ARGUMENT and has_file()
+        assert board.failure is None and board.spent == 5 and board.refused, item
+        assert board.refused.code in (ARGUMENT, FORBIDDEN) and has_file()
     for data in (b"\xa7", b"\xff" * 100, bytes(cbor.dumps(good))[:-1], b"\xa1" * 5000):
         with open(provision.FILE, "wb") as file:
             file.write(data)
@@ -164,6 +197,79 @@ def test_refused_files_change_nothing():
     clear()
     put_item(bad[0])
     assert Board().failure.code == ARGUMENT
+
+
+def test_policies_of_nobody_of_others_and_of_the_past_are_refused():
+    provisioned(number=5)
+    board = {"board": platform.hardware_id() or bytes(8)}
+    widened = dict(POLICY, budget=2000000, number=6, **board)
+    data = bytes(cbor.dumps(widened))
+    mine, other = sign(OWNER, b"picofed policy" + data), sign(b"x" * 32, b"picofed policy" + data)
+    good = put_file(number=5, secret=b"t")
+    foreign = put_file(number=6, secret=b"t", owner=b"x" * 32)
+    older = put_file(number=4, secret=b"t")
+    changed = put_file(number=5, secret=b"t", budget=2000000)
+    for item in (
+        dict(good, signature=bytes(64)),
+        dict(good, signature=b""),
+        dict(good, policy=data),
+        dict(good, policy=data, signature=other),
+        # a signature of the same owner over something else than a policy
+        dict(good, policy=data, signature=sign(OWNER, data)),
+        dict(good, policy=data, signature=sign(OWNER, b"picofed roster" + data)),
+        foreign,
+        older,
+        changed,
+    ):
+        put_item(item)
+        board = Board()
+        assert board.failure is None and board.refused.code == FORBIDDEN, (item, board.refused)
+        assert board.policy.number == 5 and board.policy.budget == 1000000 and board.boot > 1
+    put_item(dict(good, policy=data, signature=mine))
+    board = Board()
+    assert board.refused is None and board.policy.budget == 2000000 and board.policy.number == 6
+
+
+def renewal(number, owner=OWNER, **changes):
+    item = dict(POLICY, board=platform.hardware_id() or bytes(8), number=number)
+    item.update(changes)
+    made = signed(item, owner)
+    return made["policy"], made["signature"]
+
+
+def test_policy_is_renewed_without_provisioning():
+    board = provisioned(number=5)
+    board.charge(Release)
+    refuses(FORBIDDEN, board.renew, *renewal(4))
+    refuses(FORBIDDEN, board.renew, *renewal(5, budget=1 << 30))
+    refuses(FORBIDDEN, board.renew, *renewal(6, b"x" * 32))
+    refuses(FORBIDDEN, board.renew, *renewal(6, board=b"another1"))
+    refuses(ARGUMENT, board.renew, *renewal(6, link=7))
+    data, signature = renewal(6, budget=600000)
+    refuses(FORBIDDEN, board.renew, data, signature[:-1])
+    refuses(FORBIDDEN, board.renew, data[:-1], signature)
+    assert board.policy.number == 5 and board.spent == 262145
+    for _ in range(2):
+        assert board.renew(data, signature) == 6
+    board.charge(Release)
+    refuses(BUDGET, board.charge, Release)
+    again = Board()
+    assert again.policy.budget == 600000 and again.spent == 2 * 262145 and again.boot == 2
+
+
+def test_power_cut_in_every_write_of_a_renewal():
+    data, signature = renewal(6, budget=600000)
+
+    def prepare():
+        provisioned(number=5).charge(Release)
+
+    def examine(cut):
+        board = Board()
+        assert board.failure is None and board.spent == 262145
+        assert board.policy.budget in (1000000, 600000) and (cut or board.policy.number == 6)
+        assert board.renew(data, signature) == 6
+
+    assert cut_everywhere(prepare, lambda: Board().renew(data, signature), examine) > 2
 
 
 def test_file_that_was_taken_in_but_not_deleted_is_deleted():

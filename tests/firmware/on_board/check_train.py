@@ -96,7 +96,7 @@ def test_memory_of_records_is_wiped_after_a_round():
     begin(server)
     assert finish(server)[0] == READY
     trainer = server.trainer
-    for buffer in (trainer.window, trainer.features, trainer.labels):
+    for buffer in (trainer.window, trainer.features, trainer.targets):
         assert not any(buffer)
     assert not trainer.whole
     begin(server)

@@ -42,6 +42,9 @@ def test_mnist() -> None:
     small = mnist(7)
     blocks = pool.features.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(-1, 49)
     assert np.abs(small.features - blocks).max() <= 1
+    cropped = mnist(8)
+    inner = pool.features.reshape(-1, 28, 28)[:, 2:26, 2:26].reshape(-1, 8, 3, 8, 3).mean(axis=(2, 4)).reshape(-1, 64)
+    assert np.abs(cropped.features - inner).max() <= 1
     population = deal(pool, "iid", 550, 1)
     training, held_out = split(population, 1 / 11, 1)
     assert (len(training), len(held_out)) == (500, 50)

@@ -169,6 +169,28 @@ def test_features_refuse_lengths(core: ModuleType, n: int) -> None:
         core.features_imu([[0] * 6] * n)
 
 
+def test_blocks_and_targets(rng: random.Random) -> None:
+    for _ in range(400):
+        block = rng.randint(1, 40)
+        n = block * rng.randint(-(-16 // block), 128 // block)
+        top = rng.choice([60, 3000, 32767])
+        window = [[rng.randint(-top - 1, top) for _ in range(6)] for _ in range(n)]
+        seen = rng.randint(1, n)
+        points = native.features_blocks(window, block, seen).tolist()
+        assert points == reference.features_blocks(window, block, seen) and len(points) == 6 * n // block
+        base = points[: rng.choice([0, 1, 6])]
+        assert native.targets(points, base).tolist() == reference.targets(points, base)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("n", "block", "seen"), [(15, 5, 5), (129, 3, 5), (20, 3, 5), (20, 0, 5), (20, 21, 5), (20, 5, 0), (20, 5, 21)]
+)
+def test_blocks_refuse_sizes(core: ModuleType, n: int, block: int, seen: int) -> None:
+    with pytest.raises(CoreArgumentError):
+        core.features_blocks([[0] * 6] * n, block, seen)
+
+
 def test_features_do_not_know_the_wrist(rng: random.Random) -> None:
     """The mirror image of a recording (x of acceleration, y and z of rotation negated) differs by rounding at most."""
     window = [[rng.randint(-3000, 3000) + 2000 * (i == 0) for i in range(6)] for _ in range(100)]

@@ -133,12 +133,26 @@ def test_primitives(board: Callable[[Script], None], rng: random.Random) -> None
         s.same(f"c.x25519(b, {secret!r}, {public!r})", 0)
         s.same("bytes(b)", native.x25519(secret, public))
         s.same(f"c.x25519(b, {secret!r}, None)", 0)
+        signature = native.eddsa_sign(secret, public)
+        owner = native.eddsa_public(secret)
+        s.same(f"c.eddsa_check({signature!r}, {owner!r}, {public!r})", 0)
+        s.same(f"c.eddsa_check({signature!r}, {owner!r}, {public[1:]!r})", -10)
+        s.same(f"c.differ({secret!r}, {secret!r})", 0)
+        s.same(f"c.differ({secret!r}, {public!r})", 1)
+        s.same(f"c.differ({secret!r}, {secret[1:]!r})", 1)
         s.same("bytes(b)", native.x25519_public(secret))
         n = rng.randint(16, 128)
         window = np.array([[rng.randint(-32768, 32767) for _ in range(6)] for _ in range(n)], np.int16)
         s.run("b = bytearray(45)")
         s.same(f"c.features_imu({window.tobytes()!r}, {n}, b)", 0)
         s.same("bytes(b)", native.features_imu(window).tobytes())
+        s.run("b = bytearray(6 * 8)")
+        s.same(f"c.features_blocks({window[:16].tobytes()!r}, 16, 2, {n % 16 + 1}, b)", 0)
+        points = native.features_blocks(window[:16], 2, n % 16 + 1)
+        s.same("bytes(b)", points.tobytes())
+        s.run("t = bytearray(96)")
+        s.same("c.targets(b, b[:6], t)", 0)
+        s.same("bytes(t)", native.targets(points, points[:6]).astype("<i2").tobytes())
         arguments = rng.randrange(2**20), rng.randint(6, 25), rng.randint(1, 4095)
         try:
             units = native.charge(*arguments)
@@ -293,6 +307,13 @@ def test_refusals(board: Callable[[Script], None], rng: random.Random, random_mo
         "c.features_imu(bytes(1199), 100, b)": -3,
         "c.features_imu(bytes(12), 1, b)": -1,
         f"c.features_imu(bytes(12), {2**32 - 1}, b)": -1,
+        "c.features_blocks(bytes(1200), 100, 10, 100, b[:59])": -3,
+        "c.features_blocks(bytes(1199), 100, 10, 100, b)": -3,
+        "c.features_blocks(bytes(1200), 100, 30, 100, b)": -1,
+        "c.features_blocks(bytes(1200), 100, 0, 100, b)": -1,
+        "c.features_blocks(bytes(1200), 100, 10, 101, b)": -1,
+        f"c.features_blocks(bytes(12), {2**32 - 1}, 1, 1, b)": -1,
+        "c.targets(b[:33], b[:1], b)": -3,
         "c.frame_encode(b'', bytearray(2100))": -1,
         "c.frame_encode(bytes(1025), bytearray(3000))": -1,
         "c.frame_encode(b'abc', bytearray(5))": -3,

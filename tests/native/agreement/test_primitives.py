@@ -65,6 +65,28 @@ def test_crypto_agrees(rng: random.Random) -> None:
         assert native.x25519_public(secret) == reference.x25519_public(secret)
 
 
+def test_signatures_agree(rng: random.Random) -> None:
+    for _ in range(8):
+        seed, data = rng.randbytes(32), rng.randbytes(rng.randrange(300))
+        public, signature = native.eddsa_public(seed), native.eddsa_sign(seed, data)
+        assert (public, signature) == (reference.eddsa_public(seed), reference.eddsa_sign(seed, data))
+        assert native.eddsa_check(signature, public, data) and reference.eddsa_check(signature, public, data)
+        for place in (0, 31, 32, 63):
+            broken = bytearray(signature)
+            broken[place] ^= 1 << rng.randrange(8)
+            for core in (native, reference):
+                assert not core.eddsa_check(bytes(broken), public, data)
+        assert not native.eddsa_check(signature, public, data + b"x")
+        assert not reference.eddsa_check(signature, public, data + b"x")
+    # a scalar of L or more is another spelling of the same signature: refused
+    order = 2**252 + 27742317777372353535851937790883648493
+    other = signature[:32] + (int.from_bytes(signature[32:], "little") + order).to_bytes(32, "little")
+    for core in (native, reference):
+        assert not core.eddsa_check(other, public, data)
+        with pytest.raises(native_errors.CoreArgumentError):
+            core.eddsa_check(signature[:63], public, data)
+
+
 VECTORS = {
     6: [-46, -61, -26, 130, 39, -22, 17, -100, -21, 277, -17, 5, -75, 43, -11, -33],
     14: [-12000, -15686, -6708, 33375, 10112, -5879, 4519, -25715,

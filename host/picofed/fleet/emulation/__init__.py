@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from picofed.fleet import catalog
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError
 from picofed.fleet.emulation.qemu import QEMU_BOARDS, QemuBoard
 from picofed.fleet.emulation.rp2040js import Rp2040jsBoard
@@ -43,11 +44,15 @@ BACKENDS: dict[str, type[EmulatedBoard]] = {kind.name: kind for kind in _KINDS}
 
 
 def emulated(name: str, directory: Path | str | None = None, **options: Any) -> EmulatedBoard:
-    """A board of the kind that boards/<name> describes, not yet started. options: EmulatedBoard's."""
-    kind = BACKENDS.get(name)
-    if kind is None:
-        raise EmulationError(f"no emulated board is called {name!r}: choose one of {', '.join(BACKENDS)}")
-    return kind(directory, **options)
+    """A board of the kind that boards/<name> describes, not yet started; for a real kind, the emulated one that comes
+    closest to it. options: EmulatedBoard's.
+    """
+    described = catalog.kinds().get(name)
+    backend = name if described is None or described.emulate is None else described.emulate.backend
+    if backend not in BACKENDS:
+        known = sorted(kind.name for kind in catalog.kinds().values() if kind.emulate is not None)
+        raise EmulationError(f"no emulated board is called {name!r}: choose one of {', '.join(known)}")
+    return BACKENDS[backend](directory, **options)
 
 
 class Fleet(Sequence[EmulatedBoard]):

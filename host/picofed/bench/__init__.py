@@ -1,0 +1,1 @@
+"""Benchmarks of whole fleets: `picofed bench` (docs/benchmark-ftte.md)."""

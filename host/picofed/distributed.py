@@ -1,0 +1,54 @@
+"""The conditional epsilon of masked jobs: against whoever sees only sums (docs/proofs, lemma 8).
+
+It holds if, in each sum, at least `honest` boards are honest, the helper is, and helper and host do not pool what they
+know. If not, what a board's own ledger says still does: that number is never replaced, only joined by this one.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from picofed import accounting
+from picofed.errors import PicofedError
+from picofed.masking import WEIGHT_MAX, weights_mix
+
+
+class DistributedError(PicofedError):
+    """A cohort for which nothing is proven."""
+
+
+def share(log2_sigma: int, round_shift: int, honest: int, spread: int = 1) -> Fraction:
+    """What of a ledger's mu^2 is left in a sum over `honest` honest boards: mu_dist^2 / mu^2, at most 1.
+
+    spread: the largest weight over the smallest. The board with the record is taken to have the largest weight, the
+    other honest ones the smallest: whatever the weights were, it is no more than this.
+    """
+    if honest < 1 or not 1 <= spread <= WEIGHT_MAX or not 0 <= round_shift <= log2_sigma - 2:
+        raise DistributedError("nothing is proven for such a sum: see docs/proofs, lemma 8")
+    if spread > 1 and not weights_mix([spread] * honest + [1], log2_sigma, round_shift):
+        raise DistributedError("with such weights the boards' noise does not hide each other's: lower round_shift")
+    squares = spread * spread + honest - 1
+    left = Fraction(spread * spread * (4**log2_sigma - 3), 4**log2_sigma * squares - 3 * 4**round_shift)
+    return min(Fraction(1), left)
+
+
+def epsilon_of_sums(
+    masked: int,
+    others: int,
+    delta: float,
+    honest: int,
+    log2_sigma: int,
+    round_shift: int,
+    samples: int = 0,
+    spread: int = 1,
+) -> float:
+    """epsilon of a board whose ledger has `masked` units from a masked job and `others` from everything else.
+
+    Every masked release counts as if its sum had been seen, also one that was dropped. samples: as in
+    accounting.epsilon, but of all honest boards in the board's sums.
+    """
+    part = share(log2_sigma, round_shift, honest, spread)
+    whole = accounting.mu_squared_of(masked)
+    kept = min(whole, whole * math.nextafter(float(part), math.inf) * (1 + 2.0**-50))
+    return accounting.epsilon(accounting.mu_squared_of(others) + kept, delta, samples)

@@ -1,0 +1,36 @@
+"""Weights from data that the operator holds, in float64 on the host: what frozen layers keep, and others start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picofed.learn.clients import Examples
+from picofed.learn.evaluate import train_float
+from picofed.learn.job import Job, JobError, Plan
+from picofed.learn.model import Model
+
+ROUNDS: Final = 200
+
+
+def pretrain(job: Job, examples: Sequence[Examples], rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:
+    """All of the job's layers, trained on these examples by full-batch descent from the public seed's weights.
+
+    These weights go to every board: the examples' owners agree to that, for nothing here is private."""
+    whole = replace(job, model=Model.dense(job.model.widths, job.model.loss))
+    plan = Plan(rounds=rounds, learning_rate=1.0, momentum=0.9, seed=seed)
+    return train_float(whole, plan, examples)[-1]
+
+
+def save(path: Path, weights: NDArray[np.float64]) -> None:
+    """The .npy file that `[server] start` names. Raises JobError."""
+    try:
+        with path.open("wb") as file:
+            np.save(file, weights, allow_pickle=False)
+    except OSError as error:
+        raise JobError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,104 @@
+"""The roster (SPEC 6.10): which boards take part, by their public keys, signed by their owner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cbor2
+
+from picofed import native
+from picofed.errors import PicofedError
+from picofed.owner import Owner
+
+VERSION: Final = 1
+SIZE_MAX: Final = 1 << 20
+
+
+class RosterError(PicofedError):
+    """A roster that cannot be read, or that the owner did not sign."""
+
+
+@dataclass(frozen=True)
+class Roster:
+    """boards: id to X25519 public key; helper: the helper's, b"" for none; number: a later roster has a higher one."""
+
+    number: int
+    boards: Mapping[bytes, bytes]
+    helper: bytes = b""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that the owner signs."""
+        members = [[ident, self.boards[ident]] for ident in sorted(self.boards)]
+        return cbor2.dumps({"v": VERSION, "number": self.number, "helper": self.helper, "boards": members})
+
+    @classmethod
+    def parse(cls, data: bytes) -> Roster:
+        """The strict inverse of `data`. Raises RosterError."""
+        try:
+            item = cbor2.loads(data)
+            boards = {bytes(ident): bytes(key) for ident, key in item["boards"]}
+            made = cls(int(item["number"]), boards, bytes(item["helper"]))
+            sizes = {(len(ident), len(key)) for ident, key in boards.items()} | {(8, 32)}
+            good = sizes == {(8, 32)} and len(made.helper) in (0, 32) and made.data == data
+        except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, OverflowError) as error:
+            raise RosterError("the roster is damaged: get it again from the owner") from error
+        if not good:
+            raise RosterError("the roster is damaged: get it again from the owner")
+        return made
+
+    def save(self, path: Path, owner: Owner) -> None:
+        """Sign it, and put it in the place of the file, at once."""
+        item: dict[str, Any] = {
+            "v": VERSION,
+            "owner": owner.public,
+            "roster": self.data,
+            "signature": owner.sign_roster(self.data),
+        }
+        beside = path.with_name(path.name + ".new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(beside, "wb") as file:
+                file.write(cbor2.dumps(item))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except OSError as error:
+            raise RosterError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class SignedRoster:
+    """A roster whose signature was checked, and who signed it."""
+
+    roster: Roster
+    owner: bytes
+
+    def admits(self, board: bytes, owner: bytes) -> bool:
+        """Whether this owner's board takes part."""
+        return owner == self.owner and board in self.roster.boards
+
+
+def load(path: Path) -> SignedRoster | None:
+    """The roster in a file; None if there is no file. Raises RosterError."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            with open(path, "rb") as file:
+                item = cbor2.loads(file.read(SIZE_MAX))
+            owner, data, signature = (bytes(item[name]) for name in ("owner", "roster", "signature"))
+            genuine = item["v"] == VERSION and native.eddsa_check(signature, owner, b"picofed roster" + data)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise RosterError(f"cannot read {path}: {error.strerror or error}") from error
+        except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, OverflowError, PicofedError) as error:
+            raise RosterError(f"{path} is damaged: get it again from the owner") from error
+        if not genuine:
+            raise RosterError(f"{path} is not signed by the owner that it names: get it again from the owner")
+        return SignedRoster(Roster.parse(data), owner)
+    return None

@@ -1,0 +1,208 @@
+"""The benchmark of aggregation rules: its fleets, its numbers, its cache, and a small run of all of it."""
+
+import json
+import math
+import sqlite3
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from picofed.bench import document, driver, figure, fleets, measure
+from picofed.bench.cache import Cache, CacheError
+from picofed.bench.settings import FULL, QUICK, VARIANTS, Run, Setting, search_runs, settings, trial
+from picofed.bench.trial import identity, perform
+from picofed.cli import cli
+from picofed.errors import PicofedError
+from picofed.learn.model import Model, quantise
+from picofed.simulation.api import prepare, run
+from scipy import stats
+
+PLAIN = Setting(10, 0.9, "iid", math.inf)
+SMALL = replace(QUICK, clients=(10,), epsilons=(math.inf,), seeds=(1,), rounds=(3, 3), trials=1, search_clients=10)
+FEW = tuple(variant for variant in VARIANTS if variant.name in ("fedavg", "fedbuff", "ftte"))
+
+
+def test_intervals_are_students() -> None:
+    assert pytest.approx([stats.t.ppf(0.975, n + 1) for n in range(9)], abs=5e-4) == measure.STUDENT
+    middle, half = measure.interval([1.0, 2.0, 4.0])
+    low, high = stats.t.interval(0.95, 2, loc=7 / 3, scale=stats.sem([1.0, 2.0, 4.0]))
+    assert (middle - (half or 0), middle + (half or 0)) == pytest.approx((low, high), rel=1e-3)
+    assert measure.interval([3.0]) == (3.0, None)
+
+
+def result(seconds: list[float], accuracies: list[float], size: float = 100.0) -> dict[str, object]:
+    """A run's result with this curve."""
+    rising = [10.0 * n for n in range(len(seconds))]
+    names = ("joules", "bytes_up", "bytes_down", "total")
+    curve = {"seconds": seconds, "accuracy": accuracies} | {name: rising for name in names}
+    return {
+        "curve": curve,
+        "accuracy": accuracies[-1],
+        "update_bytes": size,
+        "memory": size,
+        "epsilon": None,
+        "trainable": 1,
+    }
+
+
+def test_ratios_are_of_the_time_to_what_fedavg_ends_with() -> None:
+    base = {1: result([0, 100, 200], [0.1, 0.5, 0.9]), 2: result([0, 100, 200], [0.1, 0.8, 0.8])}
+    mine = {1: result([0, 10, 50], [0.1, 0.89, 0.95], 5), 2: result([0, 10, 50], [0.1, 0.2, 0.8], 5)}
+    item = measure.compare(mine, base)
+    assert item is not None
+    assert item["time_to_target"] == 50 and item["time_to_target_ratio"] == pytest.approx((50 / 200 + 50 / 100) / 2)
+    assert item["time_to_near_ratio"] == pytest.approx((10 / 200 + 50 / 100) / 2)
+    assert item["payload_ratio"] == item["memory_ratio"] == 0.05
+    worse = mine | {2: result([0, 10, 50], [0.1, 0.2, 0.79])}
+    item = measure.compare(worse, base)
+    assert item is not None
+    assert item["time_to_target_ratio"] is None and item["target_reached"] == 1 and item["near_reached"] == 2
+    assert measure.compare({3: mine[1]}, base) is None
+
+
+def test_verdicts_are_the_targets() -> None:
+    row = {
+        "time_to_target_ratio": {"ftte": 0.15},
+        "memory_ratio": {"ftte": 0.16},
+        "payload_ratio": {"ftte": 0.05},
+        "accuracy": {"ftte": 0.8, "fedbuff": 0.8},
+    }
+    met = {"time_to_target_ratio": True, "memory_ratio": False, "payload_ratio": True, "accuracy": True}
+    assert measure.verdicts(row) == met
+    assert not measure.verdicts(row | {"time_to_target_ratio": {"ftte": None}})["time_to_target_ratio"]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_stragglers_are_the_share_asked_for_and_slow_in_both(share: float) -> None:
+    kinds = fleets.boards(Setting(100, share, "iid", 8.0)).profiles
+    slow = [kind for kind in kinds if kind.straggler_factor >= fleets.SLOWER]
+    assert len(slow) == round(share * len(kinds))
+    fast = [kind for kind in kinds if kind not in slow]
+    assert max(kind.link_bytes_per_second for kind in slow) < min(kind.link_bytes_per_second for kind in fast)
+    assert all(
+        kind.cycles_per_noise_sample == 0 for kind in fleets.boards(Setting(100, share, "iid", math.inf)).profiles
+    )
+
+
+@pytest.mark.parametrize("split", ["iid", "dirichlet:0.1"])
+def test_clients_are_held_out_whole_and_the_same_whatever_the_fleet(split: str) -> None:
+    few, held = fleets.population(QUICK, Setting(10, 0.9, split, 8.0), 1)
+    more, again = fleets.population(QUICK, Setting(20, 0.9, split, 8.0), 1)
+    assert (len(few), len(more), len(held)) == (10, 20, QUICK.held_out)
+    assert held.names == again.names and np.array_equal(held.features, again.features)
+    assert not set(more.names) & set(held.names)
+    with pytest.raises(PicofedError, match="has records for"):
+        fleets.population(QUICK, Setting(500, 0.9, split, 8.0), 1)
+
+
+def test_memory_of_floats_is_the_documented_formula() -> None:
+    parameters = Model.dense((64, 32, 10)).parameters
+    assert fleets.float_bytes(False) == 4 * (2 * parameters + 64 + 32 + 10 + 32 + 10)
+    assert fleets.float_bytes(True) - fleets.float_bytes(False) == 4 * parameters
+
+
+def test_the_search_is_the_same_for_all_and_on_a_seed_of_its_own() -> None:
+    runs = search_runs(FULL, settings(FULL), VARIANTS)
+    by_name = {v.name: [(run.setting, run.hyper) for run in runs if run.variant == v] for v in VARIANTS}
+    assert len({json.dumps(found, default=str) for found in by_name.values()}) == 1
+    assert not {run.seed for run in runs} & set(FULL.seeds)
+    assert settings(FULL)[: len(FULL.headline)] == [one for one in settings(FULL) if one in FULL.headline]
+
+
+def test_results_are_known_by_all_that_they_depend_on() -> None:
+    run = Run(QUICK, PLAIN, FEW[2], trial(0), 1)
+    others = [
+        replace(run, seed=2),
+        replace(run, hyper=trial(1)),
+        replace(run, variant=FEW[1]),
+        replace(run, setting=replace(PLAIN, epsilon=8.0)),
+        replace(run, scale=replace(QUICK, memory=14000)),
+    ]
+    assert len({identity(one) for one in [run, *others]}) == 1 + len(others)
+    assert identity(replace(run, scale=replace(QUICK, seeds=(1,)))) == identity(run)
+
+
+def test_a_file_that_is_no_cache_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bench.db").write_text("this is not a database, and long enough to be seen to be none" * 20)
+    with pytest.raises(CacheError, match="choose another file"):
+        Cache(tmp_path / "bench.db")
+
+
+@pytest.mark.slow
+def test_floats_are_charged_for_and_codes_are_not() -> None:
+    by_name = {variant.name: perform(Run(SMALL, PLAIN, variant, trial(0), 1)) for variant in VARIANTS[:3]}
+    parameters = Model.dense(fleets.WIDTHS).parameters
+    floats, coded = by_name["fedavg"], by_name["fedavg-coded"]
+    assert floats["update_bytes"] == 40 + 4 * parameters + 16
+    assert floats["curve"]["bytes_down"][-1] == 3 * 10 * (16 + 4 * parameters)
+    assert coded["update_bytes"] < floats["update_bytes"] / 4
+    assert coded["curve"]["seconds"][-1] < floats["curve"]["seconds"][-1]
+    assert floats["memory"] == fleets.float_bytes(False)
+
+
+@pytest.mark.slow
+def test_what_was_stopped_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    def through(cache: Cache, minutes: float) -> bool:
+        return driver.run(SMALL, [PLAIN], FEW, cache, minutes=minutes)
+
+    path = tmp_path / "bench.db"
+    cache = Cache(path)
+    assert not through(cache, 1e-9)
+    cache.close()
+    runs = [Run(SMALL, PLAIN, variant, trial(0), 1) for variant in FEW]
+    alone = {run.variant.name: perform(run) for run in runs}
+    cache = Cache(path)
+    assert through(cache, 0)
+    assert {run.variant.name: cache.get(run) for run in runs} == json.loads(json.dumps(alone))
+    cache.close()
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT COUNT(*) FROM run").fetchone() == (6,)
+        database.execute("UPDATE run SET result = json_set(result, '$.accuracy', 0.5)")
+    cache = Cache(path)
+    assert through(cache, 0)  # nothing is run again: the changed results stay
+    assert [found["accuracy"] for run in runs if (found := cache.get(run))] == [0.5] * 3
+    rows = measure.summary(SMALL, [PLAIN], FEW, cache)
+    page = tmp_path / "page.md"
+    page.write_text(f"Words by hand.\n\n{document.MARK}\nold tables\n")
+    document.write(page, SMALL, settings(SMALL), FEW, rows, cache)
+    text = page.read_text()
+    assert text.startswith("Words by hand.") and "old tables" not in text and "FTTE-style" in text
+    ET.parse(next(tmp_path.glob("*.svg")))
+    cache.close()
+
+
+@pytest.mark.slow
+def test_quick_prints_json() -> None:
+    done = CliRunner().invoke(cli, ["bench", "ftte", "--quick", "--clients", "10", "--seeds", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["complete"] and {row["epsilon"] for row in found["settings"]} == {None, 8.0}
+    for row in found["settings"]:
+        for name in ("time_to_target_ratio", "memory_ratio", "payload_ratio", "accuracy"):
+            assert set(row[name]) == {variant.name for variant in VARIANTS}
+            assert row[name]["fedavg"] == (row["target"] if name == "accuracy" else 1.0)
+        assert row["payload_ratio"]["ftte"] < row["payload_ratio"]["no-subset"] < 0.2
+        assert row["memory_ratio"]["ftte"] < row["memory_ratio"]["no-subset"]
+        assert all(item["epsilon"] == row["epsilon"] or item["epsilon"] <= 8 for item in row["aggregators"].values())
+
+
+@pytest.mark.parametrize("words", [["--clients", "7"], ["--seeds", "9"], ["--epsilon", "3"]])
+def test_what_the_grid_does_not_have_is_one_line(words: list[str]) -> None:
+    done = CliRunner().invoke(cli, ["bench", "ftte", *words])
+    assert isinstance(done.exception, PicofedError) and "grid" in str(done.exception)
+
+
+def test_picture_is_well_formed() -> None:
+    curves = {name: [(0.0, 0.1), (10.0, 0.5), (1000.0, 0.9)] for name in figure.LINES}
+    root = ET.fromstring(figure.picture("<title> & more", curves, dict.fromkeys(curves, "words"), 0.8))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_simulations_start_from_the_weights_that_a_plan_names(tmp_path: Path) -> None:
+    weights = np.linspace(-1, 1, Model.dense((64, 10)).parameters)
+    np.save(tmp_path / "start.npy", weights)
+    setup = prepare("digits", clients=4, epsilon=None, rounds=1, learning_rate=1e-9, start=str(tmp_path / "start.npy"))
+    assert run(setup, workers=1).weights == quantise(weights).tobytes()

@@ -1,0 +1,246 @@
+"""The owner's key, rosters and the commands around them: what is refused, and that no key is ever shown."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cbor2
+import pytest
+from picofed import native, reference, roster
+from picofed.cli import common
+from picofed.errors import PicofedError
+from picofed.fleet.ownership import Ownership, board_id, read_policy
+from picofed.fleet.provision import Registry
+from picofed.owner import Owner, OwnerError
+from picofed.provisioning import HostKeys, Policy, Provision, ProvisionError
+from picofed.roster import Roster, RosterError
+from picofed.store import Store
+
+BIN = Path(sys.executable).parent / "picofed"
+CHIP = "e6614103e7174b2a"
+
+
+def picofed(folder: Path, *words: str, passphrase: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PICOFED_")}
+    if passphrase:
+        environment["PICOFED_PASSPHRASE"] = passphrase
+    return subprocess.run(
+        [BIN, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def good(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def complains(done: subprocess.CompletedProcess[str], words: str) -> None:
+    assert done.returncode == 2 and not done.stdout, done
+    assert len(done.stderr.splitlines()) == 1 and words in done.stderr, done.stderr
+
+
+def test_a_key_is_private_and_comes_back(tmp_path: Path) -> None:
+    for number, passphrase in enumerate(("", "correct horse")):
+        path = tmp_path / str(number) / "owner.key"
+        made = Owner.create(path, passphrase)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert Owner.load(path, passphrase).public == made.public
+        signature = made.sign_policy(b"data")
+        assert reference.eddsa_check(signature, made.public, b"picofed policy" + b"data")
+        assert not reference.eddsa_check(made.sign_roster(b"data"), made.public, b"picofed policy" + b"data")
+        with pytest.raises(OwnerError, match="not overwritten"):
+            Owner.create(path)
+    # under a passphrase, the file does not hold the seed
+    text = path.read_text()
+    assert made._seed.hex() not in text and made._seed.hex()[:16] not in text
+    for wrong in ("", "correct horsf"):
+        with pytest.raises(OwnerError, match="passphrase"):
+            Owner.load(path, wrong)
+
+
+def test_keys_that_cannot_be_trusted_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "owner.key"
+    with pytest.raises(OwnerError, match="provision key"):
+        Owner.load(path)
+    Owner.create(path)
+    text = path.read_text()
+    for mode in (0o640, 0o604, 0o620, 0o666):
+        path.chmod(mode)
+        with pytest.raises(OwnerError, match="others may read"):
+            Owner.load(path)
+    path.chmod(0o600)
+    item = json.loads(text)
+    for damaged in (
+        "",
+        "[]",
+        text[:-5],
+        json.dumps(item | {"seed": "00"}),
+        json.dumps(item | {"seed": "00" * 32}),
+        json.dumps(item | {"public": "00" * 32}),
+        json.dumps(item | {"format": 9}),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(OwnerError, match=r"damaged|format"):
+            Owner.load(path)
+
+
+def test_a_roster_is_what_the_owner_signed(tmp_path: Path) -> None:
+    owner = Owner(bytes(32))
+    boards = {bytes([n] * 8): bytes([n] * 32) for n in range(4)}
+    path = tmp_path / "roster.cbor"
+    assert roster.load(path) is None
+    Roster(3, boards, b"h" * 32).save(path, owner)
+    signed = roster.load(path)
+    assert signed is not None and signed.roster == Roster(3, boards, b"h" * 32) and signed.owner == owner.public
+    assert signed.admits(bytes(8), owner.public)
+    assert not signed.admits(bytes(8), bytes(32)) and not signed.admits(b"\4" * 8, owner.public)
+    data = path.read_bytes()
+    for place in range(len(data)):
+        bad = bytearray(data)
+        bad[place] ^= 1
+        path.write_bytes(bad)
+        with pytest.raises(RosterError):
+            roster.load(path)
+    item = cbor2.loads(data)
+    # the owner's own signature, but under a policy
+    path.write_bytes(cbor2.dumps(item | {"signature": owner.sign_policy(item["roster"])}))
+    with pytest.raises(RosterError, match="not signed"):
+        roster.load(path)
+    for body in (
+        {"v": 1, "number": 1, "helper": b"", "boards": [[b"short", bytes(32)]]},
+        {"v": 1, "number": 1, "helper": b"x", "boards": []},
+        {"v": 2, "number": 1, "helper": b"", "boards": []},
+        {"v": 1, "number": 1, "helper": b"", "boards": [[bytes(8), bytes(32)], [bytes(8), bytes(32)]]},
+        [1],
+    ):
+        with pytest.raises(RosterError):
+            Roster.parse(cbor2.dumps(body))
+
+
+def test_an_owner_provisions_changes_and_revokes(tmp_path: Path) -> None:
+    owner, site = tmp_path / "picofed-owner", tmp_path / "picofed-site"
+    good(picofed(tmp_path, "provision", "key"))
+    for number, chip in enumerate((CHIP, "0102")):
+        words = ("--output", f"{number}.cbor", "--port", f"/dev/{number}")
+        good(picofed(tmp_path, "provision", "board", chip, f"watch-{number}", *words))
+    file = cbor2.loads((tmp_path / "0.cbor").read_bytes())
+    assert stat.S_IMODE((tmp_path / "0.cbor").stat().st_mode) == 0o600
+    assert native.eddsa_check(file["signature"], file["owner"], b"picofed policy" + file["policy"])
+    assert cbor2.loads(file["policy"])["link"] == 1
+    given = Registry(owner / "boards.json").get(board_id(CHIP))
+    assert given is not None and isinstance(given.provision, Provision)
+    # the site has what a host needs, and cannot make the board's other keys from it
+    held = Registry(site / "boards.json").get(board_id(CHIP))
+    assert held is not None and isinstance(held.provision, HostKeys) and held.port == "/dev/0"
+    assert (held.provision.update_key, held.provision.link_key) == (
+        given.provision.update_key,
+        given.provision.link_key,
+    )
+    for folder in (owner, site):
+        for path in folder.iterdir():
+            data = path.read_bytes()
+            for secret in (file["secret"], *([file["key"]] if folder == site else [])):
+                assert secret not in data and secret.hex().encode() not in data, path
+
+    good(picofed(tmp_path, "provision", "policy", "watch-0", "--epsilon", "2", "--link", "encrypted"))
+    policy, signature = read_policy(tmp_path / "policy.cbor")
+    data, item = policy.data, policy.item()
+    assert (item["link"], item["name"]) == (2, "watch-0")
+    assert item["number"] > cbor2.loads(file["policy"])["number"]
+    assert item["budget"] < cbor2.loads(file["policy"])["budget"]
+    assert native.eddsa_check(signature, file["owner"], b"picofed policy" + data)
+
+    registry = Registry(site / "boards.json")
+    assert set(common.update_keys(site, registry)) == {board_id(CHIP), board_id("0102")}
+    good(picofed(tmp_path, "provision", "revoke", "watch-0"))
+    assert set(common.update_keys(site, registry)) == {board_id("0102")}
+    complains(picofed(tmp_path, "provision", "revoke", "watch-0"), "not on the roster")
+    complains(picofed(tmp_path, "provision", "revoke", "nobody"), "no board is called")
+    # provisioned again, it is back
+    good(picofed(tmp_path, "provision", "board", CHIP, "watch-0", "--output", "back.cbor"))
+    assert len(common.update_keys(site, registry)) == 2
+
+
+def test_a_reflashed_board_gets_its_ledger_back(tmp_path: Path) -> None:
+    good(picofed(tmp_path, "provision", "key"))
+    good(picofed(tmp_path, "provision", "board", CHIP, "porch", "--output", "first.cbor", "--epsilon", "3"))
+    store = Store(tmp_path / "picofed-site" / "store.db")
+    head = {"seq": 41, "spent": 4100, "budget": 10**6, "update_key": None}
+    store.seen(board=board_id(CHIP), name="porch", port="", **head)
+    store.close()
+    good(picofed(tmp_path, "provision", "board", CHIP, "porch", "--output", "again.cbor"))
+    first, again = (cbor2.loads((tmp_path / f"{name}.cbor").read_bytes()) for name in ("first", "again"))
+    assert (again["seq"], again["spent"]) == (41, 4100)
+    assert again["key"] == first["key"] and again["records"] == first["records"]
+    assert again["secret"] != first["secret"]
+    old, new = cbor2.loads(first["policy"]), cbor2.loads(again["policy"])
+    assert new == old | {"number": new["number"]} and new["number"] > old["number"]
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    board = ("provision", "board", CHIP, "porch")
+    complains(picofed(tmp_path, *board), "provision key")
+    good(picofed(tmp_path, "provision", "key", passphrase="secret words"))
+    complains(picofed(tmp_path, *board), "passphrase")
+    complains(picofed(tmp_path, *board, passphrase="others"), "wrong passphrase")
+    good(picofed(tmp_path, *board, passphrase="secret words"))
+    complains(picofed(tmp_path, *board, passphrase="secret words"), "in the way")
+    complains(picofed(tmp_path, "provision", "key"), "not overwritten")
+    complains(picofed(tmp_path, "provision", "board", "xyz", "x", "--output", "b", passphrase="secret words"), "hex")
+    change = ("provision", "policy", "porch")
+    complains(picofed(tmp_path, *change, passphrase="secret words"), "nothing would change")
+    complains(picofed(tmp_path, *change, "--helper", "12", passphrase="secret words"), "helper")
+    (tmp_path / "no.cbor").write_bytes(b"\xff")
+    complains(picofed(tmp_path, "provision", "send", "no.cbor", "--board", "/dev/null"), "no signed policy")
+    with pytest.raises(ProvisionError, match="owner"):
+        Provision.new(Policy(bytes(8), "x", 10, 10))
+
+
+def test_no_key_is_ever_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All output of all commands, reprs, errors and logs, searched for every key that there is."""
+    caplog.set_level(logging.DEBUG)
+    said = ""
+    good(picofed(tmp_path, "provision", "key"))
+    for words in (
+        ("provision", "board", CHIP, "porch", "--json"),
+        ("provision", "board", CHIP, "porch", "--output", "again.cbor"),
+        ("provision", "policy", "porch", "--epsilon", "2", "--json"),
+        ("provision", "policy", "porch", "--epsilon", "1", "--output", "two.cbor"),
+        ("provision", "show"),
+        ("provision", "show", "--json"),
+        ("provision", "revoke", "porch", "--json"),
+        ("provision", "key", "--owner", "other", "--json"),
+        ("provision", "send", "policy.cbor", "--board", "/dev/nothing"),
+        ("boards", "--json"),
+        ("budget", "--json"),
+    ):
+        done = picofed(tmp_path, *words)
+        said += done.stdout + done.stderr
+    owner = Owner.load(Ownership.key_file(tmp_path / "picofed-owner"))
+    files = [cbor2.loads((tmp_path / f"{name}.cbor").read_bytes()) for name in ("provision", "again")]
+    given = Registry(tmp_path / "picofed-owner" / "boards.json").get(board_id(CHIP))
+    held = Registry(tmp_path / "picofed-site" / "boards.json").get(board_id(CHIP))
+    assert given is not None and held is not None and isinstance(given.provision, Provision)
+    keys = Registry(tmp_path / "picofed-site" / "boards.json").link_keys()
+    said += repr((owner, given, held, given.provision, held.provision, keys, replace(given.provision, seq=3)))
+    with pytest.raises(PicofedError) as caught:
+        pickle.dumps(owner)
+    said += str(caught.value)
+    captured = capsys.readouterr()
+    said += caplog.text + captured.out + captured.err
+    secrets = [owner._seed, given.provision.key, given.provision.update_key, given.provision.link_key]
+    secrets += [given.provision.ledger_key, *(file["secret"] for file in files), *(file["key"] for file in files)]
+    assert "porch" in said and owner.public.hex()[:8]
+    for secret in secrets:
+        for form in (secret.hex(), repr(secret), repr(secret)[2:20], str(list(secret))[1:20]):
+            assert form.lower() not in said.lower()

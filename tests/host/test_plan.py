@@ -1,0 +1,70 @@
+"""picofed plan: the numbers hold together, and accuracy goes the way that privacy says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picofed import accounting
+from picofed.distributed import epsilon_of_sums
+from picofed.errors import PicofedError
+from picofed.planning import HELD_OUT, deal, explore
+from picofed.simulation.dataset import Pool
+
+
+@pytest.fixture
+def pool(rng: np.random.Generator) -> Pool:
+    labels = rng.integers(0, 3, 400)
+    centres = rng.normal(size=(3, 20)) * 40
+    features = np.clip(np.rint(centres[labels] + rng.normal(size=(400, 20)) * 40), -127, 127)
+    return Pool(features.astype(np.int8), labels.astype(np.uint8))
+
+
+def test_held_out_records_are_nobodys(pool: Pool) -> None:
+    clients = deal(pool, 5, 100, 1)  # more than there are: some are drawn again
+    held = {row.tobytes() for row in clients.pop(HELD_OUT).features}
+    assert len(clients) == 5 and all(len(one.labels) == 100 for one in clients.values())
+    assert len(held) == 80 and not held & {row.tobytes() for one in clients.values() for row in one.features}
+    assert sum(one.features.tobytes() == clients["board-0"].features.tobytes() for one in clients.values()) == 1
+
+
+def test_choices_spend_the_budget_and_say_what_it_means(pool: Pool) -> None:
+    found = explore(pool, 6, 40, 4.0, rounds=(4, 8), honest=3, seeds=2)
+    assert [one.rounds for one in found] == [4, 8]
+    for one in found:
+        assert one.charge_units == accounting.charge(one.clip_norm, one.log2_sigma)
+        assert one.budget_units == one.rounds * one.charge_units <= accounting.budget(4.0, 1e-5)
+        assert 3.9 < one.epsilon <= 4.0 and one.noise_multiplier == 2.0**one.log2_sigma / one.clip_norm
+        least = epsilon_of_sums(one.budget_units, 0, 1e-5, 3, one.log2_sigma, one.log2_sigma - 5)
+        assert one.epsilon_distributed is not None and least <= one.epsilon_distributed < 0.7 * one.epsilon
+    assert explore(pool, 6, 40, 4.0, rounds=(4,), seeds=1)[0].epsilon_distributed is None
+
+
+def test_less_noise_is_expected_to_learn_more(pool: Pool) -> None:
+    tight, loose = (explore(pool, 6, 40, epsilon, rounds=(8,), seeds=3)[0].accuracy for epsilon in (0.05, 20.0))
+    assert loose > tight + 0.1
+
+
+@pytest.mark.parametrize(
+    "arguments", [(0, 5, 4.0, 0), (3, 0, 4.0, 0), (3, 5, 4.0, 4), (3, 5, -1.0, 0), (1 << 20, 9, 4.0, 0)]
+)
+def test_plans_that_make_no_sense_are_refused(pool: Pool, arguments: tuple[int, int, float, int]) -> None:
+    boards, records, epsilon, honest = arguments
+    with pytest.raises(PicofedError):
+        explore(pool, boards, records, epsilon, honest=honest, rounds=(2,))
+
+
+def test_the_command_prints_what_it_explored(pool: Pool, tmp_path: Path) -> None:
+    np.savez(tmp_path / "proxy.npz", features=pool.features, labels=pool.labels)
+    command = [sys.executable, "-c", "from picofed.cli import main; main()", "plan", "--boards", "4", "--records", "30"]
+    command += ["--data", str(tmp_path / "proxy.npz"), "--rounds", "3", "--honest", "2", "--seeds", "1"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    item = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    choice = item["choices"][0]
+    assert item["best_rounds"] == 3 and str(choice["budget_units"]) in text and f"{choice['accuracy']:.3f}" in text
+    wrong = subprocess.run([*command, "--honest", "9"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1
