@@ -17,13 +17,13 @@ demo: $(VENV)/.demo ## eight emulated watches learn together, privately; report 
 
 test: $(VENV)/.test lint ## every test, with all its set-up
 	@$(BIN)/python benchmarks/m0_cycles.py --check
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder $(TESTS)
 
 hil: $(VENV)/.test ## hardware in the loop: the tests that drive boards, on every emulated one
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup tests/hil $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder tests/hil $(TESTS)
 
 check: $(VENV)/.test lint ## the quick part: lint, types, and the tests that start no board
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not slow" tests/native tests/host
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadscope --no-loadscope-reorder -m "not slow" tests/native tests/host
 
 lint: $(VENV)/.test ## ruff, mypy, clang-format
 	@$(BIN)/ruff check host firmware tests benchmarks native

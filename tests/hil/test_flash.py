@@ -410,7 +410,7 @@ def test_erasing_and_another_policy_never_lower_the_ledger_nor_use_a_seed_twice(
     seq, spent = spend(board)
     seeds = {next(iter(registry(site))).provision.secret}
     for words, said in (
-        (("--erase", "--interrupt"), "erased (ledger and keys stay), copied 21 files, self-test passed"),
+        (("--erase", "--interrupt"), f"erased (ledger and keys stay), copied {COPIED} files, self-test passed"),
         (("--epsilon", 2, "--name", "porch"), "files are up to date, new policy, self-test passed"),
         (("--erase", "--epsilon", 3), "new policy"),
     ):
