@@ -13,7 +13,7 @@ NATMODS = HERE / "build" / "mip"  # left by `picofed build`
 
 
 class BuildWithFirmware(build_py):
-    """Adds firmware/, the boards' board.toml and, where they were built from these sources, the native modules."""
+    """Adds main.py, board.toml files and, where they were built from these sources, firmware and native modules."""
 
     def run(self) -> None:
         super().run()
@@ -21,14 +21,14 @@ class BuildWithFirmware(build_py):
             return
         place = Path(self.build_lib) / "picofed" / "packaged"
         shutil.rmtree(place, ignore_errors=True)
-        for path in [HERE / "firmware" / "main.py", *(HERE / "firmware" / "picofed").rglob("*.py")]:
-            self._add(path, place)
-        for path in (HERE / "boards").glob("*/board.toml"):
+        for path in [HERE / "firmware" / "main.py", *(HERE / "boards").glob("*/board.toml")]:
             self._add(path, place)
         for path in NATMODS.glob("*/picofed_core.mpy") if self._natmods_are_of_these_sources() else ():
             target = place / "natmods" / path.parent.name / path.name
             target.parent.mkdir(parents=True)
             shutil.copyfile(path, target)
+            # The firmware's bytecode is the same beside each of them.
+            shutil.copytree(path.parent / "picofed", place / "bytecode", dirs_exist_ok=True)
 
     def _add(self, path: Path, place: Path) -> None:
         target = place / path.relative_to(HERE)
@@ -37,13 +37,13 @@ class BuildWithFirmware(build_py):
 
     def _natmods_are_of_these_sources(self) -> bool:
         sys.path.insert(0, str(HERE / "host"))
-        from picofed.toolchain.build import natmod_digest
+        from picofed.toolchain.build import sources_digest
 
         try:
             sources = json.loads((NATMODS / "natmods.json").read_text())["sources"]
         except (OSError, ValueError, KeyError):
             return False
-        return bool(sources == natmod_digest(HERE / "native"))
+        return bool(sources == sources_digest(HERE))
 
 
 setup(cffi_modules=["native/bindings/cffi_build.py:ffibuilder"], cmdclass={"build_py": BuildWithFirmware})

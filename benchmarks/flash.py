@@ -73,7 +73,7 @@ def copied_by_mpremote(board: EmulatedBoard, folder: Path) -> None:
 
 def measure(count: int) -> list[str]:
     """The lines of the table."""
-    files = {f"/lib/{name}": data for name, data in firmware_files(firmware_root()).items()}
+    files = {f"/lib/{name}": data for name, data in firmware_files().items()}
     files |= {MODULE: build.natmod("x64").read_bytes(), MAIN: (firmware_root() / "main.py").read_bytes()}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

@@ -20,7 +20,6 @@ from picofed.fleet.payload import MODULE
 from picofed.fleet.repl import Repl
 from picofed.link.stream import SerialStream
 from picofed.toolchain import build
-from picofed.toolchain.layout import firmware_root
 from picofed.toolchain.mip import firmware_files
 from picofed.toolchain.products import ARCHITECTURES
 
@@ -97,7 +96,7 @@ def sections(data: bytes) -> Sections:
 
 def measure(board: type[EmulatedBoard], module: bytes) -> tuple[int, int]:
     """Heap of the module, and of the firmware with it."""
-    files = {f"/lib/{name}": data for name, data in firmware_files(firmware_root()).items()}
+    files = {f"/lib/{name}": data for name, data in firmware_files().items()}
     made = board()
     made.open()
     made.install({MODULE: module, **files})

@@ -74,12 +74,13 @@ def test_the_layout_names_architecture_and_abi_and_is_whole(built: Path) -> None
     for name in ("armv6m_6.3", "x64_6.3"):
         package = json.loads((built / name / "package.json").read_text())
         assert package["version"] == __version__
-        assert {target for target, _ in package["urls"]} == {mip.CORE, *mip.firmware_files(ROOT / "firmware")}
+        assert {target for target, _ in package["urls"]} == {mip.CORE, *mip.firmware_files()}
         assert all((built / name / source).is_file() for _, source in package["urls"])
         assert str(of_file((built / name / mip.CORE).read_bytes())) == name
-    # What the repository's own package.json names is the same firmware.
+    # What the repository's own package.json names is the same firmware, as sources.
     own = json.loads((ROOT / "firmware" / "package.json").read_text())
-    assert {target for target, _ in own["urls"]} == set(mip.firmware_files(ROOT / "firmware"))
+    sources = {path.removesuffix(".mpy") + ".py" for path in mip.firmware_files()}
+    assert {target for target, _ in own["urls"]} == sources
 
 
 @pytest.mark.parametrize("way", ["folder", "server"])

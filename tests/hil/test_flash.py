@@ -41,7 +41,7 @@ from picofed.toolchain.mpy import Abi
 pytestmark = pytest.mark.slow
 
 FIRMWARE = repo_root() / "firmware"
-COPIED = len(firmware_files(FIRMWARE)) + 2  # the native module and main.py
+COPIED = len(firmware_files()) + 2  # the native module and main.py
 JOB = Job("flashing", Model.dense((45, 3)), clip=200000, log2_sigma=20, window=40, stride=40, labels=3)
 
 
@@ -91,7 +91,7 @@ def registry(site: Path) -> Registry:
 def whole(board: UnixBoard) -> bool:
     """Everything of the firmware is on the board as it is in this checkout, and nothing half."""
     files = board.read_files()
-    wanted = {f"/lib/{name}": data for name, data in firmware_files(FIRMWARE).items()}
+    wanted = {f"/lib/{name}": data for name, data in firmware_files().items()}
     wanted |= {"/main.py": (FIRMWARE / "main.py").read_bytes()}
     wanted |= {"/lib/picofed_core.mpy": module(Abi("x64", "6.3"))}
     return all(files.get(path) == data for path, data in wanted.items()) and not any(".new" in path for path in files)
@@ -149,10 +149,20 @@ def test_empty_boards_become_members_all_at_once_and_nothing_is_done_twice(site:
 
 def test_only_what_differs_is_copied(site: Path, board: UnixBoard) -> None:
     run(site, board)
-    board.install({"/lib/picofed/cbor.py": b"# damaged", "/lib/picofed/old_module.py": b"", "/main.py.new": b"x"})
+    board.install({"/lib/picofed/cbor.mpy": b"# damaged", "/lib/picofed/old_module.mpy": b"", "/main.py.new": b"x"})
     (outcome,) = json.loads(run(site, board, "--json").stdout)
-    assert outcome["copied"] == ["/lib/picofed/cbor.py", "/lib/picofed/main.py"] and whole(board)
-    assert sorted(outcome["removed"]) == ["/lib/picofed/old_module.py", "/main.py.new"]
+    assert outcome["copied"] == ["/lib/picofed/cbor.mpy", "/lib/picofed/main.mpy"] and whole(board)
+    assert sorted(outcome["removed"]) == ["/lib/picofed/old_module.mpy", "/main.py.new"]
+
+
+def test_sources_that_would_hide_the_compiled_firmware_are_removed(site: Path, board: UnixBoard) -> None:
+    """As `mip install` of the repository leaves them; MicroPython imports a .py before a .mpy."""
+    sources = sorted((FIRMWARE / "picofed").glob("*.py"))
+    board.install({f"/lib/picofed/{path.name}": path.read_bytes() for path in sources})
+    board.reset()
+    (outcome,) = json.loads(run(site, board, "--json").stdout)
+    assert sorted(outcome["removed"]) == [f"/lib/picofed/{path.name}" for path in sources]
+    assert whole(board) and outcome["problem"] == ""
 
 
 def test_a_dry_run_changes_nothing(site: Path, board: UnixBoard) -> None:
@@ -224,7 +234,7 @@ def untrap(board: UnixBoard) -> None:
 
 def test_a_pulled_cable_stops_one_board_and_running_again_mends_it(site: Path) -> None:
     with Fleet(["unix"] * 3) as boards:
-        trap(boards[1], "/lib/picofed/link.py.new", CUT)
+        trap(boards[1], "/lib/picofed/link.mpy.new", CUT)
         done = run(site, boards, ok=False)
         assert len(done.stdout.splitlines()) == 2 and done.stdout.count("self-test passed") == 2
         line = f"{boards[1].port}: no answer any more: check the cable and power"
@@ -232,7 +242,7 @@ def test_a_pulled_cable_stops_one_board_and_running_again_mends_it(site: Path) -
             line,
             "picofed: 1 of 3 boards failed: see above; run it again to go on",
         ]
-        assert not (boards[1].flash / "lib/picofed/main.py").exists()  # half a firmware does not start
+        assert not (boards[1].flash / "lib/picofed/main.mpy").exists()  # half a firmware does not start
         untrap(boards[1])
         again = json.loads(run(site, boards, "--json").stdout)
         assert not again[0]["copied"] and 0 < len(again[1]["copied"]) < 19 and not again[2]["copied"]
@@ -240,7 +250,7 @@ def test_a_pulled_cable_stops_one_board_and_running_again_mends_it(site: Path) -
 
 
 @pytest.mark.parametrize(
-    "at", ["/lib/picofed_core.mpy", "/lib/picofed/link.py", "/main.py", "/picofed-data/provision.cbor"]
+    "at", ["/lib/picofed_core.mpy", "/lib/picofed/link.mpy", "/main.py", "/picofed-data/provision.cbor"]
 )
 def test_killed_half_way_and_run_again(site: Path, at: str) -> None:
     with Fleet(["unix"] * 2) as boards:
@@ -255,7 +265,7 @@ def test_killed_half_way_and_run_again(site: Path, at: str) -> None:
 
 
 def test_interrupted_by_ctrl_c_is_one_line(site: Path, board: UnixBoard) -> None:
-    trap(board, "/lib/picofed/link.py.new", HANG)
+    trap(board, "/lib/picofed/link.mpy.new", HANG)
     flashing = start(site, board)
     wait_for(lambda: (board.flash / "trapped").exists())
     flashing.send_signal(signal.SIGINT)
@@ -306,7 +316,7 @@ def on_board(board: UnixBoard, code: str) -> str:
 
 
 def firmware_blocks() -> int:
-    sizes = [len(data) for data in firmware_files(FIRMWARE).values()]
+    sizes = [len(data) for data in firmware_files().values()]
     sizes += [len(module(Abi("x64", "6.3"))), (FIRMWARE / "main.py").stat().st_size]
     return sum(-(-size // 512) for size in sizes)
 

@@ -344,6 +344,8 @@ with emulated({QUICKEST!r}) as board:
     with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, text=True) as host:
         assert host.stdout is not None
         process, _, directory = host.stdout.readline().strip().partition(" ")
+        while not children_of(int(process)):
+            time.sleep(0.01)  # the bridge starts the emulator
         (emulator,) = children_of(int(process))
         host.kill()
     wait_for_the_end([int(process), emulator])
@@ -373,7 +375,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     board = emulated(QUICKEST)
     with pytest.raises(EmulationError, match="not an absolute path"):
         board.install({"x": b""})
-    with pytest.raises(EmulationError, match="does not go onto the flash"):
+    with pytest.raises(EmulationError, match="does not take this"):
         board.install({"/x": bytes(2 << 20)})
     board.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from picofed.fleet.emulation import EmulationError
-from picofed.fleet.emulation.littlefs_image import BLOCK, Image
+from picofed.fleet.emulation.littlefs import BLOCK, Image
 from picofed.toolchain import rp2, uf2
 from picofed.toolchain.command import ToolchainError
 from picofed.toolchain.layout import repo_root
@@ -19,6 +19,7 @@ from unicorn.arm_const import UC_ARM_REG_LR, UC_ARM_REG_R0, UC_ARM_REG_R1, UC_AR
 
 RAM = 0x20000000
 STOP = 0x3F00
+WHERE = Path("flash.img")
 
 
 @pytest.mark.parametrize("length", [1, 256, 257, 5000])
@@ -61,18 +62,18 @@ def test_uf2_that_is_damaged_or_for_another_chip_is_refused() -> None:
 
 def test_image_keeps_files_over_writes() -> None:
     content = bytearray(b"\xff" * (64 * BLOCK))
-    image = Image(content, 256)
+    image = Image(content, 256, WHERE)
     image.format()
     files = {"/lib/a/b.py": b"x = 1\n", "/main.py": b"", "/data.bin": random.Random(1).randbytes(9000)}
     image.write(files)
     image.write({"/main.py": b"print(1)\n"})
-    assert Image(content, 256).read() == {**files, "/main.py": b"print(1)\n"}
+    assert Image(content, 256, WHERE).read() == {**files, "/main.py": b"print(1)\n"}
 
 
 @pytest.mark.parametrize("name", ["main.py", "/a/../b", "/a//b", "/"])
 def test_image_refuses_what_is_no_path(name: str) -> None:
     content = bytearray(b"\xff" * (16 * BLOCK))
-    image = Image(content, 256)
+    image = Image(content, 256, WHERE)
     image.format()
     with pytest.raises(EmulationError):
         image.write({name: b"x"})
@@ -80,9 +81,9 @@ def test_image_refuses_what_is_no_path(name: str) -> None:
 
 def test_image_says_when_it_is_full_or_none() -> None:
     content = bytearray(b"\xff" * (16 * BLOCK))
-    with pytest.raises(EmulationError, match="no file system"):
-        Image(content, 256).read()
-    image = Image(content, 256)
+    with pytest.raises(EmulationError, match="has no readable file system"):
+        Image(content, 256, WHERE).read()
+    image = Image(content, 256, WHERE)
     image.format()
     with pytest.raises(EmulationError, match="take"):
         image.write({"/big": bytes(20 * BLOCK)})

@@ -15,7 +15,7 @@ from picofed.errors import PicofedError
 from picofed.fleet.emulation import EmulatedBoard, emulated
 from picofed.fleet.provision import Registry, board_files
 from picofed.learn.server import Opener
-from picofed.link.client import connect
+from picofed.link.client import POWER_ON_SECONDS, connect
 from picofed.link.meter import Meter, MeteredClient
 from picofed.link.session import LinkKey
 from picofed.provisioning import Provision
@@ -89,4 +89,4 @@ def openers(boards: Mapping[str, EmulatedBoard], meters: Mapping[str, Meter], re
 
 
 def _open(port: str, meter: Meter, keys: Mapping[bytes, LinkKey]) -> MeteredClient:
-    return MeteredClient(connect(port, keys=keys), meter)
+    return MeteredClient(connect(port, keys=keys, patience=POWER_ON_SECONDS), meter)

@@ -22,14 +22,13 @@ from picofed.fleet import catalog, probe
 from picofed.fleet.catalog import Kind
 from picofed.fleet.keys import Keys, is_own_ledger, whole
 from picofed.fleet.micropython import Image, install
-from picofed.fleet.payload import MAIN, STARTER, Payload, payload
+from picofed.fleet.payload import MAIN, SOURCE_STARTER, STARTER, Payload, payload
 from picofed.fleet.probe import DATA, LIBRARY, PROVISION, RECORDS, STATE, Probe
 from picofed.fleet.repl import Repl, ReplError
-from picofed.link.client import BoardClient, LinkError, comes_up
+from picofed.link.client import POWER_ON_SECONDS, BoardClient, LinkError, comes_up
 from picofed.link.messages import BLANK, CORRUPT, PROTOCOL, BoardError, Info, Op, State
 from picofed.link.stream import PortError, SerialStream
 
-STARTING: Final = 150.0  # seconds that the firmware may take to compile and start on the slowest board
 _LOOK: Final = (0.5, 1.0)  # seconds to wait for a firmware that may be running
 _SPARE_BLOCKS: Final = 4  # the file system's own, beside whole blocks for every file
 _THREADS: Final = 32
@@ -216,7 +215,7 @@ class _Flasher:
             return
         self._check_space(found, files, missing, have)
         if any(path.startswith(LIBRARY) for path in missing + stale):
-            repl.remove([STARTER])
+            repl.remove([STARTER, SOURCE_STARTER])
             if STARTER in files and STARTER not in missing:
                 missing.append(STARTER)
         repl.remove(stale)
@@ -352,7 +351,7 @@ class _Flasher:
         self._say("starting")
         repl.leave()
         client = BoardClient(stream, self.port, keys=self.keys.link_keys())
-        if not comes_up(stream, client, STARTING):
+        if not comes_up(stream, client, POWER_ON_SECONDS):
             lines = [line.strip() for line in stream.console.splitlines() if "Error" in line]
             said = f": it says {lines[-1]!r}" if lines else ""
             raise FlashError(f"the firmware does not start{said}")

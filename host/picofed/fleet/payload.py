@@ -19,8 +19,10 @@ from picofed.toolchain.products import ARCHITECTURES
 OLDEST: Final = (1, 23, 0)
 MODULE: Final = f"{LIBRARY}/{CORE}"
 MAIN: Final = "/main.py"
-# While files are replaced, this one is not there: a firmware that is half old, half new must not start.
-STARTER: Final = f"{LIBRARY}/picofed/main.py"
+# While files are replaced, neither is there: a firmware that is half old, half new must not start. The second is of a
+# firmware that was installed as sources, which MicroPython would prefer.
+STARTER: Final = f"{LIBRARY}/picofed/main.mpy"
+SOURCE_STARTER: Final = f"{LIBRARY}/picofed/main.py"
 
 
 class PayloadError(PicofedError):
@@ -55,7 +57,7 @@ def payload(probe: Probe, main: Path | None) -> Payload:
     if not probe.built_in:
         files[MODULE] = module(probe.abi)
     if not probe.frozen:
-        files |= {f"{LIBRARY}/{name}": data for name, data in firmware_files(firmware_root()).items()}
+        files |= {f"{LIBRARY}/{name}": data for name, data in firmware_files().items()}
     # Never part of a MicroPython with picofed in it, so that one with a sensor is not hidden.
     files[MAIN] = (firmware_root() / "main.py" if main is None else main).read_bytes()
     return Payload(files, main is not None)

@@ -38,6 +38,7 @@ from picofed.link.stream import SerialStream, Stream
 TIMEOUTS: Final = (1.5, 3.0, 6.0)  # seconds for each attempt of a request
 SELFTEST_TIMEOUTS: Final = (30.0, 30.0)
 _START_SECONDS: Final = 15.0  # a slow board compiles the firmware's source text first
+POWER_ON_SECONDS: Final = 150.0  # what the slowest board may take, an emulated one on a busy machine
 POLICY_TIMEOUTS: Final = (10.0, 10.0)  # checking a signature takes a small board a second
 
 
@@ -289,17 +290,24 @@ class BoardClient:
 
 
 def connect(
-    port: str, name: str = "", interrupt: bool = True, keys: Mapping[bytes, LinkKey] | None = None
+    port: str,
+    name: str = "",
+    interrupt: bool = True,
+    keys: Mapping[bytes, LinkKey] | None = None,
+    patience: float = 0.0,
 ) -> BoardClient:
     """Open a port and find the firmware behind it, from the REPL if need be.
 
     interrupt: a board that does not answer may be stopped with Ctrl-C and soft-reset, as it sits at a REPL or
-    runs another program. keys: see BoardClient. Raises PortError or LinkError in words for the user.
+    runs another program; patience: but not in these seconds, if it was powered on just now. keys: see BoardClient.
+    Raises PortError or LinkError in words for the user.
     """
     stream = SerialStream(port)
     try:
         client = BoardClient(stream, name or port, keys=keys)
         if _answers(client, (0.5, 1.0, 1.5)):
+            return client
+        if patience and comes_up(stream, client, patience):
             return client
         if not interrupt:
             raise LinkError(f"{port}: no picofed board answers")
@@ -382,6 +390,7 @@ __all__ = [
     "BLANK",
     "BUSY",
     "OBJECT_ID",
+    "POWER_ON_SECONDS",
     "UNKNOWN",
     "BoardApi",
     "BoardClient",

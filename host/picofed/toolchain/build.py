@@ -140,8 +140,11 @@ def mpy_cross() -> Path:
 
 def firmware_bytecode() -> Path:
     """Folder with the firmware package as .mpy files, one for each module: a board that loads these need not compile,
-    which takes seconds on a slow one and leaves its heap in pieces. They run on every architecture.
+    which takes seconds on a slow one and leaves its heap in pieces. They run on every architecture. Without a checkout
+    they are those that the installed package brings. Raises ToolchainError.
     """
+    if (ready := _packaged_bytecode()) is not None:
+        return ready
     cross, package = mpy_cross(), repo_root() / "firmware" / "picofed"
     what = "compiling the firmware"
 
@@ -172,10 +175,21 @@ def _packaged_natmod(arch: str) -> Path | None:
     return None
 
 
-def natmod_digest(native: Path) -> str:
-    """Identifies the sources of native modules: a package brings none that were built from others."""
-    parts = [native / part for part in ("include", "src", "bindings")]
-    return hashlib.sha256((tree_digest(parts) + (native / "natmod.mk").read_text()).encode()).hexdigest()
+def _packaged_bytecode() -> Path | None:
+    try:
+        repo_root()
+    except LayoutError as error:
+        folder = packaged() / "bytecode"
+        if not folder.is_dir():
+            raise ToolchainError(f"this picofed was installed without the compiled firmware; {error}") from error
+        return folder
+    return None
+
+
+def sources_digest(root: Path) -> str:
+    """Identifies the sources of native modules and firmware: a package brings none that were built from others."""
+    parts = [root / "native" / part for part in ("include", "src", "bindings")] + [root / "firmware" / "picofed"]
+    return hashlib.sha256((tree_digest(parts) + (root / "native" / "natmod.mk").read_text()).encode()).hexdigest()
 
 
 def natmod(arch: str = "x64", tools: Path | None = None) -> Path:

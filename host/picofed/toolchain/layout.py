@@ -26,7 +26,7 @@ def repo_root() -> Path:
 
 
 def packaged() -> Path:
-    """Folder inside the installed package with `natmods/`, `firmware/` and `boards/`; not there in a checkout."""
+    """Folder inside the installed package with natmods/, bytecode/, firmware/ and boards/; not there in a checkout."""
     return Path(__file__).resolve().parents[1] / "packaged"
 
 
@@ -41,7 +41,7 @@ def _part(name: str) -> Path:
 
 
 def firmware_root() -> Path:
-    """Folder with the MicroPython package `picofed` and main.py: the checkout's, else the packaged one."""
+    """Folder with main.py, and in a checkout the MicroPython package `picofed`."""
     return _part("firmware")
 
 

@@ -2,7 +2,7 @@
 
 {arch}_{abi}/package.json       what `mpremote mip install` reads, from a folder or from a web server
 {arch}_{abi}/picofed_core.mpy   the native module
-{arch}_{abi}/picofed/*.py       the firmware
+{arch}_{abi}/picofed/*.mpy      the firmware, compiled: the same bytes for every architecture
 {arch}_{abi}/main.py            for the board's root; mip leaves it alone
 natmods.json                    what the modules were built from
 """
@@ -17,17 +17,16 @@ from pathlib import Path
 from typing import Final
 
 from picofed import __version__
-from picofed.toolchain.build import MODULE, natmod_digest
+from picofed.toolchain.build import MODULE, firmware_bytecode, sources_digest
 from picofed.toolchain.layout import firmware_root, repo_root
 from picofed.toolchain.mpy import of_file
 
 CORE: Final = f"{MODULE}.mpy"
 
 
-def firmware_files(firmware: Path) -> dict[str, bytes]:
-    """The MicroPython package by path below /lib; main.py is not part of it."""
-    found = sorted((firmware / "picofed").rglob("*.py"))
-    return {str(path.relative_to(firmware)): path.read_bytes() for path in found}
+def firmware_files() -> dict[str, bytes]:
+    """The compiled MicroPython package by path below /lib; main.py is not part of it. Raises ToolchainError."""
+    return {f"picofed/{path.name}": path.read_bytes() for path in sorted(firmware_bytecode().glob("*.mpy"))}
 
 
 def write(folder: Path, modules: Mapping[str, Path]) -> dict[str, Path]:
@@ -36,7 +35,7 @@ def write(folder: Path, modules: Mapping[str, Path]) -> dict[str, Path]:
     What lies there from an earlier build is replaced; other architectures' folders are left if they were built from the
     same sources, and removed if not.
     """
-    sources = natmod_digest(repo_root() / "native")
+    sources = sources_digest(repo_root())
     firmware = firmware_root()
     index = folder / "natmods.json"
     if index.exists() and json.loads(index.read_text()).get("sources") != sources:
@@ -52,7 +51,7 @@ def write(folder: Path, modules: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _write_one(place: Path, module: bytes, firmware: Path) -> Path:
-    files = firmware_files(firmware)
+    files = firmware_files()
     shutil.rmtree(place, ignore_errors=True)
     for name, data in {**files, CORE: module, "main.py": (firmware / "main.py").read_bytes()}.items():
         path = place / name

@@ -1,67 +1,100 @@
-"""A flash image with LittleFS on it, as MicroPython's boards have it, read and written on the host."""
+"""Files in a LittleFS image, made and read on the host: far faster than copying over an emulated serial line."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
 
 from picofed.fleet.emulation.board import EmulationError
 
-BLOCK_BYTES = 4096
+if TYPE_CHECKING:
+    from littlefs import LittleFS
+
+BLOCK: Final = 4096
 
 
-def _library() -> Any:
+def _littlefs() -> ModuleType:
+    # Only boards with such a flash need it: the default one does without.
     try:
         return importlib.import_module("littlefs")
     except ImportError:
-        raise EmulationError("flash images need littlefs-python: pip install 'picofed[emulation]'") from None
+        raise EmulationError("this board's flash needs littlefs-python: pip install 'picofed[emulation]'") from None
 
 
 class Image:
-    """The image in memory. blank: blocks of a new one; otherwise it is read from `path`."""
+    """A LittleFS 2 in `content`, which is changed in place. program_size: MicroPython's progsize for this device.
+    where: the file that it comes from, for messages.
+    """
 
-    def __init__(self, path: Path, blank: int | None = None) -> None:
-        self._path = path
-        library = _library()
-        data = path.read_bytes() if blank is None else b"\xff" * (blank * BLOCK_BYTES)
-        self._context = library.UserContext(len(data))
-        self._context.buffer[:] = data
-        options: dict[str, Any] = {"block_size": BLOCK_BYTES, "block_count": len(data) // BLOCK_BYTES}
-        # What MicroPython's VfsLfs2 assumes by itself.
-        options |= {"read_size": 32, "prog_size": 32, "lookahead_size": 32}
-        self._files = library.LittleFS(context=self._context, mount=False, **options)
+    def __init__(self, content: bytearray, program_size: int, where: Path) -> None:
+        if not content or len(content) % BLOCK:
+            raise EmulationError(f"a LittleFS image must be a multiple of {BLOCK} bytes")
+        self._where = where
+        # What MicroPython's VfsLfs2 uses: its other sizes follow from these.
+        littlefs = _littlefs()
+        self._error: type[Exception] = littlefs.LittleFSError
+        self._files: LittleFS = littlefs.LittleFS(
+            context=littlefs.UserContext(buffer=content),
+            mount=False,
+            block_size=BLOCK,
+            block_count=len(content) // BLOCK,
+            read_size=32,
+            prog_size=program_size,
+            cache_size=4 * program_size,
+            lookahead_size=32,
+            name_max=255,
+        )
+
+    @contextlib.contextmanager
+    def _mounted(self) -> Iterator[LittleFS]:
         try:
-            if blank is not None:
-                self._files.format()
             self._files.mount()
-        except library.LittleFSError as error:
-            raise EmulationError(f"{path} has no readable file system: {error}; remove it") from error
-        self._error = library.LittleFSError
+        except self._error as error:
+            raise EmulationError(f"{self._where} has no readable file system: {error}; remove it") from error
+        try:
+            yield self._files
+        except (self._error, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise EmulationError(f"{self._where} does not take this: {reason}") from error
+        finally:
+            self._files.unmount()
+
+    def is_whole(self) -> bool:
+        """Whether there is a file system that fills just this image."""
+        try:
+            self._files.mount()
+        except self._error:
+            return False
+        self._files.unmount()
+        return True
+
+    def format(self) -> None:
+        """Make an empty file system."""
+        self._files.format()
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Absolute paths to contents; folders are made, other files stay."""
-        for name, content in files.items():
-            if not name.startswith("/") or ".." in name.split("/"):
+        """Put files there: absolute path -> content. Folders are made, other files stay."""
+        for name in files:
+            if not name.startswith("/") or posixpath.normpath(name) != name:
                 raise EmulationError(f"{name!r} is not an absolute path on a board")
-            try:
-                self._files.makedirs(name.rpartition("/")[0] or "/", exist_ok=True)
-                with self._files.open(name, "wb") as file:
+        with self._mounted() as tree:
+            for name, content in files.items():
+                tree.makedirs(posixpath.dirname(name), exist_ok=True)
+                with tree.open(name, "wb") as file:
                     file.write(content)
-            except (OSError, self._error) as error:
-                raise EmulationError(f"{name} does not go onto the flash: {error}") from error
 
     def read(self) -> dict[str, bytes]:
         """All files, by absolute path."""
         found = {}
-        for folder, _, names in self._files.walk("/"):
-            for name in names:
-                path = f"{folder.rstrip('/')}/{name}"
-                with self._files.open(path, "rb") as file:
-                    found[path] = file.read()
-        return found
-
-    def save(self) -> None:
-        """Write the image to its file."""
-        self._path.write_bytes(bytes(self._context.buffer))
+        with self._mounted() as tree:
+            for folder, _, names in tree.walk("/"):
+                for name in names:
+                    path = posixpath.join(folder, name)
+                    with tree.open(path, "rb") as file:
+                        found[path] = file.read()
+        return dict(sorted(found.items()))

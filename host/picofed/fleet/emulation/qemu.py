@@ -4,20 +4,18 @@ A small program, the bridge (boards/common/bridge.c), carries bytes between pseu
 """
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from picofed.fleet.emulation.board import EmulatedBoard, Start
-from picofed.fleet.emulation.littlefs import Image
+from picofed.fleet.emulation.board import Start
+from picofed.fleet.emulation.image_board import ImageBoard
 from picofed.toolchain.command import require
 from picofed.toolchain.qemu import bridge, qemu_firmware
 
 DEFAULT_HEAP_BYTES = 192 * 1024
-FLASH_BLOCKS = 352  # 1408 KiB, as MicroPython leaves them on a Pico
 
 
-class QemuBoard(EmulatedBoard):
+class QemuBoard(ImageBoard):
     """See EmulatedBoard. heap: bytes, DEFAULT_HEAP_BYTES if None.
 
     instruction_counts: run slower, and let boardserve.instructions() count exactly, the same in every run
@@ -27,6 +25,7 @@ class QemuBoard(EmulatedBoard):
     program: ClassVar[str] = "qemu-system-arm"
     machine: ClassVar[tuple[str, ...]]
     icount_shift: ClassVar[int] = 6
+    flash_blocks: ClassVar[int] = 352  # 1408 KiB, as MicroPython leaves them on a Pico
 
     def __init__(
         self,
@@ -40,26 +39,6 @@ class QemuBoard(EmulatedBoard):
     ) -> None:
         super().__init__(directory, heap=heap, board_id=board_id, entropy=entropy, power_cut=power_cut)
         self._instruction_counts = instruction_counts
-
-    def install(self, files: Mapping[str, bytes]) -> None:
-        """See EmulatedBoard."""
-        self._must_be_off()
-        image = Image(self._image)
-        image.write(files)
-        image.save()
-
-    def read_files(self) -> dict[str, bytes]:
-        """See EmulatedBoard."""
-        self._must_be_off()
-        return Image(self._image).read()
-
-    @property
-    def _image(self) -> Path:
-        return self.directory / "flash.img"
-
-    def _make_flash(self) -> None:
-        if not self._image.exists():
-            Image(self._image, FLASH_BLOCKS).save()
 
     def prepare(self) -> None:
         """See EmulatedBoard."""

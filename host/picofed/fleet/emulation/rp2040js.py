@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError, Start
-from picofed.fleet.emulation.littlefs_image import BLOCK, Image
+from picofed.fleet.emulation.littlefs import BLOCK, Image
 from picofed.toolchain import rp2, rp2040js, uf2
 from picofed.toolchain.command import require
 from picofed.toolchain.layout import repo_root
@@ -72,7 +72,7 @@ class Rp2040jsBoard(EmulatedBoard):
         """See EmulatedBoard."""
         self._must_be_off()
         content = self._storage()
-        Image(content, PAGE_BYTES).write(files)
+        Image(content, PAGE_BYTES, self.flash).write(files)
         with self.flash.open("r+b") as flash:
             flash.seek(FLASH_BYTES - STORAGE_BYTES)
             flash.write(content)
@@ -80,7 +80,7 @@ class Rp2040jsBoard(EmulatedBoard):
     def read_files(self) -> dict[str, bytes]:
         """See EmulatedBoard."""
         self._must_be_off()
-        return Image(self._storage(), PAGE_BYTES).read()
+        return Image(self._storage(), PAGE_BYTES, self.flash).read()
 
     def _storage(self) -> bytearray:
         """The file system, which another firmware may have made larger or smaller than this one does."""
@@ -88,14 +88,14 @@ class Rp2040jsBoard(EmulatedBoard):
             flash.seek(FLASH_BYTES - STORAGE_BYTES)
             whole = bytearray(flash.read(STORAGE_BYTES))
         smaller = whole[:-REGION_BYTES]
-        return smaller if Image(smaller, PAGE_BYTES).is_whole() else whole
+        return smaller if Image(smaller, PAGE_BYTES, self.flash).is_whole() else whole
 
     def _make_flash(self) -> None:
         if self.flash.exists():
             return
         size = STORAGE_BYTES - (REGION_BYTES if self._firmware == "picofed" else 0)
         content = bytearray(b"\xff" * size)
-        image = Image(content, PAGE_BYTES)
+        image = Image(content, PAGE_BYTES, self.flash)
         image.format()
         if self._entropy is not None:
             module = repo_root() / "boards" / "rp2040js" / "boardserve.py"

@@ -4,45 +4,23 @@ The board process holds the master end of the pseudo-terminal itself, so no byte
 """
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
-from picofed.fleet.emulation.board import EmulatedBoard, Start
-from picofed.fleet.emulation.littlefs import Image
+from picofed.fleet.emulation.board import Start
+from picofed.fleet.emulation.image_board import ImageBoard
 from picofed.toolchain import xtensa
 from picofed.toolchain.command import require
 
 PROCESSOR = "de233_fpu"  # the one of QEMU's that has what the ESP32's and the ESP32-S3's have in common
 DEFAULT_HEAP_BYTES = 160 * 1024
-FLASH_BLOCKS = 512  # 2 MiB, as MicroPython leaves them on an ESP32 with 4 MiB
 
 
-class XtensaBoard(EmulatedBoard):
+class XtensaBoard(ImageBoard):
     """See EmulatedBoard. heap: bytes, DEFAULT_HEAP_BYTES if None."""
 
     name: ClassVar[str] = "xtensa"
     natmod_arch: ClassVar[str] = "xtensawin"
-
-    def install(self, files: Mapping[str, bytes]) -> None:
-        """See EmulatedBoard."""
-        self._must_be_off()
-        image = Image(self._image)
-        image.write(files)
-        image.save()
-
-    def read_files(self) -> dict[str, bytes]:
-        """See EmulatedBoard."""
-        self._must_be_off()
-        return Image(self._image).read()
-
-    @property
-    def _image(self) -> Path:
-        return self.directory / "flash.img"
-
-    def _make_flash(self) -> None:
-        if not self._image.exists():
-            Image(self._image, FLASH_BLOCKS).save()
+    flash_blocks: ClassVar[int] = 512  # 2 MiB, as MicroPython leaves them on an ESP32 with 4 MiB
 
     def prepare(self) -> None:
         self._qemu = require("qemu-xtensa")
@@ -59,5 +37,5 @@ class XtensaBoard(EmulatedBoard):
             environment["PICOFED_ENTROPY_SEED"] = self._entropy
         if power_cut is not None:
             environment["PICOFED_POWER_CUT"] = str(power_cut)
-        files = [str(self._image), str(self._state / "boots")]
+        files = [str(self.flash), str(self._state / "boots")]
         return Start([self._qemu, "-cpu", PROCESSOR, str(self._program), *files], environment)
