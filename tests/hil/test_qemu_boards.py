@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import serial
 from picofed import accounting, records
+from picofed.fleet import catalog
 from picofed.fleet.emulation import EmulatedBoard, EmulationError, Fleet, QemuBoard, emulated
 from picofed.fleet.provision import board_files
 from picofed.learn import weights
@@ -475,8 +476,7 @@ def test_round_gives_the_bytes_of_the_unix_board(live: Live, on_unix: bytes, rec
     for name, used in live.heap.items():
         record_property(f"heap {name}", used)
         print(f"{live.board.name}: heap in use, {name}: {used}")
-    # An RP2040 leaves MicroPython about as much as these boards have: half of it must stay free for the user's program.
-    assert max(live.heap.values()) < 96 * 1024
+    assert max(live.heap.values()) < catalog.kinds()[live.board.name].memory.firmware_heap
 
 
 def test_ledger_survives_resets(live: Live) -> None:
