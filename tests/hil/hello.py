@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from dut import PATIENCE, Dut
+from console import PATIENCE
+from dut import Dut
 from picofed.link.client import BoardClient
 from picofed.link.messages import Info, LinkError
 from picofed.link.stream import SerialStream

@@ -7,7 +7,8 @@ import time
 
 import pytest
 import serial
-from dut import PATIENCE, Dut
+from console import PATIENCE
+from dut import Dut
 from hello import hello
 from picofed.learn import weights
 from picofed.learn.simulate import simulate

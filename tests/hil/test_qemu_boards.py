@@ -4,7 +4,6 @@ A board of a kind is started once and shared by its tests: emulators are slow to
 """
 
 import contextlib
-import hashlib
 import random
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import serial
+from console import PATIENCE, PROMPT, enter_raw, entropy_stream, mpremote, opened, run_raw, until
 from picofed import accounting, records
 from picofed.fleet import catalog
 from picofed.fleet.emulation import EmulatedBoard, EmulationError, Fleet, QemuBoard, emulated
@@ -39,51 +38,10 @@ pytestmark = pytest.mark.slow
 
 KINDS = ("qemu_m0", "qemu_m3", "qemu_m4f", "qemu_m33", "qemu_rv32")
 QUICKEST = "qemu_m3"
-PATIENCE = 120.0
-PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 SEED = b"a round on QEMU"
 BOARD = bytes(range(1, 9))
 JOB = Job("gestures", Model.dense((45, 7)), clip=400000, log2_sigma=19, window=40, stride=40, labels=7, round_shift=8)
 CHARGE = accounting.charge(JOB.clip, JOB.log2_sigma, JOB.steps)
-
-
-def mpremote(board: EmulatedBoard, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", str(board.port), *words],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}\nboard: {board.log}"
-    return done.stdout.replace("\r\n", "\n")
-
-
-@contextlib.contextmanager
-def opened(board: EmulatedBoard) -> Iterator[serial.Serial]:
-    with serial.Serial(str(board.port), 115200, timeout=PATIENCE, write_timeout=PATIENCE) as port:
-        yield port
-
-
-def until(port: serial.Serial, wanted: bytes) -> bytes:
-    got = port.read_until(wanted)
-    assert got.endswith(wanted), got
-    return got
-
-
-def enter_raw(port: serial.Serial) -> None:
-    port.write(b"\r\x03\r\x01")
-    until(port, PROMPT)
-
-
-def run_raw(port: serial.Serial, code: str) -> str:
-    """What `code` prints when it is run in the raw REPL; an exception fails the test."""
-    port.write(code.encode() + b"\x04")
-    until(port, b"OK")
-    out = until(port, b"\x04")[:-1]
-    error = until(port, b"\x04>")[:-2]
-    assert error == b"", error.decode()
-    return out.decode().replace("\r\n", "\n")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -194,15 +152,6 @@ def test_nothing_is_lost_to_a_reader_that_is_slow(empty: EmulatedBoard) -> None:
         until(port, b"\x04\x04>")
 
 
-def stream(seed: bytes, boot: int, size: int) -> bytes:
-    """The entropy stream as boards/unix/README.md defines it."""
-    blocks = (
-        hashlib.sha256(seed + boot.to_bytes(4, "little") + block.to_bytes(4, "little")).digest()
-        for block in range(size // 32 + 1)
-    )
-    return b"".join(blocks)[:size]
-
-
 def test_entropy_is_the_stream_of_the_specification_in_every_start(empty: EmulatedBoard) -> None:
     read = "import boardserve; print((boardserve.entropy(5) + boardserve.entropy(100)).hex())"
     with opened(empty) as port:
@@ -223,7 +172,7 @@ def test_entropy_is_the_stream_of_the_specification_in_every_start(empty: Emulat
             if restart == 0:
                 continue  # the shared board has used this start's already
             assert empty.boots == before + 1
-            assert got == stream(b"\x00\xff\x10", empty.boots - 1, 105)
+            assert got == entropy_stream(b"\x00\xff\x10", empty.boots - 1, 105)
 
 
 def test_broken_entropy_sources() -> None:
@@ -235,8 +184,8 @@ def test_broken_entropy_sources() -> None:
             return bytes.fromhex(run_raw(port, read))
 
     assert source("stuck:5a") == b"\x5a" * 4096
-    assert source("constant") == stream(b"", 0, 32) * 128
-    pairs = stream(b"", 0, 8192)
+    assert source("constant") == entropy_stream(b"", 0, 32) * 128
+    pairs = entropy_stream(b"", 0, 8192)
     assert source("biased") == bytes(pairs[2 * k] | pairs[2 * k + 1] for k in range(4096))
     assert source(None) != source(None)
 

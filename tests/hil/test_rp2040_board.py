@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import random
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from console import mpremote
 from picofed.fleet.emulation import EmulatedBoard, Rp2040jsBoard, UnixBoard
 from picofed.fleet.emulation.rp2040js import FLASH_BYTES, REGION_BYTES, STORAGE_BYTES
 from picofed.fleet.provision import board_files
@@ -69,18 +68,6 @@ def one_round(board: EmulatedBoard, number: int = 0) -> bytes:
         return data
     finally:
         client.close()
-
-
-def mpremote(board: EmulatedBoard, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", str(board.port), *words],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}\nboard: {board.log}"
-    return done.stdout
 
 
 def without_code(files: dict[str, bytes]) -> dict[str, bytes]:

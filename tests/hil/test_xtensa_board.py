@@ -1,7 +1,6 @@
 """The windowed-Xtensa board as people drive boards: with mpremote and pyserial on its port. What every board must do
 beyond that is in test_boards.py and test_bit_identical.py."""
 
-import contextlib
 import hashlib
 import os
 import random
@@ -9,70 +8,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import serial
-from picofed.fleet.emulation import EmulatedBoard, EmulationError, XtensaBoard, emulated
+from console import PATIENCE, PROMPT, enter_raw, entropy_stream, mpremote, opened, run_raw, until, wait_for
+from picofed.fleet.emulation import EmulationError, XtensaBoard, emulated
 from picofed.toolchain.build import natmod
 
 pytestmark = pytest.mark.slow
-
-PATIENCE = 120.0
-PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
-
-
-def mpremote(board: EmulatedBoard, *words: str, ok: bool = True) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", str(board.port), *words],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (done.returncode == 0) == ok, f"{words}: {done.stdout}{done.stderr}\nboard: {board.log}"
-    return done.stdout.replace("\r\n", "\n")
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[XtensaBoard]:
     with XtensaBoard(board_id=bytes(range(8))) as board:
         yield board
-
-
-@contextlib.contextmanager
-def opened(board: EmulatedBoard) -> Iterator[serial.Serial]:
-    with serial.Serial(str(board.port), 115200, timeout=PATIENCE, write_timeout=PATIENCE) as port:
-        yield port
-
-
-def until(port: serial.Serial, wanted: bytes) -> bytes:
-    got = port.read_until(wanted)
-    assert got.endswith(wanted), got
-    return got
-
-
-def enter_raw(port: serial.Serial) -> None:
-    port.write(b"\r\x03\r\x01")
-    until(port, PROMPT)
-
-
-def run_raw(port: serial.Serial, code: str) -> bytes:
-    """What `code` prints when it is run in the raw REPL; an exception fails the test."""
-    port.write(code.encode() + b"\x04")
-    until(port, b"OK")
-    out = until(port, b"\x04")[:-1]
-    error = until(port, b"\x04>")[:-2]
-    assert error == b"", error.decode()
-    return out
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_exec_prints_and_reports_errors(shared: XtensaBoard) -> None:
@@ -149,7 +99,7 @@ def test_machine_module_resets_and_identifies(shared: XtensaBoard) -> None:
         enter_raw(port)
         port.write(b"import machine; machine.soft_reset()\x04")
         until(port, PROMPT)
-        assert run_raw(port, "import machine; print(machine.reset_cause())") == b"5\r\n"
+        assert run_raw(port, "import machine; print(machine.reset_cause())") == "5\n"
 
 
 def test_hard_reset_keeps_the_open_port(shared: XtensaBoard) -> None:
@@ -159,7 +109,7 @@ def test_hard_reset_keeps_the_open_port(shared: XtensaBoard) -> None:
         for _ in range(3):
             shared.reset()
             enter_raw(port)
-            assert run_raw(port, "print('kept' in globals(), open('kept.txt').read())") == b"False flash\r\n"
+            assert run_raw(port, "print('kept' in globals(), open('kept.txt').read())") == "False flash\n"
 
 
 def test_ctrl_c_stops_a_running_loop_and_is_data_when_asked(shared: XtensaBoard) -> None:
@@ -250,15 +200,6 @@ def test_native_module_is_imported_and_outlives_collections(shared: XtensaBoard)
     assert mpremote(shared, "exec", code) == hashlib.blake2b(b"abc", digest_size=32).hexdigest() + " picofed_core\n"
 
 
-def stream(seed: bytes, boot: int, size: int) -> bytes:
-    """The entropy stream as boards/unix/README.md defines it."""
-    blocks = (
-        hashlib.sha256(seed + boot.to_bytes(4, "little") + block.to_bytes(4, "little")).digest()
-        for block in range(size // 32 + 1)
-    )
-    return b"".join(blocks)[:size]
-
-
 def test_entropy_is_predictable_and_never_repeats(tmp_path: Path) -> None:
     read = "import boardserve; print((boardserve.entropy(5) + boardserve.entropy(100)).hex())"
     with XtensaBoard(tmp_path, entropy="00ff10") as board, opened(board) as port:
@@ -269,8 +210,8 @@ def test_entropy_is_predictable_and_never_repeats(tmp_path: Path) -> None:
                 port.write(b"\x04")
                 until(port, PROMPT)
             enter_raw(port)
-            got = bytes.fromhex(run_raw(port, read).decode())
-            assert got == stream(b"\x00\xff\x10", board.boots - 1, 105)
+            got = bytes.fromhex(run_raw(port, read))
+            assert got == entropy_stream(b"\x00\xff\x10", board.boots - 1, 105)
             assert board.boots == restart + 1
 
 
@@ -282,7 +223,7 @@ def test_broken_entropy_sources() -> None:
             return bytes.fromhex(mpremote(board, "resume", "exec", read))
 
     assert source("stuck:5a") == b"\x5a" * 4096
-    assert source("constant") == stream(b"", 0, 32) * 128
+    assert source("constant") == entropy_stream(b"", 0, 32) * 128
     assert 0.74 < sum(byte.bit_count() for byte in source("biased")) / (8 * 4096) < 0.76
     assert source(None) != source(None)
 

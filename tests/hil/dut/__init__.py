@@ -4,14 +4,11 @@ board on a serial port, which must hold nothing that anybody wants to keep.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import console
 from picofed.link.client import BoardClient, connect
-
-PATIENCE = 120.0  # seconds: how long anything may take on a loaded machine before it counts as hanging
 
 
 class Dut(ABC):
@@ -67,12 +64,4 @@ class Dut(ABC):
 
     def mpremote(self, *words: str) -> str:
         """What an unmodified mpremote prints; fails the test where it fails."""
-        done = subprocess.run(
-            [sys.executable, "-m", "mpremote", "connect", self.port, *words],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, f"{self.kind} {words}: {done.stdout}{done.stderr}\n{self.log}"
-        return done.stdout
+        return console.mpremote(self, *words)

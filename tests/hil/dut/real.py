@@ -7,10 +7,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from console import PATIENCE
 from picofed.native import blake2b
 from picofed.toolchain.layout import repo_root
 
-from dut import PATIENCE, Dut
+from dut import Dut
 
 _WIPE = """
 import os
