@@ -202,6 +202,16 @@ def natmod(arch: str = "x64", tools: Path | None = None) -> Path:
         raise ToolchainError(f"no native modules for {arch!r}: choose one of {', '.join(NATMOD_COMPILERS)}")
     if (ready := _packaged_natmod(arch)) is not None:
         return ready
+    return _native_module(arch, tools, ()) / f"{MODULE}.mpy"
+
+
+def natmod_object(arch: str) -> Path:
+    """What the module for `arch` is linked from, with debug information: says which source its code comes from."""
+    return _native_module(arch, None, ("CFLAGS_EXTRA=-g",)) / "micropython.o"
+
+
+def _native_module(arch: str, tools: Path | None, flags: Sequence[str]) -> Path:
+    """Folder with the module; flags: for make, the object is kept where there are any."""
     for python_module, package in (("elftools", "pyelftools"), ("ar", "ar")):
         if importlib.util.find_spec(python_module) is None:
             raise ToolchainError(f"native modules need Python's {package}: pip install 'picofed[build]'")
@@ -215,22 +225,25 @@ def natmod(arch: str = "x64", tools: Path | None = None) -> Path:
     makefile = native / "natmod.mk"
     if not makefile.is_file():
         raise ToolchainError(f"{makefile} is missing: this checkout is not whole")
+    # A relative BUILD: its name becomes part of the module, and is the same on every machine.
+    argv = [make, _JOBS, f"ARCH={arch}", "BUILD=build", f"MOD={MODULE}", *flags]
 
     def inputs() -> list[str]:
         own = tree_digest([native / part for part in ("include", "src", "bindings")])
         upstream = [micropython_digest(source), compiler_version(compiler), monocypher.name]
-        return [*upstream, arch, makefile.read_text(), own]
+        return [*upstream, *argv[2:], makefile.read_text(), own]
 
     what = f"building the native module for {arch}"
 
     def build(folder: Path, log: Path) -> None:
         # Upstream's rules write beside a file called Makefile in the working folder.
         (folder / "Makefile").write_text(f"include {makefile}\n")
-        argv = [make, _JOBS, f"ARCH={arch}", f"BUILD={folder}/build", f"MOD={MODULE}", f"MPY_DIR={source}"]
-        argv += [f"MONOCYPHER_DIR={monocypher}", f"PYTHON={sys.executable}"]
-        run_logged(argv, log, what, cwd=folder, env={**make_environment(), "PATH": path})
+        given = [f"MPY_DIR={source}", f"MONOCYPHER_DIR={monocypher}", f"PYTHON={sys.executable}"]
+        run_logged([*argv, *given], log, what, cwd=folder, env={**make_environment(), "PATH": path})
         (folder / "Makefile").unlink()
         shutil.rmtree(folder / ".mpy_ld_cache", ignore_errors=True)
+        if flags:
+            next((folder / "build").rglob("micropython.o")).rename(folder / "micropython.o")
         shutil.rmtree(folder / "build")
 
-    return content_addressed(what, f"natmod-{arch}", inputs, build) / f"{MODULE}.mpy"
+    return content_addressed(what, f"natmod-{arch}", inputs, build)
