@@ -3,6 +3,7 @@
 import machine
 
 _BIT = 0x4006001C
+_CYCLES = 0x40060FFC
 
 # A start of the interpreter: the emulator begins the stream that belongs to it.
 machine.mem32[_BIT] = 0
@@ -17,3 +18,8 @@ def entropy(n):
             byte = byte << 1 | memory[_BIT] & 1
         raw[i] = byte
     return bytes(raw)
+
+
+def cycles():
+    """Cycles of the processor so far, modulo 2^32: a register that only the emulator has."""
+    return machine.mem32[_CYCLES]

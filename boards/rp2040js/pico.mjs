@@ -40,7 +40,7 @@ export class Pico {
     this.flash.connect(chip);
     chip.bootrom = this.rom;
     connectSecondCore(chip);
-    chip.peripherals[ROSC] = new RingOscillator(chip, this.newStart(), this.newStart);
+    chip.peripherals[ROSC] = new RingOscillator(chip, this.newStart(), this.newStart, () => this.cycles);
     this.watchdog = chip.peripherals[WATCHDOG];
     if (watchdog !== null) {
       this.watchdog.reason = watchdog.reason;
