@@ -1,37 +1,55 @@
-"""Sizes of the native module for each architecture: python benchmarks/sizes.py [--check] [--arch ARCH]...
+"""Sizes of the native module for each architecture: python benchmarks/sizes.py [--check] [--no-heap] [--arch ARCH]...
 
-Writes benchmarks/sizes.md; --check compares instead. text and bss are what the .mpy carries and what it reserves; "heap
-after import" is what a board of that architecture holds more of once the module, or the whole firmware, is imported
-(an emulated board, where there is one; MicroPython's collector is conservative, so a few hundred bytes vary: rounded up
-to whole kB). An architecture whose compiler is not here keeps the committed line, or is left out.
+Writes benchmarks/sizes.md; --check compares instead. text and bss are what the .mpy carries and what it reserves; the
+heap is what an emulated board holds more of once the module, or the whole firmware, is imported (MicroPython's
+collector is conservative, so a few hundred bytes vary: rounded up to whole kB, and one kB apart is no difference). An
+architecture whose compiler is not here keeps the committed line, or is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from picofed.errors import PicofedError
-from picofed.fleet.emulation import BACKENDS, EmulatedBoard
-from picofed.fleet.payload import MODULE
+from picofed.fleet.emulation import BACKENDS, emulated
+from picofed.fleet.provision import board_files
 from picofed.fleet.repl import Repl
 from picofed.link.stream import SerialStream
 from picofed.toolchain import build
-from picofed.toolchain.mip import firmware_files
 from picofed.toolchain.products import ARCHITECTURES
 
-TABLE = Path(__file__).with_name("sizes.md")
-HEAD = """# Sizes of the native module
+TABLE: Final = Path(__file__).with_name("sizes.md")
+HEAD: Final = """# Sizes of the native module
 
 Written by `python benchmarks/sizes.py`; `--check` compares. Bytes. Text and constants: what the .mpy file loads; bss:
-what it reserves besides. Heap: what a freshly started emulated board of that architecture holds more of after
-`import picofed_core`, and after the whole firmware's modules (in kB of 1024, rounded up, compiled on the board).
+what it reserves besides.
 
-| architecture | .mpy file | text and constants | bss | heap: module | heap: firmware | board |
-|---|---|---|---|---|---|---|
+| architecture | .mpy file | text and constants | bss |
+|---|---|---|---|
+"""
+PARTS: Final = """
+## Cryptography and masks in the module for armv6m
+
+Of the object that the module is linked from, by source of each function; the last row with its functions for
+MicroPython, into which the compiler puts what is called once. The runtime library's 64-bit arithmetic is not counted.
+
+| part | bytes |
+|---|---|
+"""
+HEAPS: Final = """
+## Heap of boards, kB of 1024
+
+What a freshly started emulated board holds more of after `import picofed_core`, and after the whole firmware's modules,
+both from files on its flash; rp2040js: from its UF2, which has both in flash.
+
+| board | module | firmware with it |
+|---|---|---|
 """
 _MEASURE = """
 import gc
@@ -46,8 +64,9 @@ unload('provision','selftest')
 gc.collect()
 print((core-before,gc.mem_alloc()-before))
 """
-
-
+_CRYPTOGRAPHY: Final = ("monocypher.c", "crypto.c")
+_BINDINGS: Final = ("core_blake2b", "core_chacha20", "core_x25519", "core_eddsa_check", "core_differ")
+_MASK: Final = "core_trainer_mask"
 _RODATA, _BSS = 0x20, 0x40  # MP_SCOPE_FLAG_VIPER... of MicroPython's py/runtime0.h
 
 
@@ -94,72 +113,101 @@ def sections(data: bytes) -> Sections:
     return Sections(text + rodata, bss)
 
 
-def measure(board: type[EmulatedBoard], module: bytes) -> tuple[int, int]:
-    """Heap of the module, and of the firmware with it."""
-    files = {f"/lib/{name}": data for name, data in firmware_files().items()}
-    made = board()
-    made.open()
-    made.install({MODULE: module, **files})
-    with made:
-        stream = SerialStream(str(made.port))
-        try:
-            repl = Repl(stream)
-            repl.enter()
-            core, firmware = repl.value(_MEASURE)
-        finally:
-            stream.close()
-    return int(core), int(firmware)
-
-
-def board_for(arch: str) -> type[EmulatedBoard] | None:
-    """An emulated board that loads modules of this architecture; one with the module built in says nothing of it."""
-    fitting = [board for board in BACKENDS.values() if board.natmod_arch == arch and board.name != "rp2040js"]
-    return fitting[0] if fitting else None
-
-
-def line(arch: str) -> str:
-    """A row of the table. Raises PicofedError where the module cannot be built here."""
+def module_row(arch: str) -> str:
+    """Raises PicofedError where the module cannot be built here."""
     module = build.natmod(arch).read_bytes()
     found = sections(module)
-    board = board_for(arch)
-    heap = ["-", "-"]
-    if board is not None:
-        heap = [f"{-(-value // 1024)} kB" for value in measure(board, module)]
-    return (
-        f"| {arch} | {len(module)} | {found.text} | {found.bss} | {heap[0]} | {heap[1]} |"
-        f" {board.name if board else 'none'} |"
-    )
+    return f"| {arch} | {len(module)} | {found.text} | {found.bss} |"
+
+
+def _functions(file: Path) -> dict[str, tuple[str, int]]:
+    """Functions and constants of an ARM object with debug information: source file and bytes."""
+    command = ["arm-none-eabi-nm", "--print-size", "--line-numbers", str(file)]
+    found = {}
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        symbol, _, place = line.partition("\t")
+        words = symbol.split()
+        if len(words) == 4:
+            found[words[3]] = (Path(place.rpartition(":")[0]).name, int(words[1], 16))
+    return found
+
+
+def part_rows() -> list[str]:
+    """Where the code comes from."""
+    functions = _functions(build.natmod_object("armv6m"))
+    cryptography = sum(size for source, size in functions.values() if source in _CRYPTOGRAPHY)
+    mask = functions[_MASK][1] + sum(size for source, size in functions.values() if source == "mask.c")
+    bindings = sum(functions[name][1] for name in _BINDINGS)
+    return [
+        f"| cryptography: Monocypher, crypto.c | {cryptography} |",
+        f"| masks: mask.c, trainer_mask | {mask} |",
+        f"| both, with functions for MicroPython | {cryptography + mask + bindings} |",
+    ]
+
+
+def heap_row(kind: str) -> str:
+    """What module and firmware take of a board's heap."""
+    built_in = kind == "rp2040js"
+    options: dict[str, Any] = {"firmware": "plain"} if kind == "rp2040js_plain" else {}
+    board = emulated("rp2040js" if built_in or options else kind, **options)
+    board.open()
+    files = {} if built_in else board_files(build.natmod(board.natmod_arch), None)
+    board.install({path: data for path, data in files.items() if path != "/main.py"})
+    with board:
+        stream = SerialStream(str(board.port))
+        try:
+            repl = Repl(stream, 60.0)
+            repl.enter()
+            values = [-(-int(value) // 1024) for value in repl.value(_MEASURE)]
+        finally:
+            stream.close()
+    return f"| {kind} | {values[0]} | {values[1]} |"
 
 
 def committed() -> dict[str, str]:
-    """Rows by architecture."""
+    """Rows by their first cell."""
     text = TABLE.read_text() if TABLE.exists() else ""
-    return {row.split("|")[1].strip(): row for row in re.findall(r"^\| [a-z]\w* \| \d.*$", text, re.MULTILINE)}
+    return {row.split("|")[1].strip(): row for row in re.findall(r"^\| [^|]+ \| \d.*$", text, re.MULTILINE)}
+
+
+def differs(old: str | None, new: str, slack: int) -> bool:
+    """Whether a number of the rows is more than `slack` apart."""
+    if old is None:
+        return True
+    numbers = [[int(cell) for cell in row.strip("|").split("|")[1:]] for row in (old, new)]
+    return any(abs(one - other) > slack for one, other in zip(*numbers, strict=True))
 
 
 def main() -> int:
     """Exit status 1 where the committed table differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="compare with the committed table, write nothing")
+    parser.add_argument("--no-heap", action="store_true", help="start no boards: keep the committed rows of the heap")
     parser.add_argument("--arch", action="append", choices=ARCHITECTURES, help="only these")
     chosen = parser.parse_args()
     old = committed()
-    rows = dict(old)
+    kinds = [*BACKENDS, "rp2040js_plain"]
+    modules = {arch: old.get(arch) for arch in ARCHITECTURES}
+    heaps = {kind: old.get(kind) for kind in kinds}
+    status = 0
     for arch in chosen.arch or ARCHITECTURES:
         try:
-            rows[arch] = line(arch)
+            modules[arch] = module_row(arch)
         except PicofedError as error:
             print(f"{arch}: not measured: {error}", file=sys.stderr)
-            if chosen.check and arch in old:
-                return 1
-            continue
-        print(rows[arch])
+            status = 1
+    parts = part_rows()
+    if not chosen.no_heap:
+        heaps |= {kind: heap_row(kind) for kind in kinds}
     if chosen.check:
-        different = [arch for arch, row in rows.items() if old.get(arch) != row]
-        for arch in different:
-            print(f"{arch}: benchmarks/sizes.md has: {old.get(arch, 'nothing')}", file=sys.stderr)
-        return 1 if different else 0
-    TABLE.write_text(HEAD + "\n".join(rows[arch] for arch in ARCHITECTURES if arch in rows) + "\n")
+        new = [row for row in (*modules.values(), *parts) if row]
+        stale = [row for row in new if differs(old.get(row.split("|")[1].strip()), row, 0)]
+        stale += [row for kind, row in heaps.items() if row and differs(old.get(kind), row, 1)]
+        for row in stale:
+            print(f"{row} is not what benchmarks/sizes.md has", file=sys.stderr)
+        return 1 if stale else status
+    rows = ["\n".join(row for row in group.values() if row) + "\n" for group in (modules, heaps)]
+    TABLE.write_text(HEAD + rows[0] + PARTS + "\n".join(parts) + "\n" + HEAPS + rows[1])
     return 0
 
 
