@@ -1,0 +1,1 @@
+"""What picofed costs on emulated boards that count cycles or instructions: the jobs, and the drive."""

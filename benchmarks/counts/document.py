@@ -1,0 +1,141 @@
+"""The document made of the columns."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from picofed.toolchain.build import compiler_version
+
+from counts import jobs
+from counts.measure import KINDS
+
+Column = Mapping[str, int | None]
+_BENCHMARKS: Final = Path(__file__).parents[1]
+_HERTZ: Final = 125_000_000
+_PICO: Final = "rp2040js"
+_HEAD: Final = """# What picofed costs on boards
+
+Written by `python benchmarks/on_boards.py`; `--check` compares (up to 2 % apart: MicroPython's collector may run at
+another moment). Counted on emulated boards, by a small program that calls the installed firmware and core as the
+firmware does, from MicroPython: what a call costs is part of every number.
+
+- rp2040js: cycles of a Raspberry Pi Pico that runs our UF2, core and firmware in flash. The emulator counts as a
+  Cortex-M0+ does, without misses of the flash cache, interrupts' entries, or waits for flash that is written.
+- rp2040js_plain: the same with MicroPython alone in flash; native module and firmware are files and live in RAM.
+- qemu_m3, qemu_rv32: instructions, not cycles, with native module and firmware as files; the flash itself costs none.
+"""
+_ROUNDS: Final = f"""
+## Rounds of the firmware
+
+{jobs.RECORDS} records of {jobs.WINDOW} samples each, in the record store on flash. motion: softmax 45-7 on motion
+features, the demo's model; blocks: MLP 60-32-10 on averages over 10 samples; masked: softmax 120-83 on averages over 5,
+{jobs.LARGE.parameters:,} parameters, masked fields of 17 bits. "200 records" is reading, features and training;
+"charge and update" is what comes behind: ledger, rounding or masks, tag and name of the update. The wait of 1 ms
+before a ledger record is written is left out, and so is the transfer to the host.
+"""
+_MEMORY: Final = """
+## Memory in bytes
+
+Heap before the job: firmware and, where it is in RAM, native module, after the start. Heap at most: the largest that
+was in use or not yet collected behind any step of a round, with a collection before each. C stack: words of it that a
+round overwrote, by a pattern written before. The measuring program's own heap is taken off.
+"""
+
+
+def _table(columns: Mapping[str, Column], what: str, labels: list[str], unit: bool = True) -> list[str]:
+    kinds = [f"{kind}, {KINDS[kind].unit}" if unit else kind for kind in KINDS]
+    lines = [f"| {what} | " + " | ".join(kinds) + " |", "|---" * (1 + len(KINDS)) + "|"]
+    for label in labels:
+        cells = [columns[kind].get(label) for kind in KINDS]
+        lines.append(f"| {label} | " + " | ".join("-" if cell is None else f"{cell:,}" for cell in cells) + " |")
+    return lines
+
+
+def _of(document: str, row: str) -> str:
+    """The last number of a row of another document."""
+    text = (_BENCHMARKS / document).read_text(encoding="utf-8")
+    found = re.search(rf"^\| {re.escape(row)} \|.*?([\d.]+) \|$", text, re.MULTILINE)
+    return found[1] if found else "-"
+
+
+def _targets(pico: Column) -> list[str]:
+    """The Pico's numbers beside the cycle model and what was wanted."""
+
+    def model(row: str) -> str:
+        value = _of("m0_cycles.md", row)
+        return value if value == "-" else f"{float(value):,.0f}"
+
+    def row(what: str, value: int | None, modelled: str, wanted: str) -> str:
+        return f"| {what} | {'-' if value is None else f'{value:,}'} | {modelled} | {wanted} |"
+
+    mlp = "MLP 64-32-10"
+    part = pico.get("masked: charge and update")
+    code = int(_of("sizes.md", "both, with functions for MicroPython").replace("-", "0"))
+    return [
+        "| Pico, our UF2 | here | m0_cycles.md | target |",
+        "|---|---|---|---|",
+        row(f"an example, {mlp}", pico.get(f"{mlp}: an example"), model(f"native module: {mlp}"), "15,000"),
+        row("a noise sample's", pico.get("a noise sample"), model("native module: pf_noise_fill, a sample"), "2,000"),
+        row(
+            f"noise, 200 examples, {mlp}",
+            pico.get(f"{mlp}: noise and 200 examples"),
+            model(f"round: {mlp}"),
+            "9,000,000",
+        ),
+        row("X25519", pico.get("X25519, a shared secret"), model("X25519, a shared secret"), "-"),
+        row("enrolment", pico.get("masked: key shared with the helper, once"), "-", f"{3 * _HERTZ // 10:,} (0.3 s)"),
+        row("a masked round beyond training", part, "-", f"{_HERTZ // 50:,} (20 ms)"),
+        row("code of cryptography and masks, bytes (sizes.md)", code or None, "-", "20,000"),
+    ]
+
+
+def _reasons(pico: Column, plain: Column) -> list[str]:
+    """Why the numbers are not the model's, with the numbers that show it."""
+
+    def n(column: Column, label: str) -> int:
+        return column.get(label) or 0
+
+    def share(part: int, whole: int) -> str:
+        return f"{100 * part / max(1, whole):.0f} %"
+
+    reading, whole = n(pico, "motion: going through the record store"), n(pico, "motion: the whole round")
+    fields = f"{jobs.LARGE.parameters:,} masked fields"
+    hashed, drawn = n(pico, f"BLAKE2b of {fields}"), n(pico, f"mask of {jobs.LARGE.parameters:,} parameters")
+    behind = n(pico, "masked: charge and update")
+    wide, charge = "X25519, a shared secret", "motion: charge and update"
+    texts = [
+        f"A call from MicroPython with the checks of its arguments is shared by the {jobs.BATCH} examples of a batch,"
+        " or by 64 samples of noise; the model calls C directly. That is the few per cent between the two columns.",
+        f"X25519 takes {n(pico, wide):,} cycles in the UF2 and {n(plain, wide):,} as a native module: the Pico's SDK"
+        " has a multiplication of 64 bits of its own, a native module the compiler's library, as the model.",
+        f"A round of the firmware is more than arithmetic. Of the {whole:,} cycles of the demo's round, {reading:,}"
+        f" ({share(reading, whole)}) are reading records: MicroPython puts windows together from slots of a file.",
+        f"Where the core is built in, ledger and seeds have flash of their own. On the plain board they are a file, and"
+        f" a charge makes LittleFS write most of it anew: {n(plain, charge):,} cycles behind training, not"
+        f" {n(pico, charge):,}.",
+        f"A masked round hashes its {fields} three times (digest for the helper, tag, name of the update) for"
+        f" {hashed:,} cycles each and draws the mask for {drawn:,}: {share(3 * hashed + drawn, behind)} of what comes"
+        f" behind training. So the 20 ms are missed; with one hash instead of three, {behind - 2 * hashed:,} would be"
+        " left.",
+    ]
+    return [line for text in texts for line in textwrap.wrap("- " + text, 120, subsequent_indent="  ")]
+
+
+def document(columns: Mapping[str, Column]) -> str:
+    """Markdown. columns: by kind of board, each with the same labels."""
+    labels = list(dict.fromkeys(label for column in columns.values() for label in column))
+    memory = [label for label in labels if "heap" in label or "stack" in label]
+    rounds = [label for label in labels if label.startswith(("motion:", "blocks:", "masked:")) and label not in memory]
+    core = [label for label in labels if label not in memory and label not in rounds]
+    compilers = [compiler_version(name) for name in ("arm-none-eabi-gcc", "riscv64-unknown-elf-gcc")]
+    lines = [_HEAD, "Compilers: " + "; ".join(compilers) + ".", "", "## Calls of the core", ""]
+    lines += _table(columns, "call", core)
+    lines += [_ROUNDS, *_table(columns, "part", rounds)]
+    lines += [_MEMORY, *_table(columns, "where", memory, unit=False)]
+    lines += ["", "## Beside the cycle model, and what was wanted", "", *_targets(columns[_PICO])]
+    lines += ["", *_reasons(columns[_PICO], columns["rp2040js_plain"])]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,36 @@
+"""benchmarks/boards.md: a row of it, measured again on each kind of board."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from picofed.toolchain.layout import repo_root
+
+sys.path.insert(0, str(repo_root() / "benchmarks"))
+
+import on_boards
+from counts import jobs
+from counts.measure import KINDS, Counter
+
+pytestmark = pytest.mark.slow
+MODEL = "softmax 45-7"
+
+
+@pytest.mark.parametrize("kind", ["rp2040js", "qemu_m3", "qemu_rv32"])
+def test_an_example_and_its_noise_cost_what_the_document_says(kind: str) -> None:
+    assert kind in KINDS
+    with Counter(kind) as board:
+        accumulators, noise, examples = board.example(MODEL)
+    assert accumulators == jobs.MODELS[MODEL].parameters
+    measured = {
+        f"{MODEL}: an example": round(examples / jobs.RECORDS),
+        f"{MODEL}: noise and {jobs.RECORDS} examples": noise + examples,
+    }
+    assert on_boards.differences(on_boards.committed()[kind], measured) == []
+
+
+def test_a_change_of_more_than_two_per_cent_is_told() -> None:
+    old = {"a": 1000, "b": None, "c": 5}
+    assert on_boards.differences(old, {"a": 1020, "b": None, "c": 5}) == []
+    assert len(on_boards.differences(old, {"a": 1021, "b": 1, "c": None, "d": 1})) == 4
