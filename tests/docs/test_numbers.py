@@ -1,4 +1,4 @@
-"""Numbers that README.md takes from the committed cycle table: quoted right, and within what was promised."""
+"""Numbers that documents take from the committed tables: quoted right, and within what was promised."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,14 @@ def cycles(label: str, column: int = 0) -> str:
     row = re.search(rf"^\| {re.escape(label)} \| ([\d.]+(?: \| [\d.]+)*)", table, re.MULTILINE)
     assert row is not None, label
     return row[1].split(" | ")[column]
+
+
+def on_pico(label: str) -> int:
+    """What the emulated Pico with our UF2 needs, by benchmarks/boards.md."""
+    table = (ROOT / "benchmarks" / "boards.md").read_text()
+    row = re.search(rf"^\| {re.escape(label)} \| ([\d,]+) \|", table, re.MULTILINE)
+    assert row is not None, label
+    return int(row[1].replace(",", ""))
 
 
 def millions(label: str, column: int) -> str:
@@ -44,3 +52,27 @@ def test_cycles_are_within_what_was_promised() -> None:
     assert float(cycles("native module: pf_noise_fill, a sample")) < 1_350
     assert int(cycles("round: MLP 64-32-10", -1)) < 9_000_000
     assert int(cycles("pf_features_imu, a window of 100 samples")) < 65_000
+
+
+def test_readme_and_design_quote_the_counts_on_boards() -> None:
+    readme, design = (ROOT / "README.md").read_text(), (ROOT / "DESIGN.md").read_text()
+    assert f"{on_pico('MLP 64-32-10: an example'):,} cycles an example" in readme
+    whole, reading = on_pico("motion: the whole round"), on_pico("motion: going through the record store")
+    assert f"{whole / 1e6:.1f} million ({whole / 125e6:.2f} s) a whole round" in readme
+    assert f"{100 * reading / whole:.0f} % of it" in readme
+    shared = on_pico("masked: key shared with the helper, once")
+    assert f"{shared / 1e6:.1f} million ({shared / 125e6:.2f} s), once" in readme
+    behind = on_pico("masked: charge and update")
+    assert f"with 10,043 parameters {behind / 1e6:.1f} million ({behind / 125e6:.2f} s)" in readme
+    hashes, mask = 3 * on_pico("BLAKE2b of 10,043 masked fields"), on_pico("mask of 10,043 parameters")
+    assert f"{mask / 1e6:.1f} million cycles" in design
+    assert f"{hashes / 1e6:.1f} million" in design
+
+
+def test_counts_on_boards_are_within_what_was_promised() -> None:
+    assert on_pico("a noise sample") < 2_000
+    assert on_pico("MLP 64-32-10: noise and 200 examples") < 9_000_000
+    assert on_pico("masked: key shared with the helper, once") < 0.3 * 125e6
+    sizes = (ROOT / "benchmarks" / "sizes.md").read_text()
+    code = re.search(r"^\| both, with functions for MicroPython \| (\d+) \|", sizes, re.MULTILINE)
+    assert code is not None and int(code[1]) < 20_000
