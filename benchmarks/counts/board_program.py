@@ -1,6 +1,6 @@
 """Runs on the board, as /counts.py: what the installed firmware and core cost, by the emulator's counter.
 
-counts.calls() and counts.finish(name) return {row: count}; each is for a board that was just started."""
+Each call is for a board that was just started."""
 
 import gc
 import struct
@@ -122,13 +122,10 @@ class Firmware:
     """The firmware as far as the loop, with the job of that name and its weights."""
 
     def __init__(self, name):
-        import time
-
         from picofed import main, platform
         from picofed.job import Job
         from picofed.train import Trainer
 
-        _Awake.time_ns = getattr(time, "time_ns", None)
         platform.time = _Awake
         gc.collect()
         start = _now()
@@ -139,9 +136,7 @@ class Firmware:
         gc.collect()
         self.idle = gc.mem_alloc()
         job = Job(_read(name + ".job"))
-        start = _now()
         self.trainer = Trainer(job)
-        self.made = _spent(start)
         self.pair = _call(lambda: self.server.board.mask_pair() and 0) if job.mask_bits else 0
 
     def _begin(self, name):
@@ -172,8 +167,7 @@ class Firmware:
             last = _spent(start)
             spent[state] += last
         found = {"start": self.start, "load": self.load + self.check, "noise": spent[1] - self.load - self.check}
-        found.update({"training": spent[2] - last, "finish": last, "bytes": len(current.update)})
-        found.update({"pair": self.pair, "records": current._seen, "parameters": self.trainer.trainable})
+        found.update({"training": spent[2] - last, "finish": last, "pair": self.pair, "records": current._seen})
         return found
 
     def reading(self):

@@ -84,7 +84,10 @@ class Counter:
 
     def round(self, job: str) -> dict[str, int]:
         """A round of the firmware, part by part. Nothing where the board's memory is too small for it."""
-        return self._of_firmware(f"counts.Firmware({job!r}).round({job!r})")
+        found = self._of_firmware(f"counts.Firmware({job!r}).round({job!r})")
+        if found and found["records"] != jobs.RECORDS:
+            raise ReplError(f"{self._board.name}: a round of {job} saw {found['records']} records")
+        return found
 
     def reading(self, job: str) -> int:
         """Going through the record store."""
