@@ -19,9 +19,9 @@ _HERTZ: Final = 125_000_000
 _PICO: Final = "rp2040js"
 _HEAD: Final = """# What picofed costs on boards
 
-Written by `python benchmarks/on_boards.py`; `--check` compares (up to 2 % apart: MicroPython's collector may run at
-another moment). Counted on emulated boards, by a small program that calls the installed firmware and core as the
-firmware does, from MicroPython: what a call costs is part of every number.
+Written by `python benchmarks/on_boards.py`; `--check` compares (2 % apart, or 50,000 in a part of a round, is the same:
+MicroPython's collector may run at another moment). Counted on emulated boards, by a small program that calls the
+installed firmware and core as the firmware does, from MicroPython: what a call costs is part of every number.
 
 - rp2040js: cycles of a Raspberry Pi Pico that runs our UF2, core and firmware in flash. The emulator counts as a
   Cortex-M0+ does, without misses of the flash cache, interrupts' entries, or waits for flash that is written.

@@ -34,3 +34,9 @@ def test_a_change_of_more_than_two_per_cent_is_told() -> None:
     old = {"a": 1000, "b": None, "c": 5}
     assert on_boards.differences(old, {"a": 1020, "b": None, "c": 5}) == []
     assert len(on_boards.differences(old, {"a": 1021, "b": 1, "c": None, "d": 1})) == 4
+
+
+def test_a_part_of_a_round_may_differ_by_what_the_heap_does_its_memory_may_not() -> None:
+    old = {"motion: noise": 338_000, "motion: heap at most": 36_000}
+    assert on_boards.differences(old, {"motion: noise": 351_000, "motion: heap at most": 36_000}) == []
+    assert len(on_boards.differences(old, {"motion: noise": 389_000, "motion: heap at most": 37_000})) == 2
