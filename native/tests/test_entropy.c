@@ -79,14 +79,14 @@ static void test_repetition_cutoff_is_201(void) {
     }
 }
 
-/* A window with `equal` bits like its first, spread so that no run is long. */
+/* A window with `equal` bits like its first, spread so that no run is long, and without a period. */
 static void window(uint8_t *raw, size_t start, uint32_t equal, uint32_t bit) {
     for (uint32_t i = 0; i < 1024; i++) {
         set_bit(raw, start + i, bit);
     }
     uint32_t different = 1024 - equal;
     for (uint32_t i = 0; i < different; i++) {
-        set_bit(raw, start + 1 + i * (1023 / different), !bit);
+        set_bit(raw, start + 1 + i * (1023 / different) + i * i * i % 17, !bit);
     }
 }
 
@@ -133,11 +133,68 @@ static uint32_t failures(uint32_t share, uint32_t times, uint64_t random) {
 
 static void test_biased_sources(void) {
     CHECK_EQ(failures(128, 50, 5), 0);  /* no bias */
-    CHECK_EQ(failures(192, 50, 6), 0);  /* 3/4: 0.41 bit a bit */
-    CHECK_EQ(failures(230, 50, 7), 0);  /* 0.9: 0.15 bit a bit, more than assessed */
+    CHECK_EQ(failures(160, 50, 6), 0);  /* 5/8 */
+    CHECK_EQ(failures(96, 50, 6), 0);   /* 3/8 */
+    CHECK_EQ(failures(192, 50, 6), 50); /* 3/4 */
+    CHECK_EQ(failures(64, 50, 6), 50);  /* 1/4 */
+    CHECK_EQ(failures(230, 50, 7), 50); /* 0.9 */
     CHECK_EQ(failures(251, 50, 8), 50); /* 0.98: 0.03 bit a bit */
     CHECK_EQ(failures(254, 50, 9), 50);
     CHECK_EQ(failures(4, 50, 10), 50);
+}
+
+/* Turns bits here and there until the sample at `start` has so many ones. */
+static void make_ones(uint8_t *raw, size_t start, uint32_t ones) {
+    uint32_t have = 0;
+    for (size_t i = 0; i < 8192; i++) {
+        have += get_bit(raw, start + i);
+    }
+    for (size_t i = 0; have != ones; i = (i + 7) % 8192) {
+        uint32_t wanted = have < ones;
+        if (get_bit(raw, start + i) != wanted) {
+            set_bit(raw, start + i, wanted);
+            have = wanted ? have + 1 : have - 1;
+        }
+    }
+}
+
+static void test_bias_cutoff_is_5831_in_each_sample(void) {
+    uint8_t raw[3 * LEN + LEN / 2];
+    for (size_t sample = 0; sample < 4; sample++) {
+        for (uint32_t bit = 0; bit < 2; bit++) {
+            for (uint32_t count = 5830; count <= 5831; count++) {
+                good(raw, sizeof raw, 8);
+                if (sample < 3) {
+                    make_ones(raw, 8192 * sample, bit ? count : 8192 - count);
+                } else { /* half a sample at the end is not tested */
+                    memset(raw + 3 * LEN, 0, LEN / 2);
+                    for (size_t i = 8 * 3 * LEN; i < 8 * sizeof raw; i += 20) {
+                        set_bit(raw, i, 1);
+                    }
+                    set_bit(raw, 8 * sizeof raw - 1, bit);
+                }
+                CHECK_EQ(condition(raw, sizeof raw), sample < 3 && count == 5831 ? PF_E_ENTROPY : PF_OK);
+            }
+        }
+    }
+}
+
+static void test_patterns_of_any_length_fail(void) {
+    uint8_t raw[2 * LEN];
+    for (size_t period = 1; period <= 1000; period += period < 70 ? 1 : 31) {
+        for (size_t sample = 0; sample < 2; sample++) {
+            good(raw, sizeof raw, 9);
+            for (size_t i = period; i < LEN; i++) {
+                raw[LEN * sample + i] = raw[LEN * sample + i - period];
+            }
+            CHECK_EQ(condition(raw, sizeof raw), period <= 960 ? PF_E_ENTROPY : PF_OK);
+        }
+    }
+    good(raw, sizeof raw, 9);
+    memcpy(raw + 700, raw, 64);
+    CHECK_EQ(condition(raw, LEN), PF_E_ENTROPY);
+    raw[763] ^= 0x80; /* one bit makes the difference */
+    CHECK_EQ(condition(raw, LEN), PF_OK);
 }
 
 /* A stuck byte, a clock line or a repeated block passes the standard's tests of single bits. */
@@ -170,6 +227,8 @@ int main(void) {
     RUN(test_proportion_cutoff_is_991);
     RUN(test_a_last_partial_window_is_not_tested);
     RUN(test_biased_sources);
+    RUN(test_bias_cutoff_is_5831_in_each_sample);
+    RUN(test_patterns_of_any_length_fail);
     RUN(test_repeating_sources);
     return 0;
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from math import comb
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from picofed.reference import entropy
 
 ROOT = Path(__file__).parents[2]
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "noise.json").read_text())
@@ -41,3 +43,18 @@ def test_entropy_cutoffs() -> None:
     cutoffs = {name: int(value) for name, value in re.findall(r"#define ENTROPY_(\w+) (\d+)u", source)}
     assert cutoffs["RUN_CUTOFF"] == VECTORS["entropy"]["repetition_cutoff"]
     assert cutoffs["WINDOW_CUTOFF"] == VECTORS["entropy"]["proportion_cutoff"]
+    assert cutoffs["BIAS_CUTOFF"] == VECTORS["entropy"]["bias_cutoff"] == entropy.bias_cutoff()
+
+
+def test_bias_cutoff_has_the_error_probabilities_that_it_claims() -> None:
+    """Exact binomial tails in whole numbers: false alarms as specified, and biased sources that get through."""
+    n, cutoff = entropy.SAMPLE, entropy.bias_cutoff()
+
+    def weight(k: int, share: int, of: int) -> int:
+        return comb(n, k) * share**k * (of - share) ** (n - k)
+
+    alarms = sum(weight(k, 11, 16) for k in range(cutoff, n + 1))
+    assert alarms << 20 <= 16**n < alarms + weight(cutoff - 1, 11, 16) << 20
+    assert sum(weight(k, 3, 4) for k in range(cutoff)) << 48 < 4**n  # missed
+    assert sum(weight(k, 9, 10) for k in range(cutoff)) << 900 < 10**n
+    assert 2 * sum(weight(k, 1, 2) for k in range(cutoff, n + 1)) << 1000 < 2**n  # false alarms of a good source

@@ -91,6 +91,16 @@ def proportion_cutoff(window: int = 1024, entropy: str = "0.1", false_alarm_bits
     raise AssertionError("a distribution sums to 1")
 
 
+def bias_cutoff(sample: int = 8192, false_alarm_bits: int = 20) -> int:
+    """The least c with P(Binomial(sample, 11/16) >= c) <= 2^-false_alarm_bits, upwards from the other end."""
+    below = mpf(0)
+    for c in range(sample + 1):
+        if 1 - below <= mpf(2) ** -false_alarm_bits:
+            return c
+        below += comb(sample, c) * (mpf(11) / 16) ** c * (mpf(5) / 16) ** (sample - c)
+    raise AssertionError("a distribution sums to 1")
+
+
 def main() -> None:
     cdt = table()
     draw = random.Random(1)
@@ -107,7 +117,11 @@ def main() -> None:
         arguments.add((draw.randint(0, 18), draw.randrange(1, 1 << m), m))
     table_text = json.dumps([f"{entry:016x}" for entry in cdt])
     thresholds = [json.dumps([z, y, m, f"{threshold(z, y, m):016x}"]) for z, y, m in sorted(arguments)]
-    cutoffs = {"repetition_cutoff": 1 + 20 * 10, "proportion_cutoff": proportion_cutoff()}
+    cutoffs = {
+        "repetition_cutoff": 1 + 20 * 10,
+        "proportion_cutoff": proportion_cutoff(),
+        "bias_cutoff": bias_cutoff(),
+    }
     parts = [
         f'"cdt": {table_text}',
         '"thresholds": [\n' + ",\n".join(thresholds) + "\n]",

@@ -14,6 +14,8 @@ RAW_MIN = 1024  # bytes
 REPETITION = 201  # 1 + ceil(20 / 0.1)
 WINDOW = 1024  # bits
 BLOCK = 32  # bytes
+SAMPLE = 8192  # bits
+PATTERN = 512  # bits
 
 
 @lru_cache(maxsize=1)
@@ -29,6 +31,17 @@ def proportion_cutoff() -> int:
             if cumulative >= goal:
                 return 1 + k
     raise ArithmeticError("the binomial distribution does not sum to one")
+
+
+@lru_cache(maxsize=1)
+def bias_cutoff() -> int:
+    """The least c with P(Binomial(8192, 11/16) >= c) <= 2^-20, exactly."""
+    tail, cutoff = 0, SAMPLE + 1
+    while True:
+        tail += comb(SAMPLE, cutoff - 1) * 11 ** (cutoff - 1) * 5 ** (SAMPLE - cutoff + 1)
+        if tail << 20 > 16**SAMPLE:
+            return cutoff
+        cutoff -= 1
 
 
 def entropy_condition(raw: bytes) -> bytes:
@@ -47,5 +60,12 @@ def entropy_condition(raw: bytes) -> bytes:
     for start in range(0, len(bits) - WINDOW + 1, WINDOW):
         window = bits[start : start + WINDOW]
         if window.count(window[0]) >= proportion_cutoff():
+            raise EntropyError("entropy")
+    for start in range(0, len(bits) - SAMPLE + 1, SAMPLE):
+        sample = bits[start : start + SAMPLE]
+        if max(sum(sample), SAMPLE - sum(sample)) >= bias_cutoff():
+            raise EntropyError("entropy")
+        whole = raw[start // 8 : (start + SAMPLE) // 8]
+        if whole.find(whole[: PATTERN // 8], 1) >= 0:
             raise EntropyError("entropy")
     return blake2b(raw, 32)

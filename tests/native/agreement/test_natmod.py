@@ -164,6 +164,9 @@ def test_primitives(board: Callable[[Script], None], rng: random.Random) -> None
     s.same(f"c.entropy_condition({raw!r}, b)", 0)
     s.same("bytes(b)", native.entropy_condition(raw))
     s.same("c.entropy_condition(bytes(1024), b)", -8)
+    for share in (0.25, 0.75, 0.9):
+        biased = bytes(sum((rng.random() < share) << bit for bit in range(8)) for _ in range(1024))
+        s.same(f"c.entropy_condition({biased!r}, b)", -8)
     s.same("bytes(b)", bytes(32))
     board(s)
 
