@@ -47,7 +47,9 @@ _FIELDS = {
     "helper": bytes,
     "cohort": int,
     "link": int,
+    "honest": int,
 }
+_OPTIONAL = ("honest",)
 
 
 def genuine(data, signature, owner):
@@ -64,7 +66,7 @@ class Policy:
             item = cbor.loads(data)
         except PicofedError as error:
             raise PicofedError(ARGUMENT, "policy: " + error.text) from None
-        take(item, "policy", _FIELDS)
+        take(item, "policy", _FIELDS, _OPTIONAL)
         if item["v"] != 2:
             raise PicofedError(ARGUMENT, "policy of an unknown version")
         if len(item["board"]) != 8 or len(item["name"]) > 40:
@@ -73,6 +75,9 @@ class Policy:
             raise PicofedError(ARGUMENT, "policy: max_charge is above the budget")
         if len(item["helper"]) not in (0, 32) or item["link"] > ENCRYPTED or not item["cohort"]:
             raise PicofedError(ARGUMENT, "policy: helper, link or cohort is not as specified")
+        self.honest = item.get("honest", 1)
+        if "honest" in item and not (2 <= self.honest <= item["cohort"] and item["helper"]):
+            raise PicofedError(ARGUMENT, "policy: honest is not as specified")
         for name, kind in (("losses", int), ("modes", int), ("features", str)):
             for value in item[name]:
                 if type(value) is not kind:
@@ -95,8 +100,15 @@ class Policy:
     def check(self, job, charge):
         """Refuse what the policy forbids, and say what. charge: units that a release of the job costs."""
         item = self.item
+        floor = item["min_log2_sigma"]
+        if job.mask_bits:
+            # a share of the noise: honest 4^log2_sigma >= 4^min_log2_sigma
+            boards = self.honest
+            while boards >= 4:
+                floor -= 1
+                boards >>= 2
         # whatever the policy says, a release below sigma = 2^6 has no proof
-        floor = max(6, item["min_log2_sigma"])
+        floor = max(6, floor)
         if item["cohort"] > 1 and not job.mask_bits:
             self._forbid("updates outside a cohort of %d: the job has no masks" % item["cohort"])
         if job.log2_sigma < floor:

@@ -33,6 +33,19 @@ def share(log2_sigma: int, round_shift: int, honest: int, spread: int = 1) -> Fr
     return min(Fraction(1), left)
 
 
+def local_budget(epsilon: float, delta: float, honest: int, round_below: int, samples: int = 0) -> int:
+    """Units of a board's own ledger with which epsilon_of_sums() is at most `epsilon`: boards that add their share.
+
+    For jobs with equal weights and round_shift <= log2_sigma - round_below, `round_below` >= 2. samples: of all honest
+    boards. At most what a ledger can count.
+    """
+    if honest < 1 or round_below < 2:
+        raise DistributedError("nothing is proven for such a sum: see docs/proofs, lemma 8")
+    # 1 / share() >= honest - 3 / 4^round_below for every sigma; the last part is for what is rounded up
+    times = max(Fraction(1), honest - Fraction(3, 4**round_below)) * (1 - Fraction(1, 2**20))
+    return min(accounting.UNITS_MAX, int(accounting.budget(epsilon, delta, samples) * times))
+
+
 def epsilon_of_sums(
     masked: int,
     others: int,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed import accounting
-from picofed.distributed import epsilon_of_sums
+from picofed.distributed import epsilon_of_sums, local_budget
 from picofed.errors import PicofedError
 from picofed.learn.clients import Examples
 from picofed.learn.job import Plan
@@ -24,6 +24,8 @@ ROUNDS: Final = (5, 10, 20, 40)
 HELD_OUT: Final = "held out"
 SHARE: Final = 0.2
 RECORDS_MAX: Final = 1 << 22
+ROUND_BELOW: Final = 5  # masked releases are rounded to sigma / 2^5
+EPSILON_MAX: Final = 100.0  # of each board by itself
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,18 @@ def deal(pool: Pool, boards: int, records: int, seed: int) -> dict[str, Examples
     return found | {HELD_OUT: pick(order[:held])}
 
 
+def _own_epsilon(epsilon: float, delta: float, honest: int, samples: int) -> float:
+    """What each board's ledger may come to where `epsilon` is that of sums over `honest` honest boards."""
+    units = local_budget(epsilon, delta, honest, ROUND_BELOW, samples * honest)
+    try:
+        found = accounting.epsilon(accounting.mu_squared_of(units), delta, samples)
+    except accounting.AccountingError:  # at such an epsilon the sampler's distance is more than delta allows
+        found = EPSILON_MAX + 1
+    if found > EPSILON_MAX:
+        raise PicofedError("each board by itself would have no epsilon worth the name: plan a smaller one for the sums")
+    return found
+
+
 def explore(
     data: str | Path | Pool,
     boards: int,
@@ -76,21 +90,27 @@ def explore(
     honest: int = 0,
     learning_rate: float = 2.0,
     seeds: int = 3,
+    share: bool = False,
 ) -> list[Choice]:
-    """A Choice for each number of rounds. honest: of each sum under masks, 0: no masks. Raises PicofedError."""
+    """A Choice for each number of rounds. honest: of each sum under masks, 0: no masks. share: boards add only their
+    share of the noise; `epsilon` is then that of the sums, else each board's own. Raises PicofedError.
+    """
+    if share and not honest:
+        raise PicofedError("a share of the noise needs honest boards that add the others: say how many")
     if boards < 1 or records < 1 or honest > boards:
         raise PicofedError("plan for at least one board with one record, and no more honest boards than there are")
     pool = api.pool_of(data)
     model = Model.dense([pool.features.shape[1], *hidden, pool.classes])
     found = []
     for number in rounds:
-        plan = Plan(rounds=number, epsilon=epsilon, delta=delta, aggregator="fedavg", learning_rate=learning_rate)
+        own = _own_epsilon(epsilon, delta, honest, len(model.trainable) * number) if share else epsilon
+        plan = Plan(rounds=number, epsilon=own, delta=delta, aggregator="fedavg", learning_rate=learning_rate)
         job = make_task("plan", model, plan, clients=boards, records=records)
         charge = accounting.charge(job.clip, job.log2_sigma)
         units, samples = charge * number, len(model.trainable) * number
         conditional = None
         if honest:
-            shift = max(0, job.log2_sigma - 5)
+            shift = job.log2_sigma - ROUND_BELOW
             conditional = epsilon_of_sums(units, 0, delta, honest, job.log2_sigma, shift, samples * honest)
         accuracies = []
         for seed in range(seeds):

@@ -27,7 +27,8 @@ class ProvisionError(PicofedError):
 class Policy:
     """What a board will at most do. budget and max_charge (what a torn ledger record costs): units of 2^-24
     mu^2. number: a board takes no policy with a lower one. helper: its X25519 public key, b"" for none. cohort: fewest
-    boards among which an update may be seen. link: index into LINKS.
+    boards among which an update may be seen. link: index into LINKS. honest: boards of each sum that are taken to be
+    honest; above 1, boards add only their share of the noise of min_log2_sigma to masked updates.
     """
 
     board: bytes
@@ -44,6 +45,7 @@ class Policy:
     helper: bytes = b""  # the helper's public key, where masked jobs are allowed
     cohort: int = 1
     link: int = 0
+    honest: int = 1
 
     def __post_init__(self) -> None:
         if len(self.board) != BOARD_ID:
@@ -55,6 +57,8 @@ class Policy:
 
         if not 0 <= self.number < 1 << 32 or not 1 <= self.cohort < 1 << 32 or len(self.helper) not in (0, KEY):
             raise ProvisionError("a policy's number and cohort are below 2^32, a helper's key has 32 bytes")
+        if self.honest != 1 and not (2 <= self.honest <= self.cohort and self.helper):
+            raise ProvisionError("honest is at least 1 and at most the cohort; above 1 it needs a helper's key")
         if not 0 <= self.link < len(LINKS):
             raise ProvisionError(f"a link is {', '.join(LINKS)}")
 
@@ -97,6 +101,7 @@ class Policy:
             "helper": self.helper,
             "cohort": self.cohort,
             "link": self.link,
+            **({"honest": self.honest} if self.honest > 1 else {}),
         }
 
 

@@ -308,6 +308,20 @@ def test_less_noise_more_clipping_or_a_cohort_of_one_are_refused(live: Make) -> 
     assert "cohort of 10" in refused(-21, alone.client.job, upload(alone.client, JOB.body, 900))
 
 
+def test_a_share_of_the_noise_is_for_masked_jobs_and_no_smaller_than_the_policys(live: Make) -> None:
+    """16 honest boards: a quarter of sigma each. The ledger counts what this board adds, sixteen times as much."""
+    board = live(link=1, min_log2_sigma=19, helper=bytes(range(32)), cohort=20, honest=16)
+    client = board.client
+    masked = replace(JOB, name="masked", log2_sigma=17, clip=100000, mask_bits=20)
+    assert "no masks" in refused(-21, client.job, upload(client, replace(masked, mask_bits=0).body, 900))
+    assert "log2_sigma" in refused(-21, client.job, upload(client, replace(masked, log2_sigma=16).body, 900))
+    bring(client, masked)
+    start(client, masked)
+    assert wait(client).update is not None
+    charge = accounting.charge(100000, 17)
+    assert client.hello().spent == charge > 15.9 * accounting.charge(100000, 19)
+
+
 def test_budget_tricks_buy_nothing(live: Make) -> None:
     board = live(link=1, budget=2 * CHARGE + 5, max_charge=CHARGE)
     client = board.client

@@ -169,6 +169,18 @@ def test_an_owner_provisions_changes_and_revokes(tmp_path: Path) -> None:
     assert len(common.update_keys(site, registry)) == 2
 
 
+def test_a_share_of_the_noise_is_said_in_the_policy_and_kept(tmp_path: Path) -> None:
+    good(picofed(tmp_path, "provision", "key"))
+    grants = ("--honest", "5", "--cohort", "6", "--helper", bytes(range(32)).hex())
+    good(picofed(tmp_path, "provision", "board", CHIP, "porch", *grants))
+    given = Registry(tmp_path / "picofed-owner" / "boards.json").get(board_id(CHIP))
+    assert given is not None and given.provision.policy.honest == 5
+    assert Policy.parse(given.provision.policy.data) == given.provision.policy
+    assert cbor2.loads(given.provision.policy.data)["honest"] == 5
+    plain = Policy(bytes(8), "x", 10, 10)
+    assert "honest" not in plain.item() and Policy.parse(plain.data).honest == 1
+
+
 def test_a_reflashed_board_gets_its_ledger_back(tmp_path: Path) -> None:
     good(picofed(tmp_path, "provision", "key"))
     good(picofed(tmp_path, "provision", "board", CHIP, "porch", "--output", "first.cbor", "--epsilon", "3"))
@@ -198,6 +210,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     change = ("provision", "policy", "porch")
     complains(picofed(tmp_path, *change, passphrase="secret words"), "nothing would change")
     complains(picofed(tmp_path, *change, "--helper", "12", passphrase="secret words"), "helper")
+    complains(picofed(tmp_path, *change, "--honest", "5", passphrase="secret words"), "cohort")
     (tmp_path / "no.cbor").write_bytes(b"\xff")
     complains(picofed(tmp_path, "provision", "send", "no.cbor", "--board", "/dev/null"), "no signed policy")
     with pytest.raises(ProvisionError, match="owner"):

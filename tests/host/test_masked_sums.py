@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import dp_accounting
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from mpmath import mp, mpf
 from picofed import accounting
-from picofed.distributed import DistributedError, epsilon_of_sums, share
+from picofed.distributed import DistributedError, epsilon_of_sums, local_budget, share
 
 Floats = npt.NDArray[Any]
 REACH = 14  # sigmas on either side of 0 that are kept
@@ -126,6 +127,38 @@ def test_the_briefs_numbers() -> None:
     units = accounting.budget(8.0, 1e-5)
     found = [epsilon_of_sums(units, 0, 1e-5, honest, 20, 13) for honest in (5, 10, 20, 40, 100)]
     assert found == pytest.approx([3.12, 2.11, 1.44, 0.98, 0.59], abs=0.006)
+
+
+def test_shares_of_the_noise_add_up_to_the_policys() -> None:
+    """Whatever job a policy with `honest` accepts: sums have its least noise, and mu^2 is what lemma 8 says of it."""
+    for honest in (2, 3, 4, 5, 15, 16, 17, 63, 64, 1000):
+        for floor in range(9, 26):
+            least = min(log2 for log2 in range(6, 26) if honest * 4**log2 >= 4**floor)
+            for log2_sigma in {least, min(25, least + 1), floor}:
+                for shift in (0, log2_sigma - 2):
+                    of_board = Fraction(1, 4**log2_sigma - 3)
+                    mu_squared = of_board * share(log2_sigma, shift, honest)
+                    assert mu_squared == Fraction(1, honest * 4**log2_sigma - 3 * 4**shift)
+                    assert mu_squared <= Fraction(32, 29 * 4**floor)
+
+
+@pytest.mark.parametrize("honest", [2, 5, 40])
+def test_budget_of_boards_that_add_their_share(honest: int) -> None:
+    """The conditional number against dp-accounting, and that the budget is the largest, but for a part in 10^5."""
+    epsilon, log2_sigma, releases = 1.5, 18, 20
+    units = local_budget(epsilon, 1e-5, honest, 5)
+    found = epsilon_of_sums(units, 0, 1e-5, honest, log2_sigma, log2_sigma - 5)
+    assert found <= epsilon < epsilon_of_sums(units + units // 10**5, 0, 1e-5, honest, log2_sigma, log2_sigma - 5)
+    # so many releases use the budget up; the sum of the boards' noise is what dp-accounting is told of
+    clip = accounting.plan(accounting.epsilon(accounting.mu_squared_of(units), 1e-5), 1e-5, releases, log2_sigma)
+    assert releases * accounting.charge(clip, log2_sigma) <= units
+    multiplier = 2.0**log2_sigma * math.sqrt(honest) / clip
+    wanted = dp_accounting.get_epsilon_gaussian(multiplier / math.sqrt(releases), 1e-5)
+    assert epsilon * 0.999 < wanted <= epsilon
+    assert local_budget(epsilon, 1e-5, 1, 5) <= accounting.budget(epsilon, 1e-5)
+    for wrong in ((0, 5), (3, 1)):
+        with pytest.raises(DistributedError):
+            local_budget(epsilon, 1e-5, *wrong)
 
 
 def test_sums_for_which_nothing_is_proven_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,20 @@ def test_choices_spend_the_budget_and_say_what_it_means(pool: Pool) -> None:
     assert explore(pool, 6, 40, 4.0, rounds=(4,), seeds=1)[0].epsilon_distributed is None
 
 
+def test_boards_that_add_their_share(pool: Pool) -> None:
+    """The goal is met by the sums, each board by itself spends more, and there is more to learn from."""
+    whole, part = (explore(pool, 6, 40, 0.2, rounds=(8,), honest=5, seeds=3, share=share)[0] for share in (False, True))
+    assert part.epsilon_distributed is not None and 0.199 < part.epsilon_distributed <= 0.2
+    assert whole.epsilon <= 0.2 < 2 * 0.2 < part.epsilon
+    assert part.budget_units == pytest.approx(5 * accounting.budget(0.2, 1e-5), rel=0.01)
+    assert part.noise_multiplier == pytest.approx(whole.noise_multiplier / 5**0.5, rel=0.01)
+    assert part.accuracy > whole.accuracy
+    with pytest.raises(PicofedError, match="honest"):
+        explore(pool, 6, 40, 0.2, rounds=(8,), share=True)
+    with pytest.raises(PicofedError, match="worth the name"):
+        explore(pool, 6, 40, 20.0, rounds=(8,), honest=6, share=True)
+
+
 def test_less_noise_is_expected_to_learn_more(pool: Pool) -> None:
     tight, loose = (explore(pool, 6, 40, epsilon, rounds=(8,), seeds=3)[0].accuracy for epsilon in (0.05, 20.0))
     assert loose > tight + 0.1
@@ -66,5 +81,9 @@ def test_the_command_prints_what_it_explored(pool: Pool, tmp_path: Path) -> None
     item = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     choice = item["choices"][0]
     assert item["best_rounds"] == 3 and str(choice["budget_units"]) in text and f"{choice['accuracy']:.3f}" in text
+    shared = subprocess.run([*command, "--share"], capture_output=True, text=True, check=True).stdout
+    options = re.search(r"policies with (.*) allow it", " ".join(shared.split()))
+    assert options is not None
+    assert options[1].startswith("--honest 2 --cohort 2 (or more) --min-log2-sigma ") and "--releases 3" in options[1]
     wrong = subprocess.run([*command, "--honest", "9"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1

@@ -21,6 +21,9 @@ from picofed.planning import ROUNDS, explore
 @click.option("--data", default="digits", show_default=True, help="Proxy data: digits, mnist, or a file as simulate's.")
 @click.option("--hidden", type=click.IntRange(1), multiple=True, help="Width of a hidden layer; repeat for more.")
 @click.option("--honest", type=click.IntRange(2), help="With masks: boards of each sum that are taken to be honest.")
+@click.option(
+    "--share", is_flag=True, help="Boards add only their share of the noise: --epsilon is then that of the sums."
+)
 @click.option("--rate", type=float, default=2.0, show_default=True, help="The server's learning rate.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Simulations to average over.")
 @common.json_option
@@ -33,6 +36,7 @@ def plan(
     data: str,
     hidden: tuple[int, ...],
     honest: int | None,
+    share: bool,
     rate: float,
     seeds: int,
     as_json: bool,
@@ -52,6 +56,7 @@ def plan(
         rounds=rounds or ROUNDS,
         hidden=hidden,
         honest=honest or 0,
+        share=share,
         learning_rate=rate,
         seeds=seeds,
     )
@@ -75,4 +80,12 @@ def plan(
         click.echo(
             f"with {honest} honest: against a host that sees masked sums only, if so many boards of each sum are "
             "honest, and the helper is and keeps what it knows from the host"
+        )
+    if share:
+        assert honest is not None
+        least = best.log2_sigma + (honest.bit_length() - 1) // 2  # as SPEC 6.7 counts it
+        click.echo(
+            f"boards add their share of the noise: policies with --honest {honest} --cohort {honest} (or more) "
+            f"--min-log2-sigma {least} --max-clip {best.clip_norm} --releases {best.rounds} --epsilon "
+            f"{common.epsilon_text(best.epsilon)} allow it; that epsilon is all that is left if the conditions fail"
         )

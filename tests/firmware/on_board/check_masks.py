@@ -26,3 +26,24 @@ def test_masked_jobs():
     policy_of(helper=b"h" * 32, cohort=2).check(job, job.charge())
     for helper in (b"h" * 31, "h" * 32, None):
         refuses(ARGUMENT, lambda helper=helper: policy_of(helper=helper))
+
+
+def test_a_share_of_the_noise():
+    job = make(mask_bits=18, round_shift=4)  # log2_sigma 13
+    plain = make()
+    grants = {"helper": b"h" * 32, "cohort": 100}
+    for honest, log2_sigma in ((4, 14), (15, 14), (16, 15), (63, 15), (64, 16)):
+        policy_of(honest=honest, min_log2_sigma=log2_sigma, **grants).check(job, job.charge())
+        text = refuses(FORBIDDEN, policy_of(honest=honest, min_log2_sigma=log2_sigma + 1, **grants).check, job, 1)
+        assert "log2_sigma" in text, text
+        text = refuses(FORBIDDEN, policy_of(honest=honest, min_log2_sigma=13, **grants).check, plain, 1)
+        assert "no masks" in text, text
+    for honest in (2, 3):
+        refuses(FORBIDDEN, policy_of(honest=honest, min_log2_sigma=14, **grants).check, job, 1)
+    # never below sigma = 2^6, and in full against the largest charge
+    least = make(mask_bits=18, round_shift=3, log2_sigma=5, clip=1)
+    refuses(FORBIDDEN, policy_of(honest=64, min_log2_sigma=6, **grants).check, least, 1)
+    shared = policy_of(honest=64, min_log2_sigma=16, max_charge=262144, **grants)
+    assert "charge" in refuses(FORBIDDEN, shared.check, job, job.charge())
+    for wrong in ({"honest": 1}, {"honest": 0}, {"honest": 101}, {"honest": 5, "helper": b""}, {"honest": "5"}):
+        refuses(ARGUMENT, lambda wrong=wrong: policy_of(**dict(grants, **wrong)))
