@@ -7,6 +7,7 @@ know. If not, what a board's own ledger says still does: that number is never re
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from picofed import accounting
@@ -61,7 +62,13 @@ def epsilon_of_sums(
     Every masked release counts as if its sum had been seen, also one that was dropped. samples: as in
     accounting.epsilon, but of all honest boards in the board's sums.
     """
-    part = share(log2_sigma, round_shift, honest, spread)
-    whole = accounting.mu_squared_of(masked)
-    kept = min(whole, whole * math.nextafter(float(part), math.inf) * (1 + 2.0**-50))
-    return accounting.epsilon(accounting.mu_squared_of(others) + kept, delta, samples)
+    return epsilon_of_parts([(masked, share(log2_sigma, round_shift, honest, spread))], others, delta, samples)
+
+
+def epsilon_of_parts(masked: Sequence[tuple[int, Fraction]], others: int, delta: float, samples: int = 0) -> float:
+    """The same for several masked jobs: units of each, and the share() that is left of them."""
+    total = accounting.mu_squared_of(others)
+    for units, part in masked:
+        whole = accounting.mu_squared_of(units)
+        total += min(whole, whole * math.nextafter(float(part), math.inf) * (1 + 2.0**-50))
+    return accounting.epsilon(total * (1 + 2.0**-50 * len(masked)) if len(masked) > 1 else total, delta, samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 import cbor2
 import numpy as np
 import pytest
-from picofed import native
+from picofed import accounting, native
 from picofed.fleet.keys import Keys, Wanted
 from picofed.fleet.provision import Registry
 from picofed.helper.judge import FORBIDDEN, MALFORMED, USED, Judge, Refused
@@ -35,8 +36,19 @@ from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, HttpHelper, 
 from picofed.learn.updates import Update, UpdateError
 from picofed.learn.worker import Worker
 from picofed.masking import MaskError
+from picofed.privacy import page
+from picofed.privacy.statement import state
 from picofed.provisioning import emulated_owner
+from picofed.report.sums import Conditional, epsilon_distributed
 from picofed.store import SET_ASIDE, Store
+
+
+def cli(*words: str) -> str:
+    command = [sys.executable, "-c", "from picofed.cli import main; main()", *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=dict(os.environ, COLUMNS="200")
+    ).stdout
+
 
 SECRET = bytes(range(32))
 PUBLIC = native.x25519_public(SECRET)
@@ -397,6 +409,42 @@ def test_masked_run_makes_the_versions_of_an_unmasked_one(
     # the nonce of a masked update takes a key of the ratchet, so that noise is the same in the first round only
     assert store.version(job.id, 1).master == other.versions[1].master  # type: ignore[union-attr]
     judge.close()
+
+
+def test_the_conditional_epsilon_stands_beside_the_boards_own(make_world: Callable[..., Any], tmp_path: Path) -> None:
+    """In picofed budget, in the privacy report and in a job's report: the number that `run` prints. What a ledger holds
+    beyond masked updates counts in full; boards without masked updates have none."""
+    world = make_world(3, 3, capacity=3)
+    job, boards = masked(world), boards_of(world)
+    judge = Judge(tmp_path / "log.db", SECRET, roster_of(boards, 3))
+    store, plan = Store(tmp_path / "store.db"), replace(world.plan, masked=True, honest=3)
+    assert drive(store, job, plan, boards, InProcess(judge)).failure is None
+    judge.close()
+    wanted = epsilon_distributed(store, job, plan)
+    rows = store.boards()
+    found = [Conditional(store, plan.delta, 3).epsilon(row) for row in rows]
+    assert max(one for one in found if one is not None) == pytest.approx(wanted, rel=1e-12)
+    # no more boards are taken to be honest than a sum had members
+    more = Conditional(store, plan.delta, 50).epsilon(rows[0])
+    assert more is not None and found[0] is not None and more == pytest.approx(found[0], rel=1e-4)
+    charge = accounting.charge(job.clip, job.log2_sigma)
+    full = replace(rows[0], spent=rows[0].spent + charge)
+    assert Conditional(store, plan.delta, 3).epsilon(full) > accounting.epsilon(  # type: ignore[operator]
+        accounting.mu_squared_of(charge), plan.delta
+    )
+    store.seen(board=bytes(8), name="idle", port="", seq=1, spent=0, budget=5)
+    told = cli("budget", "--site", str(tmp_path), "--honest", "3")
+    assert "with 3 honest" in told and "nothing masked" in told and "the helper is" in " ".join(told.split())
+    item = json.loads(cli("budget", "--site", str(tmp_path), "--honest", "3", "--json"))
+    by_name = {board["name"]: board for board in item["boards"]}
+    assert by_name.pop("idle")["epsilon_distributed"] is None and item["honest"] == 3
+    assert [one["epsilon_distributed"] for one in by_name.values()] == found
+    assert all(0 < one["epsilon_distributed"] < 0.7 * one["epsilon_spent"] for one in by_name.values())
+    statement = state(store, plan.delta, None, 3)
+    assert [board.sums for board in statement.boards if board.name != "idle"] == found
+    text = page.render(statement)
+    assert "in sums, 3 honest" in text and "host and helper together" in text and "Seen in sums" in text
+    store.close()
 
 
 def test_lost_helper_drops_the_buffer_and_nothing_else(make_world: Callable[..., Any], tmp_path: Path) -> None:

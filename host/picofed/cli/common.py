@@ -19,6 +19,7 @@ from picofed.learn.job import Plan
 from picofed.learn.server import Opener
 from picofed.learn.unmask import HttpHelper
 from picofed.link.client import connect
+from picofed.masking import COHORT_MIN
 from picofed.store import Store
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,6 +43,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 job_argument = click.argument("job_file", metavar="JOB", type=click.Path(path_type=Path))
 rounds_option = click.option("--rounds", type=click.IntRange(1), help="Versions to make, instead of the job file's.")
 epsilon_option = click.option("--epsilon", type=float, help="Privacy target, instead of the job file's.")
+honest_option = click.option(
+    "--honest",
+    type=click.IntRange(COHORT_MIN),
+    default=COHORT_MIN,
+    show_default=True,
+    help="Boards of each masked sum that are taken to be honest.",
+)
 
 
 def open_store(site: Path) -> Store:

@@ -25,8 +25,9 @@ from picofed.report.html import save
     show_default=True,
     help="Where the page goes.",
 )
+@common.honest_option
 @common.json_option
-def privacy_report(site: Path, delta: float, audit_file: Path | None, output: Path, as_json: bool) -> None:
+def privacy_report(site: Path, delta: float, audit_file: Path | None, output: Path, honest: int, as_json: bool) -> None:
     """What is collected, what leaves the boards, what privacy was spent, whom that number makes you trust, and how it
     was audited: one HTML page, from this site's store.
 
@@ -36,7 +37,7 @@ def privacy_report(site: Path, delta: float, audit_file: Path | None, output: Pa
     audit = None if audit_file is None else load_audit(audit_file)
     store = common.existing_store(site)
     try:
-        statement = state(store, delta, audit)
+        statement = state(store, delta, audit, honest)
     finally:
         store.close()
     save(page.render(statement), output)

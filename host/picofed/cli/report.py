@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from picofed.errors import PicofedError
 from picofed.learn import data, jobfile
 from picofed.learn.evaluate import evaluate as measure
 from picofed.report.facts import summarise
-from picofed.report.sums import sums_text
+from picofed.report.sums import epsilon_distributed, sums_text
 
 
 @click.command(short_help="Draw a job's report.")
@@ -73,7 +74,7 @@ def _summarise(
     evaluate = None if people is None else lambda weights: measure(job, weights, people)
     store = common.existing_store(site)
     try:
-        return summarise(
+        item = summarise(
             store,
             job,
             plan,
@@ -83,5 +84,8 @@ def _summarise(
             held_out=tuple(people or ()),
             notes=[f"Masked updates: {sums_text(store, job, plan)}."] if plan.masked else (),
         )
+        if plan.masked and math.isfinite(found := epsilon_distributed(store, job, plan)):
+            item |= {"epsilon_distributed": found, "honest": plan.honest}
+        return item
     finally:
         store.close()

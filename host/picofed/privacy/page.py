@@ -10,6 +10,7 @@ from picofed.privacy.drawing import claimed_and_shown, epsilon_over_time
 from picofed.privacy.statement import BoardStatement, Statement
 from picofed.report import text as tx
 from picofed.report.html import document
+from picofed.report.sums import CONDITIONS
 from picofed.report.tables import table
 from picofed.report.text import safe
 
@@ -19,7 +20,7 @@ _LISTED = 24
 
 def render(s: Statement) -> str:
     """The whole page. The same statement gives the same text."""
-    body = [_header(s), "<main>", _data(s), _spent(s), _meaning(s), _trust(), _audited(s), "</main>", _footer()]
+    body = [_header(s), "<main>", _data(s), _spent(s), _meaning(s), _trust(s), _audited(s), "</main>", _footer()]
     return document("Privacy report", "\n".join(part for part in body if part))
 
 
@@ -61,6 +62,7 @@ def _header(s: Statement) -> str:
             "Each board counts for itself and refuses to go beyond, whatever it is asked.",
             math.isinf(limit),
         ),
+        *_sums_tile(s),
         _tile(tx.whole(releases), "Releases received", f"{tx.size(s.bytes_received)} in all, each clipped and noised."),
         _tile(audit[0], "Audit", audit[1], audit[2]),
     ]
@@ -68,6 +70,19 @@ def _header(s: Statement) -> str:
         f'<header><p class="over">picofed</p><h1>Privacy report</h1><p class="lead">{lead}</p>'
         f'<div class="tiles">{"".join(tiles)}</div></header>'
     )
+
+
+def _largest_sums(s: Statement) -> float | None:
+    return max((board.sums for board in s.boards if board.sums is not None), default=None)
+
+
+def _sums_tile(s: Statement) -> list[str]:
+    """The conditional number, where there is one."""
+    largest = _largest_sums(s)
+    if largest is None:
+        return []
+    say = f"At most, for masked updates: {CONDITIONS.format(honest=s.honest)}. If not, the first number holds."
+    return [_tile(f"\u03b5 \u2264 {tx.epsilon(largest)}", "Seen in sums", say, math.isinf(largest))]
 
 
 def _tile(number: str, key: str, say: str, alarm: bool = False) -> str:
@@ -115,8 +130,14 @@ def _spent(s: Statement) -> str:
         epsilon_over_time(s, width).render(f"time-{cls}", cls, title, say) for cls, width in _WIDTHS
     )  # fmt: skip
     columns = [("board", "w"), ("id", "i"), ("releases", "r"), ("epsilon spent", "r"), ("epsilon allowed", "r")]
+    masked = _largest_sums(s) is not None
+    if masked:
+        columns.append((f"in sums, {s.honest} honest", "r"))
     rows = [
-        (b.name, b.ident, tx.whole(b.releases), tx.epsilon(b.spent), tx.epsilon(b.allowed))
+        (
+            *(b.name, b.ident, tx.whole(b.releases), tx.epsilon(b.spent), tx.epsilon(b.allowed)),
+            *(["nothing masked" if b.sums is None else tx.epsilon(b.sums)] if masked else []),
+        )
         for b in sorted(s.boards, key=lambda board: -board.spent)
     ]
     more = f"; the {_LISTED} that have spent most" if len(rows) > _LISTED else ""
@@ -149,7 +170,7 @@ def _meaning(s: Statement) -> str:
     return f'<section><h2>What the number means</h2><section class="card"><dl>{rows}</dl></section></section>'
 
 
-def _trust() -> str:
+def _trust(s: Statement) -> str:
     columns = [("This", "w"), ("holds against", "w"), ("if you trust", "w"), ("and does not cover", "w")]
     rows = [
         (
@@ -171,7 +192,17 @@ def _trust() -> str:
             "what boards have released to other hosts, until a board has been seen again here",
         ),
     ]
-    listed = table("Epsilon needs no trust in the operator, the host or other boards", columns, rows)
+    if _largest_sums(s) is not None:
+        rows.insert(
+            1,
+            (
+                "Epsilon in sums",
+                "the host, and whoever sees what it sees",
+                f"the board; {s.honest} boards of each sum; the helper, and that it keeps what it knows from the host",
+                "host and helper together: then the epsilon of a board holds",
+            ),
+        )
+    listed = table("Epsilon of a board needs no trust in the operator, the host or other boards", columns, rows)
     return f'<section><h2>Who must be trusted for what</h2><section class="card">{listed}</section></section>'
 
 

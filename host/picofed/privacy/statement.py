@@ -12,7 +12,9 @@ from typing import Any
 from picofed.errors import PicofedError
 from picofed.learn.job import Job
 from picofed.learn.updates import Update
+from picofed.masking import COHORT_MIN
 from picofed.report.facts import epsilon_of_ledger, samples_a_release
+from picofed.report.sums import Conditional
 from picofed.store import Store
 
 _AUDIT: Mapping[str, type | tuple[type, ...]] = {
@@ -39,7 +41,8 @@ class Point:
 
 @dataclass(frozen=True)
 class BoardStatement:
-    """One board. mu: of its ledger now; releases: those that this site has."""
+    """One board. mu: of its ledger now; releases: those that this site has; sums: the conditional epsilon of masked
+    sums, None where there was nothing masked."""
 
     name: str
     ident: str
@@ -49,6 +52,7 @@ class BoardStatement:
     allowed: float
     mu: float
     history: tuple[Point, ...]
+    sums: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,14 @@ class JobStatement:
 
 @dataclass(frozen=True)
 class Statement:
-    """Everything that the page says."""
+    """Everything that the page says. honest: boards of each masked sum that are taken to be honest."""
 
     delta: float
     boards: tuple[BoardStatement, ...]
     jobs: tuple[JobStatement, ...]
     bytes_received: int
     audit: Mapping[str, Any] | None
+    honest: int = COHORT_MIN
 
 
 def load_audit(path: Path) -> dict[str, Any]:
@@ -102,12 +107,15 @@ def _finite(value: Any) -> bool:
         return False
 
 
-def state(store: Store, delta: float = 1e-5, audit: Mapping[str, Any] | None = None) -> Statement:
+def state(
+    store: Store, delta: float = 1e-5, audit: Mapping[str, Any] | None = None, honest: int = COHORT_MIN
+) -> Statement:
     """The facts of a site. Raises PicofedError where no board was ever seen."""
     rows = store.boards()
     if not rows:
         raise PicofedError("this site has not seen a board yet: there is nothing to report")
     samples = samples_a_release(store)
+    conditional = Conditional(store, delta, honest)
     points: dict[bytes, list[Point]] = {row.id: [] for row in rows}
     records: dict[bytes, int] = {}
     count: dict[bytes, int] = {}
@@ -128,6 +136,7 @@ def state(store: Store, delta: float = 1e-5, audit: Mapping[str, Any] | None = N
             allowed=epsilon_of_ledger(row.budget, delta, samples * row.seq),
             mu=math.sqrt(row.spent / 2**24),
             history=tuple(points[row.id]),
+            sums=conditional.epsilon(row),
         )
         for row in rows
     )
@@ -137,4 +146,4 @@ def state(store: Store, delta: float = 1e-5, audit: Mapping[str, Any] | None = N
         unit = f"{job.window / 50:g}-second window" if job.features == "imu45" else job.unit
         trained, released = len(job.model.trainable), count.get(ident, 0)
         jobs.append(JobStatement(name, unit, job.clip, job.log2_sigma, trained, released, job.window))
-    return Statement(delta, boards, tuple(jobs), size, audit)
+    return Statement(delta, boards, tuple(jobs), size, audit, honest)

@@ -70,6 +70,8 @@ def _epsilon(s: Summary) -> str:
     over = s.epsilon_target is not None and s.epsilon > s.epsilon_target
     if s.epsilon_target is not None:
         say += f" Target: {tx.short_number(s.epsilon_target)}{', exceeded' if over else ''}."
+    if s.epsilon_distributed is not None:
+        say += f" In sums, if {s.honest} boards of each and the helper are honest: {tx.epsilon(s.epsilon_distributed)}."
     return _tile("Privacy spent", f"\u03b5 \u2264 {tx.epsilon(s.epsilon)}", say, over)
 
 

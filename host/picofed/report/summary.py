@@ -139,6 +139,8 @@ class Summary:
     held_out: tuple[str, ...]
     privacy: PrivacySummary
     notes: tuple[str, ...]
+    epsilon_distributed: float | None = None
+    honest: int | None = None
 
 
 def load(path: Path) -> Summary:
@@ -160,9 +162,9 @@ def validate(obj: object) -> Summary:
     """Check a decoded summary.json and give it types.
 
     Optional (absent or null): the accuracies, epsilon_target, the byte counts, ram_bytes, ram, confusion, curve,
-    held_out, notes, accuracy_nonprivate of a version, `refused` of a board, seconds and weight of a contribution,
-    accuracy_sd of a curve point. Unknown keys are ignored. Raises PicofedError (one line) that names the first wrong
-    field.
+    held_out, notes, epsilon_distributed and honest (of masked jobs), accuracy_nonprivate of a version, `refused` of a
+    board, seconds and weight of a contribution, accuracy_sd of a curve point. Unknown keys are ignored. Raises
+    PicofedError (one line) that names the first wrong field.
     """
     top = Fields(obj, "")
     version = top.whole("format")
@@ -198,6 +200,8 @@ def validate(obj: object) -> Summary:
         held_out=top.texts("held_out"),
         privacy=_privacy(top.fields("privacy")),
         notes=top.texts("notes"),
+        epsilon_distributed=top.maybe("epsilon_distributed", top.number),
+        honest=top.maybe("honest", top.whole),
     )
     if summary.board_list and len(summary.board_list) != summary.boards:
         raise top.wrong("board_list", f"a list of {summary.boards} boards, as `boards` says", len(summary.board_list))

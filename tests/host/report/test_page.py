@@ -211,3 +211,9 @@ def test_demo_page_is_small_and_always_the_same() -> None:
 def test_light_dark_and_print() -> None:
     markup = render(validate(sample()))
     assert "prefers-color-scheme: dark" in markup and "@media print" in markup and 'name="viewport"' in markup
+
+
+def test_the_conditional_epsilon_stands_beside_the_boards_own() -> None:
+    page = render(validate(sample() | {"epsilon_distributed": 1.2344, "honest": 5}))
+    assert f"if 5 boards of each and the helper are honest: {tx.epsilon(1.2344)}." in page
+    assert "and the helper are honest" not in render(validate(sample()))
