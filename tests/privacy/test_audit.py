@@ -8,16 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from picofed import accounting, native
-from picofed.privacy import canaries
+from picofed.privacy import canaries, on_board
 from picofed.privacy.audit import audit
 from picofed.privacy.canaries import Setting
 from picofed.privacy.one_run import AuditError, best_guesses, epsilon_lower_bound, probability
 from scipy import stats
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[[Mapping[str, tuple[str, str]], list[str]], subprocess.CompletedProcess[str]]
 ARGUMENTS = ["audit", "--json", "--canaries", "10000", "--seed", "7"]
 FILL = "pf_noise_fill(&trainer->noise, (int32_t *)trainer->accumulators + trainer->filled, n);"
@@ -206,6 +208,42 @@ def test_a_job_is_audited_at_its_own_noise(tmp_path: Path) -> None:
     assert told["releases"] == 6 and 3.99 < told["epsilon_claimed"] <= 4.0 and told["passed"]
 
 
+@pytest.mark.slow
+def test_the_firmware_on_a_board_is_audited() -> None:
+    """Through record store, features, policy, ledger and link; twice the same, and the numbers are those of one board
+    that knows nothing of the audit."""
+    words = ["audit", "--json", "--board", "unix", "--canaries", "700", "--releases", "6", "--seed", "1"]
+    done = picofed(*words)
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["passed"] and told["board"] == "unix" and told["canaries"] == 744
+    assert told["units"] == 6 * accounting.charge(1 << 18, 20)
+    assert 0 < told["epsilon_lower_bound"] < told["epsilon_claimed"]
+    assert abs(told["mu_estimate"] - told["mu_claimed"]) < 5 * told["mu_standard_error"]
+    assert picofed(*words).stdout == done.stdout
+    known = json.loads(picofed("audit", "--json", "--canaries", "1023", "--releases", "1", "--seed", "1").stdout)
+    assert set(told) == set(known) and known["board"] is None
+
+
+@pytest.mark.slow
+def test_firmware_with_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board whose firmware clips at twice the norm that it charges for."""
+    source = (ROOT / "firmware" / "picofed" / "train.py").read_text()
+    line = "core.trainer_begin(self.trainer.mem, key, job.log2_sigma, job.clip)"
+    assert source.count(line) == 1
+    files = on_board.board_files
+
+    def changed(*given: Any) -> dict[str, bytes]:
+        found = files(*given)
+        del found["/lib/picofed/train.mpy"]
+        found["/lib/picofed/train.py"] = source.replace(line, line.replace("job.clip", "2 * job.clip")).encode()
+        return found
+
+    monkeypatch.setattr(on_board, "board_files", changed)
+    result = audit(Setting(1 << 18, 20, 8), canaries=744, seed=1, board="unix")
+    assert not result.passed and result.findings[0].startswith("all canaries: mu is")
+    assert result.units == 8 * accounting.charge(1 << 18, 20)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -213,7 +251,9 @@ def test_a_job_is_audited_at_its_own_noise(tmp_path: Path) -> None:
         (["--clip-norm", "2"], "too small to audit"),
         (["--delta", "2"], "choose a probability"),
         (["job.toml", "--releases", "2"], "give a job file, or"),
-        (["--canaries", "5"], "--canaries"),
+        (["--canaries", "5"], "1023 to 10^6"),
+        (["--board", "unix", "--canaries", "371"], "372 to 10^6"),
+        (["--board", "nowhere"], "no emulated board is called"),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], words: str) -> None:

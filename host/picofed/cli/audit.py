@@ -11,6 +11,7 @@ from picofed.errors import PicofedError
 from picofed.learn import jobfile
 from picofed.privacy.audit import Audit, audit
 from picofed.privacy.canaries import Setting
+from picofed.privacy.on_board import CANARIES
 from picofed.privacy.one_run import AuditError
 
 
@@ -27,8 +28,9 @@ class AuditFailedError(PicofedError):
 @click.option("--releases", type=click.IntRange(1, 4096), help="Releases of each board. [default: 10]")
 @click.option("--delta", type=float, help="The delta at which epsilon is stated. [default: 1e-5]")
 @click.option(
-    "--canaries", type=click.IntRange(1023, 10**6), default=20_000, show_default=True, help="Records to bet on."
+    "--canaries", type=click.IntRange(1, 10**6), help="Records to bet on. [default: 20000, through boards 7440]"
 )
+@click.option("--board", metavar="KIND", help="Through emulated boards of this kind, such as unix, and their firmware.")
 @click.option("--seed", type=click.IntRange(0), help="Repeat an audit to the bit. Default: fresh randomness.")
 @common.json_option
 def audit_command(
@@ -37,12 +39,14 @@ def audit_command(
     log2_sigma: int | None,
     releases: int | None,
     delta: float | None,
-    canaries: int,
+    canaries: int | None,
+    board: str | None,
     seed: int | None,
     as_json: bool,
 ) -> None:
     """Canaries, the worst records there can be, through the compiled core, in or out by a coin: can an attacker who
-    chooses the weights and sees every release tell which? With JOB, at that job's noise, clipping and releases.
+    chooses the weights and sees every release tell which? With JOB, at that job's noise, clipping and releases;
+    with --board, through the firmware as it is installed on a board.
     Exit status 3 if more is shown than was claimed.
 
     Example: picofed audit --seed 1
@@ -57,7 +61,9 @@ def audit_command(
         its_delta = plan.delta
         if setting.releases > 4096:
             raise AuditError(f"{setting.releases} releases are more than an audit takes: give --releases up to 4096")
-    result = audit(setting, its_delta if delta is None else delta, canaries, seed)
+    if canaries is None:
+        canaries = 20_000 if board is None else 20 * CANARIES
+    result = audit(setting, its_delta if delta is None else delta, canaries, seed, board)
     if as_json:
         common.print_json(result.as_dict())
     else:
@@ -71,6 +77,7 @@ def _print(result: Audit) -> None:
     epsilon = f"{common.epsilon_text(result.epsilon_claimed)} at delta {result.delta:g}, zero-out adjacency"
     shown = f"above {result.epsilon_lower_bound:.3f} (95 % confidence)"
     lines = [
+        ("through", "the compiled core" if result.board is None else f"firmware on emulated boards ({result.board})"),
         ("audited", f"{setting.releases} releases, clipping norm {setting.clip_norm}, sigma 2^{setting.log2_sigma}"),
         ("canaries", f"{result.canaries}, each in or out by a coin"),
         ("epsilon claimed", epsilon),

@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed import accounting
+from picofed.privacy import on_board
 from picofed.privacy.canaries import COLUMNS, Board, Setting, boards, contribution
 from picofed.privacy.one_run import AuditError, best_guesses
 
 ALARM: Final = 0.05  # of the lower bound: its confidence is 95 %
 FALSE_ALARM: Final = 1e-6  # of all other tests together
-PLACES: Final = 33  # equal parts of the 1023 canaries of a board
+PLACES: Final = 33  # equal parts of the canaries of a board
+PLACE_LEAST: Final = 300  # canaries of a part: with fewer, its spread is no longer as good as known
 _COUNTS: Final = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 1 << 30)
 _VECTORS_MAX: Final = 1000  # releases whose noise is compared pairwise
 
@@ -60,6 +62,7 @@ class Audit:
     correlation_limit: float
     findings: tuple[str, ...]
     seed: int | None
+    board: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -85,6 +88,7 @@ class Audit:
             "worst": {name: asdict(measured) for name, measured in self.worst.items()},
             "findings": list(self.findings),
             "seed": self.seed,
+            "board": self.board,
             **asdict(self.setting),
         }
 
@@ -100,13 +104,19 @@ def _measure(values: NDArray[np.float64], included: NDArray[np.bool_], claimed: 
     return Measured(claimed, distance / spread if spread else math.inf if distance else 0.0, error)
 
 
+def _places(sums: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    """The places of a board in equal parts."""
+    return np.array_split(np.arange(sums.shape[1]), max(1, min(PLACES, sums.size // PLACE_LEAST)))
+
+
 def _scores(sums: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """How surely each canary was in (above 0) or out: log-likelihood ratios, with each place's own spread.
 
-    sums: [boards, COLUMNS]. The spread comes from the values alone: they are a mixture whose halves lie `gap` apart.
+    sums: [boards, canaries of a board]. The spread comes from the values alone: they are a mixture whose halves lie
+    `gap` apart.
     """
     scores = np.empty_like(sums)
-    for part in np.array_split(np.arange(COLUMNS), PLACES):
+    for part in _places(sums):
         block = sums[:, part] - gap / 2
         variance = max(float((block**2).mean()) - gap**2 / 4, 1e-6 * gap**2)
         scores[:, part] = block * (gap / variance)
@@ -123,19 +133,27 @@ def _correlation(noise: NDArray[np.float64]) -> float:
     return float(products.max())
 
 
-def audit(setting: Setting, delta: float = 1e-5, canaries: int = 20_000, seed: int | None = None) -> Audit:
-    """Audit the compiled core. canaries: at least so many (whole boards of 1023). seed: for an audit that repeats.
+def audit(
+    setting: Setting, delta: float = 1e-5, canaries: int = 20_000, seed: int | None = None, board: str | None = None
+) -> Audit:
+    """Audit the compiled core; with `board`, the firmware on emulated boards of that kind. canaries: at least so many
+    (whole boards of 1023, or of 372 emulated). seed: for an audit that repeats.
 
     Raises AuditError, or AccountingError for a setting that makes no sense.
     """
-    if not 1 <= setting.releases <= 4096 or not COLUMNS <= canaries <= 10**6:
-        raise AuditError(f"{setting.releases} releases and {canaries} canaries: use 1 to 4096, and {COLUMNS} to 10^6")
+    least = COLUMNS if board is None else on_board.CANARIES
+    if not 1 <= setting.releases <= 4096 or not least <= canaries <= 10**6:
+        raise AuditError(f"{setting.releases} releases and {canaries} canaries: use 1 to 4096, and {least} to 10^6")
     accounting.epsilon(0.0, delta)
     charge = accounting.charge(setting.clip_norm, setting.log2_sigma)
     if setting.releases * charge > accounting.UNITS_MAX:
         raise AuditError("a ledger cannot count so much: choose fewer releases, more noise or a smaller clipping norm")
+    if contribution(setting.clip_norm) < 0.9 * setting.clip_norm:
+        raise AuditError(f"a clipping norm of {setting.clip_norm} is too small to audit: choose at least 16")
     per_release = accounting.mu_squared_of(charge)
-    everyone = list(boards(setting, canaries, seed))
+    everyone = list(
+        boards(setting, canaries, seed) if board is None else on_board.boards(board, setting, canaries, seed)
+    )
     units = max(board.units for board in everyone)
     mu = math.sqrt(accounting.mu_squared_of(units))
     findings: list[str] = []
@@ -146,7 +164,7 @@ def audit(setting: Setting, delta: float = 1e-5, canaries: int = 20_000, seed: i
     sums = np.array([board.values.sum(axis=0) for board in everyone])
     worst = _worst(everyone, included, sums, mu, math.sqrt(per_release))
     overall = _measure(sums.ravel(), included.ravel(), mu)
-    tests = 1 + PLACES + len(everyone) + setting.releases
+    tests = 1 + len(_places(sums)) + len(everyone) + setting.releases
     noise = np.concatenate([board.noise for board in everyone])[:_VECTORS_MAX]
     pairs = len(noise) * (len(noise) - 1) // 2
     limit = NormalDist().inv_cdf(1 - FALSE_ALARM / 2 / tests)
@@ -186,6 +204,7 @@ def audit(setting: Setting, delta: float = 1e-5, canaries: int = 20_000, seed: i
         correlation_limit=correlation_limit,
         findings=tuple(findings),
         seed=seed,
+        board=board,
     )
 
 
@@ -197,7 +216,7 @@ def _worst(
     for release in range(len(everyone[0].values)):
         values = np.array([board.values[release] for board in everyone])
         parts["release"].append((f"release {release + 1}", _measure(values.ravel(), included.ravel(), mu_release)))
-    for columns in np.array_split(np.arange(COLUMNS), PLACES):
+    for columns in _places(sums):
         name = f"places {columns[0]} to {columns[-1]}"
         parts["place"].append((name, _measure(sums[:, columns].ravel(), included[:, columns].ravel(), mu)))
     for number in range(len(everyone)):

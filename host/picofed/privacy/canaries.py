@@ -23,7 +23,7 @@ from picofed.privacy.one_run import AuditError
 
 COLUMNS = 1023  # canaries of a board: the widest model
 ROWS = 3
-_WEIGHT = 255 * 64  # a prediction that is exact in Q12, of either sign
+WEIGHT = 255 * 64  # a prediction that is exact in Q12, of either sign
 _DELTA_MAX = 16383
 
 
@@ -41,7 +41,7 @@ class Setting:
 class Board:
     """What one simulated board released, and what only the auditor knows.
 
-    values: [releases, COLUMNS] the canaries' coordinates, signs turned back; noise: [releases, ROWS * COLUMNS] what was
+    values: [releases, canaries] the canaries' coordinates, signs turned back; noise: [releases, places] what was
     released minus what the canaries should have added; units: what the board's ledger was charged.
     """
 
@@ -70,10 +70,11 @@ def contribution(clip_norm: int) -> int:
     return delta * value
 
 
-class _Seeds:
+class Seeds:
     """Secrets of the audited boards: the system's, or from a seed so that an audit repeats to the bit."""
 
     def __init__(self, seed: int | None) -> None:
+        self.repeats = seed is not None
         self._root = secrets.token_bytes(32) if seed is None else native.blake2b(f"picofed audit {seed}".encode())
 
     def bytes(self, board: int, what: str, size: int = 32) -> bytes:
@@ -87,14 +88,12 @@ class _Seeds:
 def boards(setting: Setting, canaries: int, seed: int | None = None) -> Iterator[Board]:
     """Simulated boards, COLUMNS canaries each, until there are at least so many. Raises AuditError, CoreError."""
     added = contribution(setting.clip_norm)
-    if added < 0.9 * setting.clip_norm:
-        raise AuditError(f"a clipping norm of {setting.clip_norm} is too small to audit: choose at least 16")
-    seeds = _Seeds(seed)
+    seeds = Seeds(seed)
     for number in range(-(-canaries // COLUMNS)):
         yield _board(setting, added, seeds, number)
 
 
-def _board(setting: Setting, added: int, seeds: _Seeds, number: int) -> Board:
+def _board(setting: Setting, added: int, seeds: Seeds, number: int) -> Board:
     model = Model((COLUMNS, ROWS), "squared", (Rectangle(0, ROWS, 0, COLUMNS, bias=False),))
     trainer = native.Trainer(model.descriptor)
     columns = np.concatenate([np.arange(row, COLUMNS, ROWS) for row in range(ROWS)])  # in the order of their places
@@ -119,7 +118,7 @@ def _board(setting: Setting, added: int, seeds: _Seeds, number: int) -> Board:
     for release in range(setting.releases):
         sign = -1 if release % 2 else 1
         weights = np.zeros(trainer.parameters, np.int16)
-        weights[places] = sign * _WEIGHT
+        weights[places] = sign * WEIGHT
         trainer.set_weights(weights)
         ledger.charge(setting.clip_norm, setting.log2_sigma, 1, 0, 2**32 - 2)
         trainer.begin(ratchet.next(release), setting.log2_sigma, setting.clip_norm)

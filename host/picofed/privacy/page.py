@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from picofed import __version__
 from picofed.privacy.drawing import claimed_and_shown, epsilon_over_time
@@ -221,7 +223,7 @@ def _audited(s: Statement) -> str:
     )
     say = (
         f"{a['canaries']:,} records made to be found, each in or out by a coin, in {a['releases']} releases with "
-        f"clipping norm {a['clip_norm']:,} and sigma 2^{a['log2_sigma']}, through the compiled core. "
+        f"clipping norm {a['clip_norm']:,} and sigma 2^{a['log2_sigma']}, through {_through(a)}. "
         f"{verdict}"
     )
     pictures = "".join(
@@ -240,6 +242,11 @@ def _audited(s: Statement) -> str:
         f'</h3><p class="say">{safe(say)}</p></figcaption><div class="chart">{pictures}</div></figure>'
         f'<section class="card"><h3>The audit in numbers</h3><dl>{rows}</dl></section></div></section>'
     )
+
+
+def _through(audit: Mapping[str, Any]) -> str:
+    kind = audit.get("board")
+    return "the compiled core" if kind is None else f"the firmware on emulated boards ({kind})"
 
 
 def _footer() -> str:
