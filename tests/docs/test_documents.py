@@ -30,6 +30,7 @@ EXECUTED = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "boards/*/README.md"
 NOT_RUN = (
     "needs a real board",
     "takes hours",
+    "needs a container engine",
     "make demo is run by tests/hil/test_demo.py",
     "tests/docs/test_commands.py runs it on emulated boards",
 )

@@ -191,6 +191,32 @@ def test_an_older_header_is_stale_though_it_was_never_used(fleet: Fleet, judge: 
     assert refused(judge, fleet.request(old).body) == USED
 
 
+def test_a_new_key_for_the_helper(fleet: Fleet, judge: Judge, tmp_path: Path) -> None:
+    """Under a policy that names another helper, updates are that one's, and no longer the first one's; boards keep
+    their keys, so that the same roster will do."""
+    secret = bytes(range(1, 33))
+    moved = []
+    for board in fleet.boards:
+        policy = replace(board.provision.policy, helper=native.x25519_public(secret), number=2)
+        moved.append(SimulatedBoard(replace(board.provision, policy=policy), board.examples, b"entropy"))
+    after = Fleet(moved, fleet.job)
+    assert roster_of(after.boards, 3) == judge.roster
+    new = Judge(tmp_path / "new.db", secret, judge.roster)
+    old_updates, new_updates = ([one.release(number) for number in range(3)] for one in (fleet, after))
+    assert refused(new, fleet.request(old_updates).body) == FORBIDDEN
+    assert refused(judge, after.request(new_updates).body) == FORBIDDEN
+    # one board without the new policy is named, so that the host goes on with the others
+    mixed = [*new_updates, fleet.release(3)]
+    with pytest.raises(Refused) as caught:
+        new.answer(after.request(mixed).body)
+    assert caught.value.board == mixed[3].board
+    request = after.request(new_updates)
+    masks = parse_answer(request, new.answer(request.body))
+    wanted = sum(after.unmasked(number).astype(int) for number in range(3))
+    assert after.unmask(new_updates, masks) == list(wanted)
+    new.close()
+
+
 def test_too_few_duplicates_and_strangers(fleet: Fleet, judge: Judge) -> None:
     updates = [fleet.release(number) for number in range(4)]
     assert refused(judge, fleet.request(updates[:2]).body) == FORBIDDEN
