@@ -436,7 +436,9 @@ def test_ledger_survives_resets(live: Live) -> None:
     assert after.boot > before.boot
 
 
-@pytest.mark.parametrize(("kind", "source"), [*((kind, "constant") for kind in KINDS), (QUICKEST, "biased")])
+@pytest.mark.parametrize(
+    ("kind", "source"), [*((kind, "constant") for kind in KINDS), (QUICKEST, "biased"), (QUICKEST, "stuck:55")]
+)
 def test_broken_entropy_source_keeps_the_board_from_taking_part(kind: str, source: str) -> None:
     with provisioned(kind, entropy=source) as live:
         failed = [line.name for line in live.client.selftest() if not line.passed]

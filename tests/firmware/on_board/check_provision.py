@@ -464,16 +464,35 @@ def test_long_ledger_is_listed_newest_first_across_blocks():
     assert Board().seq == board.seq and board.generation == 3
 
 
+def source(share):
+    """1024 bytes, of whose bits `share` in 256 are ones."""
+    raw = bytearray(1024)
+    drawn = bytearray(64)
+    for i in range(0, 1024, 8):
+        core.blake2b(drawn, b"", b"source %d" % i)
+        for bit in range(64):
+            raw[i + bit // 8] |= (drawn[bit] < share) << bit % 8
+    return bytes(raw)
+
+
 def test_broken_entropy_fails_closed():
     provisioned()
     whole = platform.entropy
     import picofed.board
 
-    picofed.board.entropy = lambda: bytes(1024)
+    # stuck, alternating, the same 33 bytes for ever, biased to 3/4, 1/4 and 0.9
+    sources = [bytes(1024), b"\xaa" * 1024, (source(128)[:33] * 32)[:1024], source(192), source(64), source(230)]
+    for raw in sources:
+        picofed.board.entropy = lambda raw=raw: raw
+        try:
+            board = Board()
+        finally:
+            picofed.board.entropy = whole
+        assert board.failure.code == ENTROPY
+        refuses(ENTROPY, board.noise_key)
+        assert len(board.ledger_records(0, 5)) == 1
+    picofed.board.entropy = lambda: source(128)
     try:
-        board = Board()
+        assert Board().failure is None
     finally:
         picofed.board.entropy = whole
-    assert board.failure.code == ENTROPY
-    refuses(ENTROPY, board.noise_key)
-    assert len(board.ledger_records(0, 5)) == 1
