@@ -13,7 +13,7 @@
 /* Tests of whole samples of 8192 bits, as 0.1 bit a bit lets a bias of 0.93 pass.
  * Bias: as many ones, or zeros, as the cutoff fail: the least c with P(Binomial(8192, 11/16) >= c) <= 2^-20. If no bit
  * is likelier than 11/16, whatever came before it, then each count is stochastically below that binomial, and a false
- * alarm has probability 2^-19 at most. A source with ones (or zeros) at 3/4 stays below with less than 2^-48.
+ * alarm has probability 2^-19 at most. Independent bits at 3/4 stay below with less than 2^-48.
  * Repeats: the first 512 bits come again later in the sample. For each of the 960 distances 512 bits must equal what
  * was there: 2^-51.2 at 0.1 bit a bit, 2^-41 in all. Catches patterns of any length up to 960 bytes. */
 #define ENTROPY_SAMPLE 1024u
