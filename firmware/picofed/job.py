@@ -7,7 +7,7 @@ from .errors import ARGUMENT, MESSAGE, PicofedError, check, plain
 from .features import CHANNELS, LABEL, LONGEST, NAMES, SHORTEST, TARGETS, sizes
 from .policy import take
 
-LIMIT = 1024  # bytes of a job
+LIMIT = 2048  # bytes of a job
 _FIELDS = {
     "v": int,
     "name": str,
@@ -29,8 +29,9 @@ _FIELDS = {
     "block": int,
     "horizon": int,
     "mask_bits": int,
+    "filters": bytes,
 }
-_OPTIONAL = {"mask_bits": 0, "target": LABEL, "block": 0, "horizon": 0}  # and what they are when absent
+_OPTIONAL = {"mask_bits": 0, "target": LABEL, "block": 0, "horizon": 0, "filters": b""}  # and what they are when absent
 GRADIENT = 0
 LOCAL = 1
 
@@ -80,6 +81,7 @@ class Job:
         self.target = item.get("target", LABEL)
         self.block = item.get("block", 0)
         self.horizon = item.get("horizon", 0)
+        self.filters = item.get("filters", b"")
         self._check(item["unit"])
         if "mask_bits" in item:
             self._check_masks()

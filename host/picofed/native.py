@@ -17,6 +17,7 @@ import numpy.typing as npt
 from picofed._native import ffi, lib
 from picofed.flash import FileFlash, Flash, MemoryFlash
 from picofed.native_arguments import U32_MAX, exactly, u32, within
+from picofed.native_convolution import convolution
 from picofed.native_errors import (
     CoreArgumentError,
     CoreError,
@@ -377,6 +378,7 @@ __all__ = [
     "chacha20",
     "charge",
     "clip",
+    "convolution",
     "crc32",
     "discrete_gaussian",
     "eddsa_check",

@@ -40,7 +40,7 @@ class Policy:
     max_parameters: int = 20000
     losses: tuple[int, ...] = (0, 1)
     modes: tuple[int, ...] = (0, 1)
-    features: tuple[str, ...] = ("imu45", "blocks")
+    features: tuple[str, ...] = ("imu45", "blocks", "convolution")
     number: int = 1
     helper: bytes = b""  # the helper's public key, where masked jobs are allowed
     cohort: int = 1

@@ -60,6 +60,7 @@ EXPORT void *memset(void *mem, int value, size_t len) {
     ENTRY(MP_QSTR_features_imu, core_features_imu_obj)                                                                 \
     ENTRY(MP_QSTR_features_blocks, core_features_blocks_obj)                                                           \
     ENTRY(MP_QSTR_targets, core_targets_obj)                                                                           \
+    ENTRY(MP_QSTR_convolution, core_convolution_obj)                                                                   \
     ENTRY(MP_QSTR_frame_encode, core_frame_encode_obj)                                                                 \
     ENTRY(MP_QSTR_frame_decode, core_frame_decode_obj)                                                                 \
     ENTRY(MP_QSTR_trainer_size, core_trainer_size_obj)                                                                 \

@@ -157,6 +157,29 @@ static mp_obj_t core_targets(mp_obj_t values_in, mp_obj_t from_in, mp_obj_t out_
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_targets_obj, core_targets);
 
+/* convolution(in, steps, channels, layer, out) -> number of outputs; in: steps x channels int8. out = None: counts them
+ * only */
+static mp_obj_t core_convolution(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t len;
+    size_t out_len = 0;
+    int8_t *out = NULL;
+    TAKE_U32(steps, args[1]);
+    TAKE_U32(channels, args[2]);
+    if (steps > PF_WINDOW_MAX || channels > PF_FILTERS_MAX) {
+        return answer(PF_E_ARGUMENT);
+    }
+    const uint8_t *layer = take_buffer(args[3], MP_BUFFER_READ, 0, 1, &len);
+    const int8_t *in = NULL;
+    if (args[4] != mp_const_none) {
+        in = take_buffer(args[0], MP_BUFFER_READ, (size_t)steps * channels, 1, NULL);
+        out = take_buffer(args[4], MP_BUFFER_WRITE, 0, 1, &out_len);
+        REFUSE_NULL(in);
+    }
+    return answer(pf_convolution(out, out_len, in, steps, channels, layer, len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_convolution_obj, 5, 5, core_convolution);
+
 /* frame_encode(payload, out) -> length */
 static mp_obj_t core_frame_encode(mp_obj_t payload_in, mp_obj_t out_in) {
     size_t len;

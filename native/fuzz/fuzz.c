@@ -266,9 +266,37 @@ static void fuzz_entropy(const uint8_t *data, size_t size) {
     REQUIRE(size >= PF_ENTROPY_RAW_MIN || pf_entropy_condition(out, raw, size) != PF_OK);
 }
 
+/* Steps, channels, a layer, and the inputs from its bytes again. */
+static void fuzz_convolution(const uint8_t *data, size_t size) {
+    if (size < 2) {
+        return;
+    }
+    uint32_t steps = data[0];
+    uint32_t channels = data[1];
+    pf_status count = pf_convolution(NULL, 0, NULL, steps, channels, data + 2, size - 2);
+    if (count < 0) {
+        REQUIRE(count == PF_E_ARGUMENT);
+        return;
+    }
+    REQUIRE(count > 0);
+    size_t inputs = (size_t)steps * channels;
+    int8_t *in = malloc(inputs);
+    int8_t *out = malloc((size_t)count);
+    for (size_t i = 0; i < inputs; i++) {
+        in[i] = (int8_t)data[i * 7 % size];
+    }
+    REQUIRE(pf_convolution(out, (size_t)count - 1, in, steps, channels, data + 2, size - 2) == PF_E_MEMORY);
+    REQUIRE(pf_convolution(out, (size_t)count, in, steps, channels, data + 2, size - 2) == count);
+    for (pf_status i = 0; i < count; i++) {
+        REQUIRE(out[i] >= 0);
+    }
+    free(out);
+    free(in);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static void (*const parts[])(const uint8_t *data, size_t size) = {fuzz_frame, fuzz_frame_encode, fuzz_codec,
-        fuzz_codec_encode, fuzz_trainer, fuzz_ledger, fuzz_ratchet, fuzz_entropy};
+        fuzz_codec_encode, fuzz_trainer, fuzz_ledger, fuzz_ratchet, fuzz_entropy, fuzz_convolution};
     if (size > 0) {
         parts[data[0] % (sizeof parts / sizeof parts[0])](data + 1, size - 1);
     }

@@ -53,6 +53,9 @@ def seeds() -> dict[str, bytes]:
         found[f"ratchet-{boots}"] = b"\x06\x00" + image(flash)
     for kind in (bytes(64), chooser.randbytes(600), bytes([0x55] * 100)):
         found[f"entropy-{len(kind)}"] = b"\x07" + kind
+    for width, channels, filters in ((5, 6, 8), (3, 8, 4)):
+        layer = bytes([width, 1, filters, 2, 7]) + chooser.randbytes(filters * (width * channels + 1))
+        found[f"convolution-{channels}"] = b"\x08" + bytes([40, channels]) + layer
     return found
 
 

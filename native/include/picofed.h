@@ -170,6 +170,12 @@ pf_status pf_features_blocks(int8_t *out, const int16_t *samples, uint32_t n, ui
  * which the `period` values are used over and over; period 0: the value itself. */
 void pf_targets(uint8_t *out, const int8_t *values, size_t n, const int8_t *from, size_t period);
 
+#define PF_FILTERS_MAX 64u
+/* One layer of convolution, its largest outputs and ReLU (SPEC 8.6), over steps x channels activations (1..128, 1..64).
+ * layer: its len bytes. Returns the number of outputs, step by step; out NULL: counts them only, and needs no `in`. */
+pf_status pf_convolution(
+    int8_t *out, size_t out_len, const int8_t *in, uint32_t steps, uint32_t channels, const uint8_t *layer, size_t len);
+
 /* ---- training (SPEC 2, 7) -------------------------------------------------------------------------------------- */
 
 #define PF_LAYERS_MAX 8u

@@ -46,6 +46,7 @@
 #include "mask.c"
 #include "features.c"
 #include "blocks.c"
+#include "convolution.c"
 #include "model.c"
 #include "fixed.c"
 #include "clip.c"

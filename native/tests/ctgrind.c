@@ -125,6 +125,14 @@ static void run_features(void) {
     }
     SECRET(window, sizeof window);
     expect(pf_features_imu(out, window, 100) == PF_OK, "features");
+    static int8_t points[50 * PF_IMU_AXES];
+    static int8_t found[8 * 8];
+    static uint8_t layer[5 + 8 * (5 * PF_IMU_AXES + 1)] = {5, 2, 8, 3, 7}; /* filters are public */
+    for (size_t i = 5; i < sizeof layer; i++) {
+        layer[i] = next();
+    }
+    expect(pf_features_blocks(points, window, 100, 2, 100) == PF_OK, "blocks");
+    expect(pf_convolution(found, sizeof found, points, 50, PF_IMU_AXES, layer, sizeof layer) == 7 * 8, "convolution");
 }
 
 static void run_ratchet(void) {

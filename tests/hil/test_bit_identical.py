@@ -24,6 +24,7 @@ from picofed.learn.updates import Update
 from picofed.store import Store
 from world import (
     AUTOENCODER,
+    CONVOLUTION,
     FORECAST,
     HEAD,
     IDENTITY,
@@ -42,13 +43,14 @@ from world import (
 pytestmark = pytest.mark.slow
 
 ROUNDS = 20
-JOBS = {job.name: job for job in (SOFTMAX, MLP, HEAD, LOCAL, FORECAST, AUTOENCODER)}
+JOBS = {job.name: job for job in (SOFTMAX, MLP, HEAD, LOCAL, FORECAST, AUTOENCODER, CONVOLUTION)}
 GOLDEN = {
     "softmax": "e643e0b289a2c16175afdc7d751a2d760df8a93cbf21810cc9d2618bea32fea2",
     "mlp": "da8b42b6994ca177d81e7b8ec44817f5bcc9c2973352ccda1aaa738a6071b2a1",
     "head": "008aff62288b017ef165a807cb635ed8be5925f206e0f7cb336058fd692aa0cd",
     "forecast": "fb578be918371788af2248dbb359f20924a08428dc6f61350bb55e23805698b6",
     "autoencoder": "af33362dae491a08580090bce3259deb3498b6dcfc3ad538cf2b8b967e24e47a",
+    "convolution": "d29f1f81dd31647113fd9af81e305592fe303120bc5e28efb1ff310aa5208c62",
     "local": "b90d76c65b0567258430de72f2ddf4566a137581f58f37939d46434b99afbd0b",
 }
 
@@ -130,6 +132,10 @@ def reference_examples(job: Job) -> Examples:
         else:
             seen = job.window - job.horizon * job.block
             points = reference.features_blocks(samples.tolist(), job.block, seen)
+            channels = 6
+            for layer in job.layers:
+                points = reference.convolution(points, channels, layer.data)
+                channels = layer.shape.filters
             features.append(points[: job.model.widths[0]])
             if job.target == "next":
                 targets.append(reference.targets(points[-6 * job.horizon :], features[-1][-6:]))

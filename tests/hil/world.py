@@ -43,6 +43,18 @@ FORECAST = replace(
     labels=0,
 )
 AUTOENCODER = replace(SOFTMAX, name="autoencoder", model=Model.dense([45, 6, 45], "squared"), target="self", labels=2)
+CONVOLUTION = replace(
+    SOFTMAX,
+    name="convolution",
+    model=Model.dense([16, 3]),
+    features="convolution",
+    block=4,
+    # invented: two layers, 16 steps of 6 channels to 6 of 4, to 2 of 8
+    filters=bytes([5, 1, 4, 2, 6])
+    + np.random.default_rng(5).integers(-40, 40, 4 * 31, np.int8).tobytes()
+    + bytes([3, 1, 8, 2, 7])
+    + np.random.default_rng(6).integers(-40, 40, 8 * 13, np.int8).tobytes(),
+)
 LOCAL = replace(SOFTMAX, name="local", mode="local", steps=3, multiplier=9000, shift=30, round_shift=0)
 
 

@@ -31,7 +31,7 @@ from picofed.toolchain.sources import watch_data
     show_default=True,
     help="Privacy target.",
 )
-@click.option("--boards", type=click.IntRange(1), help="Watches, one wearer each.  [default: 8; 6 for frozen]")
+@click.option("--boards", type=click.IntRange(1), help="Watches, one wearer each.  [default: 8; 6 if two lend theirs]")
 @click.option("--fleet", metavar="KIND=N,...", help="What the watches are, e.g. unix=4,qemu_m3=4.  [default: unix=8]")
 @click.option("--rounds", type=click.IntRange(1), default=recipe.ROUNDS, show_default=True, help="Versions to make.")
 @click.option(
@@ -83,13 +83,13 @@ def demo(
     """
     console = Console(stderr=True, highlight=False, quiet=as_json)
     if cross_validate:
-        if model == "frozen" or model in recipe.UNLABELLED:
+        if model in (*recipe.PRETRAINED, *recipe.UNLABELLED):
             raise PicofedError(f"--cross-validate does not know --model {model}: choose softmax or mlp")
         _cross_validate(console, model, epsilon, rounds, f"picofed demo {seed}", as_json)
         return
     if fleet is not None and boards is not None:
         raise PicofedError("--boards and --fleet both say how many watches there are: give one of them")
-    kinds = ("unix",) * (boards or (6 if model == "frozen" else 8)) if fleet is None else parse_fleet(fleet)
+    kinds = ("unix",) * (boards or (6 if model in recipe.PRETRAINED else 8)) if fleet is None else parse_fleet(fleet)
     settings = Settings(
         epsilon=epsilon,
         fleet=kinds,
@@ -158,6 +158,11 @@ def _tables(console: Console, summary: dict[str, Any]) -> None:
         ("accuracy on people never seen", f"{summary['accuracy']:.3f}"),
         ("  the same without privacy", f"{summary['accuracy_nonprivate']:.3f}"),
         ("  the same in float", f"{summary['accuracy_float']:.3f}"),
+        *(
+            [("  the whole network in float, in one place", f"{summary['accuracy_float_network']:.3f}")]
+            if "accuracy_float_network" in summary
+            else []
+        ),
         ("  always the most frequent exercise", f"{summary['accuracy_majority']:.3f}"),
         (
             "epsilon, largest over boards",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -30,20 +31,28 @@ from picofed.learn.model import quantise
 def pretrain(job_file: Path, data_file: Path, held: tuple[str, ...], rounds: int, output: Path, as_json: bool) -> None:
     """Train the whole model of JOB in float on data that you hold; name the result as `start` in [server].
 
-    With `frozen` in [model] the first layers stay as they are here, and boards train the rest. The weights are sent to
-    every board and are not protected: use data whose owners agree to that.
+    With `frozen` in [model] the first layers stay as they are here, and boards train the rest. With `convolution` in
+    [records] its filters are trained too, and go to the file that `filters` names. All of it is sent to every board and
+    is not protected: use data whose owners agree to that.
 
     Example: picofed pretrain job.toml --data watch.npy --output start.npy
     """
-    job, plan = jobfile.load(job_file)
-    clients = data.load(data_file, job)
+    job, plan = jobfile.load(job_file, blank=True)
+    clients = data.load(data_file, training.points_job(job) if job.filters else job)
     unknown = [name for name in held if name not in clients]
     if unknown:
         raise PicofedError(f"{data_file} has no client {unknown[0]!r}: it has {', '.join(clients)}")
     people = {name: clients.pop(name) for name in held} or clients
     if not clients:
         raise PicofedError("no client is left to train on: hold out fewer")
-    weights = training.pretrain(job, list(clients.values()), rounds, plan.seed)
+    if job.filters:
+        filters, weights = training.pretrain_filters(job, list(clients.values()), rounds, plan.seed)
+        training.save_filters(jobfile.filters_path(job_file), filters)
+        job = replace(job, filters=filters)
+        everyone = data.load(data_file, job)
+        people = {name: everyone[name] for name in people}
+    else:
+        weights = training.pretrain(job, list(clients.values()), rounds, plan.seed)
     training.save(output, weights)
     name, found = quality_name(job), quality(job, quantise(weights), people)
     if as_json:

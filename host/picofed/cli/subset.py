@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -155,6 +156,8 @@ def write_job(job_file: Path, output: Path, point: Point, found: Subset, plan: P
         except OSError as error:
             raise PicofedError(f"cannot write {weights}: {error.strerror or error}") from error
         item.setdefault("server", {})["start"] = weights.name
+    if "filters" in item.get("records", {}):
+        item["records"]["filters"] = os.path.relpath(jobfile.filters_path(job_file), output.parent)
     jobfile_text.write(output, item)
 
 

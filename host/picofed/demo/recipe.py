@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from picofed.errors import PicofedError
@@ -14,13 +15,25 @@ ROUNDS: Final = 20
 DELTA: Final = 1e-5
 HELD_OUT: Final = ("person-0", "person-1")  # of the five pairs, the one whose results are nearest to the mean
 SEED: Final = 3  # of 0 to 7, the one whose result is nearest to their mean
-VOLUNTEERS: Final = ("person-2", "person-3")  # of `frozen`: the operator has their recordings, to pretrain on
+VOLUNTEERS: Final = ("person-2", "person-3")  # the operator has their recordings, to pretrain on
+PRETRAINED: Final = ("frozen", "convolution")  # models that need that
 UNLABELLED: Final = ("forecast", "autoencoder")  # models that learn without labels
 WINDOW: Final = 100  # samples: two seconds at 50 Hz
 MODELS: Final[dict[str, dict[str, Any]]] = {
     "softmax": {"hidden": [], "learning_rate": 2.0},
     "mlp": {"hidden": [16], "learning_rate": 1.0},
     "frozen": {"hidden": [16], "learning_rate": 0.5, "frozen": 1},
+    # `filters` lies beside `start`: both come from the volunteers' recordings
+    "convolution": {
+        "hidden": [],
+        "learning_rate": 0.5,
+        "records": {
+            "features": "convolution",
+            "block": 4,
+            "convolution": [{"filters": 24, "width": 7, "pool": 6}],
+            "filters": "filters.bin",
+        },
+    },
     "forecast": {
         "hidden": [],
         "learning_rate": 0.2,
@@ -40,9 +53,10 @@ def make(
     aggregator: str = "fedavg",
     seed: int = 0,
     start: str = "",
+    blank: bool = False,
 ) -> tuple[Job, Plan]:
     """The job and the plan. records: of all boards together (a public number); start: file of the first weights, which
-    `frozen` needs. Raises PicofedError for what cannot be.
+    pretrained models need; blank: a convolution's filters are yet to be made. Raises PicofedError for what cannot be.
 
     The same recipe serves every epsilon: only the clipping norm and sigma follow from it (learn.job.fit_noise).
     """
@@ -65,7 +79,9 @@ def make(
                 "seed": seed,
                 "start": start,
             },
-        }
+        },
+        Path(start).parent,
+        blank=blank,
     )
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from picofed.learn.clients import Examples
 from picofed.learn.coordinator import Coordinator, Event, EventSink, deployed
 from picofed.learn.evaluate import Evaluation, evaluate
 from picofed.learn.job import Job, Plan
-from picofed.learn.pretrain import pretrain
+from picofed.learn.pretrain import points_job, pretrain, pretrain_filters, save_filters
 from picofed.learn.pretrain import save as save_weights
 from picofed.learn.server import Server
 from picofed.link.meter import Meter
@@ -53,7 +53,7 @@ class Settings:
     @property
     def start(self) -> str:
         """Where the first weights are, for models that need some."""
-        return str(self.output / "start.npy") if "frozen" in recipe.MODELS.get(self.model, {}) else ""
+        return str(self.output / "start.npy") if self.model in recipe.PRETRAINED else ""
 
     @property
     def entropy(self) -> str:
@@ -64,12 +64,13 @@ class Settings:
 @dataclass(frozen=True)
 class People:
     """The recordings as the demo deals them out: clients train, `held_out` never take part; `volunteers` have given
-    theirs to the operator, who pretrains on them."""
+    theirs to the operator, who pretrains on them; `points`: of a convolution, what it is slid over, of all of them."""
 
     sessions: dict[str, list[Any]]
     clients: dict[str, Examples]
     held_out: dict[str, Examples]
     volunteers: dict[str, Examples]
+    points: dict[str, Examples] = field(default_factory=dict)
 
 
 def deal(settings: Settings) -> People:
@@ -89,13 +90,29 @@ def deal(settings: Settings) -> People:
             f"choose --boards from 1 to {len(wearers)}, not {settings.boards}"
         )
     chosen = wearers[: settings.boards]
+    points = {}
+    if settings.model == "convolution":
+        points = _filters(settings, {name: everyone[name] for name in (*chosen, *recipe.HELD_OUT, *volunteers)})
     job, _ = recipe.make(settings.model, settings.epsilon, settings.rounds, 1, 1, start=settings.start)
     return People(
         {name: everyone[name] for name in chosen},
         {name: data.from_sessions(everyone[name], job) for name in chosen},
         {name: data.from_sessions(everyone[name], job, every=strange) for name in recipe.HELD_OUT},
         {name: data.from_sessions(everyone[name], job) for name in volunteers},
+        points,
     )
+
+
+def _filters(settings: Settings, sessions: Mapping[str, list[Any]]) -> dict[str, Examples]:
+    """Train filters on the volunteers' recordings, and the head's first weights; returns everyone's points."""
+    job, _ = recipe.make(settings.model, settings.epsilon, settings.rounds, 1, 1, start=settings.start, blank=True)
+    raw = points_job(job)
+    points = {name: data.from_sessions(parts, raw) for name, parts in sessions.items()}
+    filters, head = pretrain_filters(job, [points[name] for name in recipe.VOLUNTEERS])
+    settings.output.mkdir(parents=True, exist_ok=True)
+    save_filters(settings.output / "filters.bin", filters)
+    save_weights(Path(settings.start), head)
+    return points
 
 
 def plan_for(settings: Settings, people: People) -> tuple[Job, Plan]:
@@ -130,14 +147,14 @@ class _Evaluating:
 
 def run(settings: Settings, step: Step, sink: EventSink) -> dict[str, Any]:
     """Everything: returns the summary, which is also in summary.json and drawn in report.html below settings.output."""
-    step("reading the recordings")
+    step("reading the recordings" + (", learning filters from volunteers'" if settings.model == "convolution" else ""))
     people = deal(settings)
     job, plan = plan_for(settings, people)
     boards.build(settings.fleet, step)
 
     output = settings.output
     output.mkdir(parents=True, exist_ok=True)
-    if settings.start:
+    if settings.model == "frozen":
         step("training the frozen layers on the volunteers' recordings")
         save_weights(Path(settings.start), pretrain(job, list(people.volunteers.values())))
     site = output / "site"
@@ -203,6 +220,12 @@ def _run(
     )
     summary["seed"] = settings.seed
     _compare(summary, compared, points)
+    if people.points:
+        found = baselines.network(job, people.points, list(people.clients), list(people.held_out))
+        summary["accuracy_float_network"] = found
+        summary["notes"].append(
+            f"The same network in float, its filters trained on these wearers' raw windows too, reaches {found:.3f}."
+        )
     step("writing the report")
     write(summary, settings.output)
     return summary

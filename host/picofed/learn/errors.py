@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from picofed import native
 from picofed.learn.clients import Examples
-from picofed.learn.evaluate import _forward
+from picofed.learn.evaluate import forward
 from picofed.learn.job import Job
 from picofed.learn.model import ModelError
 
@@ -41,7 +41,7 @@ def outputs(job: Job, weights: NDArray[np.int16], features: NDArray[np.int8]) ->
 
 def float_outputs(job: Job, weights: NDArray[np.float64], features: NDArray[np.int8]) -> NDArray[np.float64]:
     """The same in float64, of the float yardstick's weights."""
-    return _forward(job.model.widths, weights, features.astype(np.float64) / 128)[-1]
+    return forward(job.model.widths, weights, features.astype(np.float64) / 128)[-1]
 
 
 def squares(job: Job, weights: NDArray[np.int16] | NDArray[np.float64], examples: Examples) -> NDArray[np.float64]:

@@ -78,7 +78,7 @@ def train_float(job: Job, plan: Plan, clients: Sequence[Examples]) -> list[NDArr
     versions = []
     average, count = weights, 0
     for number in range(1, plan.rounds + 1):
-        gradient = _gradient(job.model.widths, weights, features, wanted)[job.model.trainable]
+        gradient = gradients(job.model.widths, weights, features, wanted)[0][job.model.trainable]
         weights = weights.copy()
         weights[job.model.trainable] = np.clip(optimiser.step(weights[job.model.trainable], gradient), *LIMITS)
         if number >= plan.average_from:
@@ -92,7 +92,7 @@ def float_accuracy(job: Job, weights: NDArray[np.float64], people: Mapping[str, 
     """Accuracy of float weights on the examples of `people`."""
     features = np.concatenate([examples.features for examples in people.values()]).astype(np.float64) / 128
     labels = np.concatenate([examples.labels for examples in people.values()])
-    return float((_forward(job.model.widths, weights, features)[-1].argmax(axis=1) == labels).mean())
+    return float((forward(job.model.widths, weights, features)[-1].argmax(axis=1) == labels).mean())
 
 
 def _layers(
@@ -108,7 +108,7 @@ def _layers(
     return parts
 
 
-def _forward(
+def forward(
     widths: tuple[int, ...], weights: NDArray[np.float64], features: NDArray[np.float64]
 ) -> list[NDArray[np.float64]]:
     """Inputs of every layer, then the logits. Hidden units are capped at 127/32 like the core's."""
@@ -120,15 +120,15 @@ def _forward(
     return outputs
 
 
-def _gradient(
+def gradients(
     widths: tuple[int, ...],
     weights: NDArray[np.float64],
     features: NDArray[np.float64],
     wanted: NDArray[Any],
-) -> NDArray[np.float64]:
-    """Mean gradient in the order of the parameter vector: of the cross-entropy for classes [n], of half the squared
-    error for targets [n, outputs]."""
-    outputs = _forward(widths, weights, features)
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean gradient in the order of the parameter vector, and by the features [n, inputs]: of the cross-entropy for
+    classes [n], of half the squared error for targets [n, outputs]."""
+    outputs = forward(widths, weights, features)
     if wanted.ndim == 2:
         delta = outputs[-1] - wanted
     else:
@@ -140,7 +140,7 @@ def _gradient(
     layers = _layers(widths, weights)
     for number in range(len(layers) - 1, -1, -1):
         parts = [(delta.T @ outputs[number]).ravel(), delta.sum(axis=0), *parts]
+        delta = delta @ layers[number][0]
         if number:
-            inside = (outputs[number] > 0) & (outputs[number] < 127 / 32)
-            delta = (delta @ layers[number][0]) * inside
-    return np.concatenate(parts)
+            delta *= (outputs[number] > 0) & (outputs[number] < 127 / 32)
+    return np.concatenate(parts), delta

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from picofed import native
 from picofed.errors import PicofedError
+from picofed.learn import convolution
 
 if TYPE_CHECKING:
     from picofed.learn.job import Job
 
 CHANNELS: Final = 6
 SHORTEST, LONGEST = 16, 128  # samples of a window
-FEATURES: Final = ("imu45", "blocks")
+FEATURES: Final = ("imu45", "blocks", "convolution")
 TARGETS: Final = ("label", "next", "self")
 
 
@@ -24,7 +25,9 @@ class FrontError(PicofedError):
     """Features or targets that cannot be."""
 
 
-def sizes(features: str, target: str, window: int, block: int, horizon: int) -> tuple[int, int]:
+def sizes(
+    features: str, target: str, window: int, block: int, horizon: int, shapes: Sequence[convolution.Shape] = ()
+) -> tuple[int, int]:
     """(inputs, outputs) of a job's records; outputs 0: a class. Raises FrontError in words for the user."""
     if features not in FEATURES:
         raise FrontError(f"features {features!r} are not known: use one of {', '.join(FEATURES)}")
@@ -34,12 +37,21 @@ def sizes(features: str, target: str, window: int, block: int, horizon: int) -> 
         raise FrontError(f"a window of {features} has {SHORTEST} to {LONGEST} samples, not {window}")
     if (target == "next") != (horizon > 0):
         raise FrontError('horizon, blocks to foretell, belongs to target = "next", which needs at least 1')
+    if bool(shapes) != (features == "convolution"):
+        raise FrontError('features = "convolution" and the layers of a convolution go with each other')
     if features == "imu45":
         if block or horizon:
             raise FrontError("imu45 has no blocks: leave block and horizon out, or choose features = 'blocks'")
         return 45, 45 if target == "self" else 0
     if not 1 <= block <= window or window % block:
         raise FrontError(f"a window of {window} samples must be a whole number of blocks: block {block} does not fit")
+    if features == "convolution":
+        if target != "label":
+            raise FrontError(f"features of a convolution are learnt from with labels, not with target {target!r}")
+        try:
+            return convolution.outputs(shapes, window // block), 0
+        except convolution.ConvolutionError as error:
+            raise FrontError(str(error)) from error
     inputs = CHANNELS * (window // block - horizon)
     if inputs <= 0:
         raise FrontError(f"a horizon of {horizon} leaves none of the {window // block} blocks to foretell from")
@@ -53,6 +65,12 @@ def record(job: Job, samples: NDArray[np.int16]) -> tuple[NDArray[np.int8], NDAr
         features = native.features_imu(samples)
         return features, native.targets(features) if job.target == "self" else nothing
     points = native.features_blocks(samples, job.block, job.window - job.horizon * job.block)
+    if job.features == "convolution":
+        channels = CHANNELS
+        for layer in job.layers:
+            points = native.convolution(points, channels, layer.data)
+            channels = layer.shape.filters
+        return points, nothing
     inputs = job.model.widths[0]
     if job.target == "next":
         return points[:inputs], native.targets(points[inputs:], points[inputs - CHANNELS : inputs])

@@ -15,7 +15,7 @@ import cbor2
 
 from picofed import accounting, masking
 from picofed.errors import PicofedError
-from picofed.learn import fronts, registry
+from picofed.learn import convolution, fronts, registry
 from picofed.learn.model import Model
 from picofed.learn.variance import Noise
 from picofed.native import blake2b
@@ -23,7 +23,7 @@ from picofed.native import blake2b
 VERSION: Final = 1
 MODES: Final = ("gradient", "local")
 # Left out of the bytes where they are this.
-OPTIONAL: Final = {"target": "label", "block": 0, "horizon": 0, "mask_bits": 0}
+OPTIONAL: Final = {"target": "label", "block": 0, "horizon": 0, "mask_bits": 0, "filters": b""}
 UNITS: Final = ("window",)
 CLIP_NORM_MAX: Final = (1 << 20) - 1
 LOG2_SIGMA: Final = (6, 25)
@@ -40,8 +40,9 @@ class Job:
     clip: clipping norm in units of the first layer's accumulators (Q19); log2_sigma: 6..25; round_shift:
     releases are rounded to multiples of 2^round_shift; multiplier, shift: the step of local mode (SPEC 7.5),
     else 0; window, stride: samples; target: label or next; block, horizon: SPEC 8.4, 8.5, else 0; labels: classes, or
-    where the target is not the label those learnt from (0: all windows); mask_bits: bits of a masked field (SPEC 10),
-    0: no masks. log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in simulation only.
+    where the target is not the label those learnt from (0: all windows); filters: layers of a convolution (SPEC 8.6),
+    else empty; mask_bits: bits of a masked field (SPEC 10), 0: no masks. log2_sigma = 0 with clip = 0 is the
+    non-private baseline: it exists in simulation only.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Job:
     block: int = 0
     horizon: int = 0
     mask_bits: int = 0
+    filters: bytes = b""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name.encode("utf-8", "replace")) <= 40 or not self.name.isprintable():
@@ -72,8 +74,9 @@ class Job:
         if self.mode not in MODES:
             raise JobError(f"mode {self.mode!r} is not known: use one of {', '.join(MODES)}")
         try:
-            inputs, outputs = fronts.sizes(self.features, self.target, self.window, self.block, self.horizon)
-        except fronts.FrontError as error:
+            shapes = [layer.shape for layer in self.layers]
+            inputs, outputs = fronts.sizes(self.features, self.target, self.window, self.block, self.horizon, shapes)
+        except (fronts.FrontError, convolution.ConvolutionError) as error:
             raise JobError(str(error)) from error
         if self.channels != fronts.CHANNELS:
             raise JobError(f"{self.features} takes records of {fronts.CHANNELS} channels, not {self.channels}")
@@ -121,6 +124,11 @@ class Job:
     def private(self) -> bool:
         """False for the simulator's non-private baseline only."""
         return self.clip != 0 or self.log2_sigma != 0
+
+    @cached_property
+    def layers(self) -> list[convolution.Layer]:
+        """The convolutions in front of the model."""
+        return convolution.parse(self.filters) if self.filters else []
 
     @cached_property
     def body(self) -> bytes:

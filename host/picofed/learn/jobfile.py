@@ -34,29 +34,33 @@ from typing import Any, Final
 
 from picofed import accounting
 from picofed.errors import PicofedError
-from picofed.learn import fronts
+from picofed.learn import convolution, fronts
 from picofed.learn.job import Job, JobError, Plan, fit_mask, fit_noise, fit_step
 from picofed.learn.model import Model, Rectangle
 
 _SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", "model", "records", "privacy", "local", "server"),
     "model": ("hidden", "loss", "train", "frozen"),
-    "records": ("features", "unit", "window", "stride", "channels", "labels", "target", "block", "horizon"),
+    "records": (
+        *("features", "unit", "window", "stride", "channels", "labels", "target", "block", "horizon"),
+        *("convolution", "filters"),
+    ),
     "privacy": ("epsilon", "delta", "clip_norm", "log2_sigma", "round_shift", "mask_bits", "records", "boards"),
     "local": ("steps", "learning_rate", "records"),
 }
 FILE_MAX: Final = 1 << 20
 
 
-def load(path: Path | str, **overrides: Any) -> tuple[Job, Plan]:
-    """Read a job file. overrides: settings of Plan (rounds, epsilon...) that win over the file's.
+def load(path: Path | str, *, blank: bool = False, **overrides: Any) -> tuple[Job, Plan]:
+    """Read a job file. overrides: settings of Plan (rounds, epsilon...) that win over the file's; blank: filters of a
+    convolution are zeros, for a job whose filters are yet to be made.
 
     Raises JobError naming the file and the setting that is wrong.
     """
     path = Path(path)
     item = read(path)
     try:
-        job, plan = parse(item, **overrides)
+        job, plan = parse(item, path.parent, blank=blank, **overrides)
     except PicofedError as error:
         raise JobError(f"{path}: {error}") from error
     if plan.start:  # a path in a file is meant from where the file is
@@ -82,8 +86,8 @@ def read(path: Path) -> Any:
         raise JobError(f"{path} is not valid {kind}: {error}") from error
 
 
-def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
-    """A job file's content to a Job and a Plan. Raises JobError."""
+def parse(item: Any, folder: Path = Path(), *, blank: bool = False, **overrides: Any) -> tuple[Job, Plan]:
+    """A job file's content to a Job and a Plan; folder: from where a file of filters is meant. Raises JobError."""
     top = _section(item, "", "the job file")
     model_part, records, privacy = (
         _section(top.get(key, {}), key, f"[{key}]") for key in ("model", "records", "privacy")
@@ -98,8 +102,9 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
     block = _get(records, "block", int, "[records] block", 0)
     horizon = _get(records, "horizon", int, "[records] horizon", 0)
     try:
-        inputs, outputs = fronts.sizes(features, target, window, block, horizon)
-    except fronts.FrontError as error:
+        shapes, filters = _filters(records, folder, blank)
+        inputs, outputs = fronts.sizes(features, target, window, block, horizon, shapes)
+    except (fronts.FrontError, convolution.ConvolutionError) as error:
         raise JobError(f"[records] {error}") from error
     hidden = model_part.get("hidden", [])
     if not isinstance(hidden, list) or not all(type(width) is int for width in hidden):
@@ -143,9 +148,26 @@ def parse(item: Any, **overrides: Any) -> tuple[Job, Plan]:
         target=target,
         block=block,
         horizon=horizon,
+        filters=filters,
         **local,
     )
     return job, plan
+
+
+def filters_path(path: Path) -> Path:
+    """The file that `filters` of a job file with a convolution names."""
+    return path.parent / str(read(path)["records"]["filters"])
+
+
+def _filters(records: Mapping[str, Any], folder: Path, blank: bool) -> tuple[tuple[convolution.Shape, ...], bytes]:
+    """Shapes and bytes of the convolutions, if there are any."""
+    if "convolution" not in records:
+        if "filters" in records:
+            raise JobError("[records] filters needs convolution: the layers that the file holds")
+        return (), b""
+    shapes = convolution.shapes_of(records["convolution"])
+    name = _get(records, "filters", str, "[records] filters")
+    return shapes, convolution.blank(shapes) if blank else convolution.load(folder / name, shapes)
 
 
 def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int, parameters: int) -> tuple[int, int]:

@@ -10,7 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from picofed.learn import fronts
 from picofed.learn.clients import Examples
+from picofed.learn.convolution_training import Network, windows
 from picofed.learn.evaluate import train_float
 from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.model import Model
@@ -25,6 +27,30 @@ def pretrain(job: Job, examples: Sequence[Examples], rounds: int = ROUNDS, seed:
     whole = replace(job, model=Model.dense(job.model.widths, job.model.loss))
     plan = Plan(rounds=rounds, learning_rate=1.0, momentum=0.9, seed=seed)
     return train_float(whole, plan, examples)[-1]
+
+
+def points_job(job: Job) -> Job:
+    """A job whose records are what the convolutions of `job` are slid over."""
+    inputs = fronts.CHANNELS * (job.window // job.block)
+    return replace(job, features="blocks", filters=b"", model=Model.dense([inputs, job.labels]))
+
+
+def pretrain_filters(
+    job: Job, points: Sequence[Examples], rounds: int = ROUNDS, seed: int = 0
+) -> tuple[bytes, NDArray[np.float64]]:
+    """The filters of a job with a convolution, and weights for the model behind them; points: records of `points_job`.
+    Their owners agree, as for `pretrain`."""
+    network = Network([layer.shape for layer in job.layers], Model.dense(job.model.widths, job.model.loss), seed)
+    network.train(*windows(points), rounds, seed)
+    return b"".join(layer.data for layer in network.quantised()), network.weights[network.size :]
+
+
+def save_filters(path: Path, filters: bytes) -> None:
+    """The file that `[records] filters` names. Raises JobError."""
+    try:
+        path.write_bytes(filters)
+    except OSError as error:
+        raise JobError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def save(path: Path, weights: NDArray[np.float64]) -> None:

@@ -5,6 +5,7 @@ Functions and classes have the signatures of picofed.native; sequences of ints s
 
 from picofed.native_errors import CoreError
 from picofed.reference.codec import update_decode, update_encode
+from picofed.reference.convolution import convolution
 from picofed.reference.crypto import blake2b, chacha20, x25519, x25519_public
 from picofed.reference.entropy import entropy_condition
 from picofed.reference.features import features_blocks, features_imu, targets
@@ -31,6 +32,7 @@ __all__ = [
     "chacha20",
     "charge",
     "clip",
+    "convolution",
     "crc32",
     "discrete_gaussian",
     "eddsa_check",

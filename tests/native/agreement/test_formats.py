@@ -191,6 +191,34 @@ def test_blocks_refuse_sizes(core: ModuleType, n: int, block: int, seen: int) ->
         core.features_blocks([[0] * 6] * n, block, seen)
 
 
+def layer_of(rng: random.Random, steps: int, channels: int) -> bytes:
+    width, stride, filters = rng.randint(1, min(steps, 9)), rng.randint(1, 4), rng.randint(1, 6)
+    pool = rng.randint(1, (steps - width) // stride + 1)
+    head = bytes([width, stride, filters, pool, rng.randint(0, 15)])
+    return head + rng.randbytes(filters * (width * channels + 1))
+
+
+def test_convolution(rng: random.Random) -> None:
+    for _ in range(200):
+        steps, channels = rng.randint(1, 30), rng.randint(1, 9)
+        layer = layer_of(rng, steps, channels)
+        values = [rng.randint(-127, 127) for _ in range(steps * channels)]
+        assert native.convolution(values, channels, layer).tolist() == reference.convolution(values, channels, layer)
+
+
+@BOTH
+def test_convolution_refuses_what_does_not_fit(core: ModuleType) -> None:
+    layer = bytes([2, 1, 2, 1, 7]) + bytes(2 * 13)
+    assert list(core.convolution([0] * 60, 6, layer)) == [0] * 18
+    for place, value in ((0, 0), (0, 3), (1, 0), (2, 0), (2, 3), (3, 0), (3, 10), (4, 16)):
+        wrong = layer[:place] + bytes([value]) + layer[place + 1 :]
+        with pytest.raises(CoreArgumentError):
+            core.convolution([0] * 60, 6, wrong)
+    for steps, channels, given in ((10, 5, layer), (10, 6, layer[:-1]), (1, 6, layer), (129, 6, layer), (10, 0, layer)):
+        with pytest.raises(CoreArgumentError):
+            core.convolution([0] * (steps * channels), channels, given)
+
+
 def test_features_do_not_know_the_wrist(rng: random.Random) -> None:
     """The mirror image of a recording (x of acceleration, y and z of rotation negated) differs by rounding at most."""
     window = [[rng.randint(-3000, 3000) + 2000 * (i == 0) for i in range(6)] for _ in range(100)]

@@ -153,6 +153,12 @@ def test_primitives(board: Callable[[Script], None], rng: random.Random) -> None
         s.run("t = bytearray(96)")
         s.same("c.targets(b, b[:6], t)", 0)
         s.same("bytes(t)", native.targets(points, points[:6]).astype("<i2").tobytes())
+        layer = bytes([3, 1, 4, 2, rng.randint(0, 12)]) + rng.randbytes(4 * 19)
+        found = native.convolution(points, 6, layer)
+        s.same(f"c.convolution(None, 8, 6, {layer!r}, None)", 12)
+        s.run("o = bytearray(12)")
+        s.same(f"c.convolution(b, 8, 6, {layer!r}, o)", 12)
+        s.same("bytes(o)", found.tobytes())
         arguments = rng.randrange(2**20), rng.randint(6, 25), rng.randint(1, 4095)
         try:
             units = native.charge(*arguments)
@@ -317,6 +323,10 @@ def test_refusals(board: Callable[[Script], None], rng: random.Random, random_mo
         "c.features_blocks(bytes(1200), 100, 10, 101, b)": -1,
         f"c.features_blocks(bytes(12), {2**32 - 1}, 1, 1, b)": -1,
         "c.targets(b[:33], b[:1], b)": -3,
+        "c.convolution(b[:7], 8, 1, b'\\1\\1\\1\\1\\0\\0\\0', b)": -3,
+        "c.convolution(b, 8, 1, b'\\1\\1\\1\\1\\0\\0\\0', b[:7])": -3,
+        "c.convolution(b, 8, 1, b'\\1\\1\\1\\1\\0\\0', b)": -1,
+        f"c.convolution(b, {2**32 - 1}, 64, b'\\1\\1\\1\\1\\0\\0\\0', b)": -1,
         "c.frame_encode(b'', bytearray(2100))": -1,
         "c.frame_encode(bytes(1025), bytearray(3000))": -1,
         "c.frame_encode(b'abc', bytearray(5))": -3,
