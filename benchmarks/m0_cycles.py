@@ -108,6 +108,11 @@ def table(folder: Path) -> str:
     lines.append(f"| pf_noise_fill, a sample | {workload.measure_noise(machine):.1f} |")
     lines.append(f"| pf_clip, 42 deltas | {workload.measure_clip(machine)} |")
     lines.append(f"| pf_features_imu, a window of {workload.WINDOW} samples | {workload.measure_features(machine)} |")
+    lines.append(f"| pf_features_blocks, a window of {workload.WINDOW} samples | {workload.measure_blocks(machine)} |")
+    for steps, channels, layer in workload.CONVOLUTIONS:
+        cycles = workload.measure_convolution(machine, steps, channels, layer)
+        name = f"{workload.products(steps, channels, layer)} products"
+        lines.append(f"| pf_convolution, {layer[2]} filters, {name} | {cycles} |")
     lines += ["", "## Primitives (Monocypher, -Os)", "", "| primitive | cycles |", "|---|---|"]
     crypto = workload.measure_crypto(CortexM0(m0_build.build_crypto(folder / "crypto", source)))
     lines += [f"| {name} | {cycles:.{0 if cycles >= 1000 else 1}f} |" for name, cycles in crypto.items()]

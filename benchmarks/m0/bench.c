@@ -23,6 +23,7 @@ BENCH int16_t bench_window[128u * PF_IMU_AXES];
 BENCH int32_t bench_logits[256];
 BENCH uint64_t bench_norms[2];
 BENCH int8_t bench_imu_features[PF_IMU_FEATURES];
+BENCH uint8_t bench_layer[5u + 24u * 37u];
 BENCH pf_noise bench_stream;
 
 BENCH pf_trainer *bench_trainer(void);
@@ -37,6 +38,8 @@ BENCH pf_status bench_noise_init(uint32_t log2_sigma);
 BENCH void bench_noise_fill(uint32_t n);
 BENCH pf_status bench_clip(uint32_t clip_norm);
 BENCH pf_status bench_imu(uint32_t n);
+BENCH pf_status bench_blocks(uint32_t n, uint32_t block);
+BENCH pf_status bench_convolution(uint32_t steps, uint32_t channels, size_t len);
 BENCH size_t bench_size(size_t descriptor_len, uint32_t mode);
 
 pf_trainer *bench_trainer(void) {
@@ -94,4 +97,15 @@ pf_status bench_clip(uint32_t clip_norm) {
 
 pf_status bench_imu(uint32_t n) {
     return pf_features_imu(bench_imu_features, bench_window, n);
+}
+
+pf_status bench_blocks(uint32_t n, uint32_t block) {
+    return pf_features_blocks(bench_features, bench_window, n, block, n);
+}
+
+/* A layer over bench_features; PF_OK for any number of outputs. */
+pf_status bench_convolution(uint32_t steps, uint32_t channels, size_t len) {
+    pf_status count =
+        pf_convolution((int8_t *)bench_noise, sizeof bench_noise, bench_features, steps, channels, bench_layer, len);
+    return count < 0 ? count : PF_OK;
 }

@@ -26,6 +26,8 @@ PARTS = (
     "example",
     "trainer",
     "features",
+    "blocks",
+    "convolution",
     "noise",
     "noise_exp",
     "crypto",

@@ -140,6 +140,34 @@ def measure_features(machine: CortexM0) -> int:
     return expect(machine.call("bench_imu", WINDOW)).cycles
 
 
+BLOCK = 5
+CONVOLUTIONS = ((20, 6, (3, 1, 12, 1)), (18, 12, (3, 1, 24, 4)))
+"""Steps, channels and (width, stride, filters, pool) of the demo's layers."""
+
+
+def products(steps: int, channels: int, layer: tuple[int, int, int, int]) -> int:
+    """Multiplications of a layer of convolution."""
+    width, stride, filters, pool = layer
+    places = (steps - width) // stride + 1
+    return places // pool * pool * filters * width * channels
+
+
+def measure_blocks(machine: CortexM0) -> int:
+    """Cycles for one window of WINDOW samples; what measure_features left in the machine."""
+    return expect(machine.call("bench_blocks", WINDOW, BLOCK)).cycles
+
+
+def measure_convolution(machine: CortexM0, steps: int, channels: int, layer: tuple[int, int, int, int]) -> int:
+    """Cycles of a layer over activations and with weights from a fixed seed."""
+    chooser = random.Random(1)
+    width, _, filters, _ = layer
+    weights = (chooser.randint(-127, 127) for _ in range(filters * (width * channels + 1)))
+    data = bytes((*layer, 7)) + bytes(value & 0xFF for value in weights)
+    machine.write("bench_layer", data)
+    machine.write("bench_features", bytes(chooser.randint(0, 127) for _ in range(steps * channels)))
+    return expect(machine.call("bench_convolution", steps, channels, len(data))).cycles
+
+
 def measure_clip(machine: CortexM0) -> int:
     """Cycles of pf_clip over 42 deltas that need clipping."""
     chooser = random.Random(1)

@@ -7,14 +7,26 @@
 
 #define PF_CONVOLUTION_HEAD 5u
 
-/* sum of w_i a_i, n > 0 products, each within 2^14: |sum| <= 1023 * 2^14 < 2^24 */
-static PF_NOINLINE int32_t pf_convolution_sum(const int8_t *w, const int8_t *a, uint32_t n) {
-    const int8_t *end = w + n;
-    int32_t sum = 0;
+/* Two sums of w_i a_i, n > 0 products, each within 2^14: |sum| <= 1023 * 2^14 < 2^24. Two filters at once, so that an
+ * input is loaded for two products; one index for all three, as a signed byte is loaded by two registers on ARMv6-M. */
+static PF_NOINLINE void pf_convolution_sums(
+    int32_t sums[2], const int8_t *one, const int8_t *two, const int8_t *a, uint32_t n) {
+    int32_t first = 0;
+    int32_t second = 0;
+    uint32_t i = n;
     do {
-        sum += *w++ * *a++;
-    } while (w != end);
-    return sum;
+        i--;
+        int32_t value = a[i];
+        first += one[i] * value;
+        second += two[i] * value;
+        PF_OPAQUE(i);
+    } while (i != 0);
+    sums[0] = first;
+    sums[1] = second;
+}
+
+PF_INLINE int8_t pf_convolution_output(int32_t sum, int32_t bias, uint32_t right) {
+    return (int8_t)pf_limit((sum + bias * 128) >> right, 0, 127); /* within 2^24 + 2^14 */
 }
 
 pf_status pf_convolution(int8_t *out, size_t out_len, const int8_t *in, uint32_t steps, uint32_t channels,
@@ -48,17 +60,26 @@ pf_status pf_convolution(int8_t *out, size_t out_len, const int8_t *in, uint32_t
     uint32_t apart = stride * channels; /* <= 255 * 64 */
     for (uint32_t t = 0; t < rows; t++) {
         const int8_t *filter = weights;
-        for (uint32_t j = 0; j < filters; j++) {
+        for (uint32_t j = 0; j < filters; j += 2u) {
+            uint32_t both = (uint32_t)(j + 1u < filters);
+            const int8_t *next = filter + both * (columns + 1u); /* a last one alone is its own neighbour */
             const int8_t *place = in;
-            int32_t largest = pf_convolution_sum(filter, place, columns);
+            int32_t largest[2];
+            pf_convolution_sums(largest, filter, next, place, columns);
             for (uint32_t p = 1; p < pool; p++) {
+                int32_t sums[2];
                 place += apart;
-                int32_t above = pf_convolution_sum(filter, place, columns) - largest; /* within 2^25 */
-                largest += above & ~(above >> 31);
+                pf_convolution_sums(sums, filter, next, place, columns);
+                for (uint32_t k = 0; k < 2u; k++) {
+                    int32_t above = sums[k] - largest[k]; /* within 2^25 */
+                    largest[k] += above & ~(above >> 31);
+                }
             }
-            largest += filter[columns] * 128; /* within 2^24 + 2^14 */
-            *out++ = (int8_t)pf_limit(largest >> right, 0, 127);
-            filter += columns + 1u;
+            *out++ = pf_convolution_output(largest[0], filter[columns], right);
+            if (both) {
+                *out++ = pf_convolution_output(largest[1], next[columns], right);
+            }
+            filter = next + columns + 1u;
         }
         in += pool * apart; /* pool <= steps: <= 128 * 255 * 64 */
     }

@@ -29,8 +29,8 @@ MODELS: Final[dict[str, dict[str, Any]]] = {
         "learning_rate": 0.5,
         "records": {
             "features": "convolution",
-            "block": 4,
-            "convolution": [{"filters": 24, "width": 7, "pool": 6}],
+            "block": 5,
+            "convolution": [{"filters": 12, "width": 3}, {"filters": 24, "width": 3, "pool": 4}],
             "filters": "filters.bin",
         },
     },
