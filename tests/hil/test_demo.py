@@ -150,6 +150,17 @@ def test_other_ways_to_learn(options: tuple[str, str], tmp_path: Path) -> None:
     assert summary["epsilon"] <= 8
 
 
+def test_a_head_on_filters_from_volunteers(tmp_path: Path) -> None:
+    """Two wearers and four rounds are enough to see that boards learn from raw windows, and what they are held to."""
+    options = ("--model", "convolution", "--boards", "2", "--rounds", "4")
+    result = picofed("demo", *options, "--no-curve", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["held_out"] == ["person-0", "person-1"] and summary["epsilon"] <= 8
+    assert summary["accuracy"] > summary["accuracy_majority"] + 0.2
+    assert summary["accuracy_float_network"] > summary["accuracy_majority"] + 0.2
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -77,6 +77,8 @@ def test_bytes_say_what_a_job_file_says() -> None:
         ({"convolution": [{"filters": 3, "width": 2, "size": 1}]}, "has filters and width"),
         ({"convolution": [{"filters": 3, "width": 2.0}]}, "whole numbers"),
         ({"convolution": [{"filters": 65, "width": 2}]}, "filters .* 1 to 64"),
+        ({"convolution": [{"filters": -1, "width": 2}]}, "filters .* 1 to 64"),
+        ({"convolution": [{"filters": 1, "width": 300}]}, "a filter has 1800 weights"),
         ({"convolution": [{"filters": 5, "width": 2, "stride": 0}]}, "stride .* 1 to 255"),
         ({"convolution": [{"filters": 5, "width": 3, "pool": 19}]}, "pool .* 1 to 18"),
         ({"convolution": [{"filters": 64, "width": 20}]}, "at most 1536"),
@@ -99,6 +101,7 @@ def test_filters_come_from_a_file_that_fits(tmp_path: Path) -> None:
             jobfile.parse(item(), tmp_path)
     without = item()
     del without["records"]["convolution"]
+    without["records"]["features"] = "blocks"
     with pytest.raises(JobError, match="needs convolution"):
         jobfile.parse(without, tmp_path)
     with pytest.raises(ConvolutionError):

@@ -72,6 +72,20 @@ def test_features_take_the_same_time_whatever_the_motion(board: CortexM0) -> Non
     assert len(seen) == 1
 
 
+def test_a_convolution_takes_the_same_time_whatever_the_motion(board: CortexM0) -> None:
+    """The means that it is slid over too; 3 filters over 10 steps of 6 channels, the largest of 3 outputs."""
+    seen = set()
+    for seed in range(8):
+        chooser = random.Random(seed)
+        reach = (8000, 32767, 100, 0)[seed % 4]
+        window = (chooser.randint(-reach, reach) for _ in range(6 * workload.WINDOW))
+        board.write("bench_window", struct.pack(f"<{6 * workload.WINDOW}h", *window))
+        blocks = workload.expect(board.call("bench_blocks", workload.WINDOW, 10)).cycles
+        board.write("bench_layer", bytes((4, 1, 3, 3, 6)) + chooser.randbytes(3 * 25))
+        seen.add((blocks, workload.expect(board.call("bench_convolution", 10, 6, 80)).cycles))
+    assert len(seen) == 1
+
+
 def test_noise_takes_time_by_the_number_of_trials_alone(board: CortexM0) -> None:
     """Cycles are a constant, one cost a trial and one a refill of the keystream, to the cycle, under every key."""
     rows, times = [], []

@@ -86,7 +86,7 @@ class Network:
             n, steps = points.shape[:2]
             rows = shape.rows(steps)
             patches = sliding_window_view(points, shape.width, axis=1)[:, :: shape.stride][:, : rows * shape.pool]
-            patches = patches.transpose(0, 1, 3, 2).reshape(n * rows * shape.pool, -1)
+            patches = patches.transpose(0, 1, 3, 2).reshape(n, rows * shape.pool, -1)
             z = (patches @ filters.T).reshape(n, rows, shape.pool, -1)
             largest = z.argmax(axis=2)[:, :, None]
             trail.append((points, patches, largest))
@@ -108,15 +108,16 @@ class Network:
             n, rows, count = delta.shape
             spread = np.zeros((n, rows, shape.pool, count))
             np.put_along_axis(spread, largest, delta[:, :, None], 2)
-            flat = spread.reshape(-1, count)
-            parts = [(flat.T @ patches).ravel(), flat.sum(axis=0), *parts]
+            spread = spread.reshape(n, rows * shape.pool, count)
+            # a product for each window: BLAS shares larger ones among threads, which takes longer here
+            each = spread.transpose(0, 2, 1) @ patches
+            parts = [each.sum(axis=0).ravel(), spread.sum(axis=(0, 1)), *parts]
             if number:
                 delta = np.zeros(before.shape)
-                back = (flat @ filters).reshape(n, rows * shape.pool, shape.width, -1)
+                back = (spread @ filters).reshape(n, rows * shape.pool, shape.width, -1)
+                reach = shape.stride * (rows * shape.pool - 1) + 1
                 for k in range(shape.width):
-                    delta[:, k : k + shape.stride * rows * shape.pool : shape.stride][:, : rows * shape.pool] += back[
-                        :, :, k
-                    ]
+                    delta[:, k : k + reach : shape.stride] += back[:, :, k]
         return np.concatenate(parts)
 
     def train(self, points: Floats, labels: NDArray[Any], epochs: int, seed: int = 0) -> None:

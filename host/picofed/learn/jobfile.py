@@ -102,8 +102,9 @@ def parse(item: Any, folder: Path = Path(), *, blank: bool = False, **overrides:
     block = _get(records, "block", int, "[records] block", 0)
     horizon = _get(records, "horizon", int, "[records] horizon", 0)
     try:
-        shapes, filters = _filters(records, folder, blank)
+        shapes = convolution.shapes_of(records["convolution"]) if "convolution" in records else ()
         inputs, outputs = fronts.sizes(features, target, window, block, horizon, shapes)
+        filters = _filters(records, shapes, folder, blank)
     except (fronts.FrontError, convolution.ConvolutionError) as error:
         raise JobError(f"[records] {error}") from error
     hidden = model_part.get("hidden", [])
@@ -159,15 +160,14 @@ def filters_path(path: Path) -> Path:
     return path.parent / str(read(path)["records"]["filters"])
 
 
-def _filters(records: Mapping[str, Any], folder: Path, blank: bool) -> tuple[tuple[convolution.Shape, ...], bytes]:
-    """Shapes and bytes of the convolutions, if there are any."""
-    if "convolution" not in records:
+def _filters(records: Mapping[str, Any], shapes: Sequence[convolution.Shape], folder: Path, blank: bool) -> bytes:
+    """The bytes of the convolutions, if there are any."""
+    if not shapes:
         if "filters" in records:
             raise JobError("[records] filters needs convolution: the layers that the file holds")
-        return (), b""
-    shapes = convolution.shapes_of(records["convolution"])
+        return b""
     name = _get(records, "filters", str, "[records] filters")
-    return shapes, convolution.blank(shapes) if blank else convolution.load(folder / name, shapes)
+    return convolution.blank(shapes) if blank else convolution.load(folder / name, shapes)
 
 
 def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int, parameters: int) -> tuple[int, int]:
