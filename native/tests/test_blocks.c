@@ -12,7 +12,7 @@ static void test_blocks(void) {
     int8_t out[128 * 6];
     for (int i = 0; i < 2000; i++) {
         int n = 16 + (int)check_below(&state, 113);
-        int block = 1 + (int)check_below(&state, 20);
+        int block = 1 + (int)check_below(&state, i % 3 == 0 ? 128 : 20);
         n -= n % block;
         n = n < 16 ? n + (16 / block + 1) * block : n;
         int seen = 1 + (int)check_below(&state, (uint32_t)n);

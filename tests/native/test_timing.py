@@ -43,6 +43,7 @@ NOT_CONSTANT = {
         ("pf_sqrt_ceil", "if (high >> 24 == 0) {"),
     },
     "crypto": set(),
+    "convolution": set(),
     "ratchet": {("pf_equal", "")},  # read-back: equal, or the flash is broken
     "branch": {("run_branch", "if (key[0] & 1u) {")},  # that the method finds one
 }

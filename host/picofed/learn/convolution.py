@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ class Layer:
     bias: NDArray[np.int8]
     right: int
 
-    @property
+    @cached_property
     def data(self) -> bytes:
         """The bytes of SPEC 8.6."""
         shape = self.shape

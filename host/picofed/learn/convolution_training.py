@@ -106,9 +106,9 @@ class Network:
             out = trail[number + 1][0]
             delta = delta.reshape(out.shape) * ((out > 0) & (out < CAP))
             n, rows, count = delta.shape
-            spread = np.zeros((n, rows, shape.pool, count))
-            np.put_along_axis(spread, largest, delta[:, :, None], 2)
-            spread = spread.reshape(n, rows * shape.pool, count)
+            places = np.zeros((n, rows, shape.pool, count))
+            np.put_along_axis(places, largest, delta[:, :, None], 2)
+            spread: Floats = places.reshape(n, rows * shape.pool, count)
             # a product for each window: BLAS shares larger ones among threads, which takes longer here
             each = spread.transpose(0, 2, 1) @ patches
             parts = [each.sum(axis=0).ravel(), spread.sum(axis=(0, 1)), *parts]
