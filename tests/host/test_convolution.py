@@ -221,3 +221,9 @@ def test_pretrain_makes_the_files_that_a_job_names(tmp_path: Path) -> None:
     job, plan = jobfile.load(tmp_path / "job.toml")
     assert any(job.filters[5:100]) and Path(plan.start).exists()
     assert fronts.records(job, [parts[0][0]])[0].shape == (1, 16)
+    chosen = tmp_path / "elsewhere" / "chosen.toml"
+    chosen.parent.mkdir()
+    arguments = ["subset", str(tmp_path / "job.toml"), "--data", str(tmp_path / "data.npz"), "--memory", "3000"]
+    result = CliRunner().invoke(cli, [*arguments, "--points", "2", "--output", str(chosen)])
+    assert result.exit_code == 0, result.output
+    assert jobfile.load(chosen)[0].filters == job.filters  # found from where the new job file is
