@@ -59,11 +59,12 @@ pf_status pf_convolution(int8_t *out, size_t out_len, const int8_t *in, uint32_t
     const int8_t *weights = (const int8_t *)layer + PF_CONVOLUTION_HEAD;
     uint32_t apart = stride * channels; /* <= 255 * 64 */
     for (uint32_t t = 0; t < rows; t++) {
+        const int8_t *first = in + t * pool * apart; /* t pool < places, each within `in` */
         const int8_t *filter = weights;
         for (uint32_t j = 0; j < filters; j += 2u) {
             uint32_t both = (uint32_t)(j + 1u < filters);
             const int8_t *next = filter + both * (columns + 1u); /* a last one alone is its own neighbour */
-            const int8_t *place = in;
+            const int8_t *place = first;
             int32_t largest[2];
             pf_convolution_sums(largest, filter, next, place, columns);
             for (uint32_t p = 1; p < pool; p++) {
@@ -81,7 +82,6 @@ pf_status pf_convolution(int8_t *out, size_t out_len, const int8_t *in, uint32_t
             }
             filter = next + columns + 1u;
         }
-        in += pool * apart; /* pool <= steps: <= 128 * 255 * 64 */
     }
     return (pf_status)(rows * filters);
 }
