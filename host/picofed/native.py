@@ -24,7 +24,7 @@ from picofed.native_errors import (
     CoreStateError,
     check,
 )
-from picofed.native_masks import mask_encode, mask_sum, mask_unpack
+from picofed.native_masks import mask_add, mask_encode, mask_sum, mask_unpack, shamir_combine, shamir_share
 from picofed.native_stores import Ledger, Ratchet, charge
 
 Int8 = npt.NDArray[np.int8]
@@ -389,9 +389,12 @@ __all__ = [
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "mask_add",
     "mask_encode",
     "mask_sum",
     "mask_unpack",
+    "shamir_combine",
+    "shamir_share",
     "targets",
     "trainer_size",
     "update_decode",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -48,3 +50,32 @@ def mask_sum(total: Uint32, bits: int, seed: bytes, weight: int = 1) -> None:
     buffer = ffi.from_buffer("uint32_t[]", total)
     status = lib.pf_mask_sum(buffer, total.size, u32(bits, "bits"), exactly(seed, 32, "seed"), u32(weight, "weight"))
     check(status, "mask")
+
+
+def mask_add(fields: bytes, n: int, bits: int, seed: bytes, minus: bool = False) -> bytes:
+    """Packed fields plus (or minus) the mask of `seed`, packed again. Boards do this; hosts for tests."""
+    out = bytearray(fields)
+    status = lib.pf_mask_add(
+        ffi.from_buffer(out), len(out), n, u32(bits, "bits"), exactly(seed, 32, "seed"), int(minus)
+    )
+    check(status, "mask")
+    return bytes(out)
+
+
+def shamir_share(secret: bytes, coefficients: Sequence[bytes], x: int) -> bytes:
+    """The share of a 32-byte secret at point x (1..255); len(coefficients) + 1 shares give it back."""
+    out = ffi.new("uint8_t[32]")
+    random = b"".join(exactly(coefficient, 32, "coefficient") for coefficient in coefficients)
+    threshold = len(coefficients) + 1
+    check(lib.pf_shamir_share(out, exactly(secret, 32, "secret"), random, threshold, u32(x, "point")), "share")
+    return bytes(ffi.buffer(out))
+
+
+def shamir_combine(shares: Mapping[int, bytes]) -> bytes:
+    """The secret from as many shares as its threshold, by their points."""
+    if not all(1 <= x <= 255 for x in shares):
+        raise CoreArgumentError("share")
+    out = ffi.new("uint8_t[32]")
+    values = b"".join(exactly(share, 32, "share") for share in shares.values())
+    check(lib.pf_shamir_combine(out, bytes(shares), values, len(shares)), "share")
+    return bytes(ffi.buffer(out))

@@ -55,6 +55,8 @@ EXPORT void *memset(void *mem, int value, size_t len) {
     ENTRY(MP_QSTR_eddsa_check, core_eddsa_check_obj)                                                                   \
     ENTRY(MP_QSTR_differ, core_differ_obj)                                                                             \
     ENTRY(MP_QSTR_crc32, core_crc32_obj)                                                                               \
+    ENTRY(MP_QSTR_mask_add, core_mask_add_obj)                                                                         \
+    ENTRY(MP_QSTR_shamir_share, core_shamir_share_obj)                                                                 \
     ENTRY(MP_QSTR_noise, core_noise_obj)                                                                               \
     ENTRY(MP_QSTR_entropy_condition, core_entropy_condition_obj)                                                       \
     ENTRY(MP_QSTR_features_imu, core_features_imu_obj)                                                                 \

@@ -85,6 +85,38 @@ static mp_obj_t core_crc32(size_t n_args, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_crc32_obj, 1, 2, core_crc32);
 
+/* mask_add(fields, n, bits, seed, minus) -> 0; packed fields += (minus 1: -=) the mask of a 32-byte seed */
+static mp_obj_t core_mask_add(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t len;
+    uint8_t *fields = take_buffer(args[0], MP_BUFFER_RW, 0, 1, &len);
+    TAKE_U32(n, args[1]);
+    TAKE_U32(bits, args[2]);
+    const uint8_t *seed = take_bytes(args[3], 32);
+    TAKE_U32(minus, args[4]);
+    REFUSE_NULL(seed);
+    return answer(pf_mask_add(fields, len, n, bits, seed, minus));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_mask_add_obj, 5, 5, core_mask_add);
+
+/* shamir_share(out, secret, coefficients, x) -> 0; 32 bytes, with 32 of coefficients for each share that the threshold
+ * is above 1 */
+static mp_obj_t core_shamir_share(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t len;
+    uint8_t *out = take_out(args[0], PF_SHARE);
+    const uint8_t *secret = take_bytes(args[1], PF_SHARE);
+    const uint8_t *coefficients = take_buffer(args[2], MP_BUFFER_READ, 0, 1, &len);
+    TAKE_U32(x, args[3]);
+    REFUSE_NULL(out);
+    REFUSE_NULL(secret);
+    if (len % PF_SHARE != 0 || len > 254 * PF_SHARE) { /* PF_SHARE is a power of two */
+        return answer(PF_E_ARGUMENT);
+    }
+    return answer(pf_shamir_share(out, secret, coefficients, (uint32_t)(len / PF_SHARE) + 1, x));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_shamir_share_obj, 4, 4, core_shamir_share);
+
 /* noise(key, log2_sigma, out) -> 0; fills out (int32) with samples. log2_sigma 1..25 */
 static mp_obj_t core_noise(mp_obj_t key_in, mp_obj_t log2_sigma_in, mp_obj_t out_in) {
     size_t len;

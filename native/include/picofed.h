@@ -276,5 +276,17 @@ pf_status pf_mask_encode(uint8_t *out, size_t out_len, const uint32_t *values, s
 pf_status pf_mask_unpack(uint32_t *values, size_t n, uint32_t bits, const uint8_t *data, size_t len);
 /* sum += weight * the mask of `seed`, modulo 2^bits. */
 pf_status pf_mask_sum(uint32_t *sum, size_t n, uint32_t bits, const uint8_t seed[32], uint32_t weight);
+/* Packed fields += the mask of `seed`, or -= if `minus` is 1, modulo 2^bits, in place. */
+pf_status pf_mask_add(uint8_t *fields, size_t len, size_t n, uint32_t bits, const uint8_t seed[32], uint32_t minus);
+
+/* ---- shares of a secret (SPEC 11.5) ---------------------------------------------------------------------------- */
+
+#define PF_SHARE 32u
+/* The share at point x (1..255) of a secret that any `threshold` (1..255) shares give back. coefficients: threshold - 1
+ * times 32 random bytes, the same for all shares. In a time that depends on the threshold alone. */
+pf_status pf_shamir_share(uint8_t share[PF_SHARE], const uint8_t secret[PF_SHARE], const uint8_t *coefficients,
+    uint32_t threshold, uint32_t x);
+/* The secret from `threshold` shares, 32 bytes each, at as many different points. */
+pf_status pf_shamir_combine(uint8_t secret[PF_SHARE], const uint8_t *points, const uint8_t *shares, uint32_t threshold);
 
 #endif

@@ -67,6 +67,32 @@ static uint32_t mask_next(mask_reader *reader, uint32_t bits) {
     return value & mask_limit(bits);
 }
 
+/* Fields to a run of bits, the lowest of each byte first. */
+typedef struct {
+    uint8_t *out;
+    uint32_t word;
+    uint32_t filled; /* bits of word, < 32 */
+} mask_writer;
+
+static void mask_put(mask_writer *writer, uint32_t field, uint32_t bits) {
+    writer->word |= field << writer->filled;
+    if (writer->filled + bits < 32) {
+        writer->filled += bits;
+        return;
+    }
+    pf_put_u32(writer->out, writer->word);
+    writer->out += 4;
+    writer->word = writer->filled == 0 ? 0 : field >> (32 - writer->filled); /* 1..31 */
+    writer->filled = writer->filled + bits - 32;
+}
+
+static void mask_end(mask_writer *writer, const uint8_t *end) {
+    while (writer->out < end) {
+        *writer->out++ = (uint8_t)(writer->word & 0xffu);
+        writer->word >>= 8;
+    }
+}
+
 /* Bytes of n fields, 0 if there are too many or an argument is out of range. n < 2^25: 32 n < 2^30. */
 static size_t mask_length(size_t n, uint32_t bits) {
     return bits < PF_MASK_BITS_MIN || bits > 32 || n >= (size_t)1 << 25 ? 0 : (n * bits + 7) >> 3;
@@ -83,27 +109,14 @@ pf_status pf_mask_encode(uint8_t *out, size_t out_len, const uint32_t *values, s
     }
     mask_reader reader;
     mask_open(&reader, seed, NULL, 0);
-    uint32_t word = 0;
-    uint32_t filled = 0; /* bits of word, < 32 */
-    uint8_t *end = out + len;
+    mask_writer writer = {out, 0, 0};
     for (size_t i = 0; i < n; i++) {
         int32_t v = (int32_t)values[i];
         int32_t q = shift == 0 ? v : (v >> shift) + (v >> (shift - 1) & 1); /* |q| <= 2^30 for shift >= 1 */
-        uint32_t field = ((uint32_t)q + mask_next(&reader, bits)) & mask_limit(bits);
-        word |= field << filled;
-        if (filled + bits >= 32) {
-            pf_put_u32(out, word); /* at most as many bytes as values were read: out may be values itself */
-            out += 4;
-            word = filled == 0 ? 0 : field >> (32 - filled); /* 1..31 */
-            filled = filled + bits - 32;
-        } else {
-            filled += bits;
-        }
+        /* at most as many bytes as values were read: out may be values itself */
+        mask_put(&writer, ((uint32_t)q + mask_next(&reader, bits)) & mask_limit(bits), bits);
     }
-    while (out < end) {
-        *out++ = (uint8_t)(word & 0xffu);
-        word >>= 8;
-    }
+    mask_end(&writer, out + len);
     pf_wipe(&reader, sizeof reader);
     return (pf_status)len;
 }
@@ -135,5 +148,27 @@ pf_status pf_mask_sum(uint32_t *sum, size_t n, uint32_t bits, const uint8_t seed
         sum[i] = (sum[i] + mask_next(&reader, bits) * weight) & mask_limit(bits); /* modulo 2^32, then 2^bits */
     }
     pf_wipe(&reader, sizeof reader);
+    return PF_OK;
+}
+
+pf_status pf_mask_add(uint8_t *fields, size_t len, size_t n, uint32_t bits, const uint8_t seed[32], uint32_t minus) {
+    if (mask_length(n, bits) == 0 || minus > 1) {
+        return PF_E_ARGUMENT;
+    }
+    if (len != mask_length(n, bits)) {
+        return PF_E_FRAME;
+    }
+    mask_reader packed;
+    mask_reader mask;
+    mask_open(&packed, NULL, fields, len);
+    mask_open(&mask, seed, NULL, 0);
+    mask_writer writer = {fields, 0, 0};
+    for (size_t i = 0; i < n; i++) {
+        /* the words that are written have all been read: the writer is behind by what is not a whole word */
+        uint32_t added = (mask_next(&mask, bits) ^ (0u - minus)) + minus; /* modulo 2^32: the mask, or its negative */
+        mask_put(&writer, (mask_next(&packed, bits) + added) & mask_limit(bits), bits);
+    }
+    mask_end(&writer, fields + len);
+    pf_wipe(&mask, sizeof mask);
     return PF_OK;
 }

@@ -44,6 +44,7 @@
 #include "frame.c"
 #include "codec.c"
 #include "mask.c"
+#include "shamir.c"
 #include "features.c"
 #include "blocks.c"
 #include "convolution.c"

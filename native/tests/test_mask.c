@@ -57,6 +57,20 @@ static void test_fields(void) {
             /* in the values' own memory */
             CHECK_EQ(pf_mask_encode((uint8_t *)values, 4 * n, values, n, shift, bits, seed), len);
             CHECK_BYTES(values, out, len);
+            /* one more mask, there and back, in place */
+            uint8_t other[32];
+            uint8_t *added = (uint8_t *)malloc(len);
+            memcpy(added, out, len);
+            fill(&random, other, sizeof other);
+            memset(sum, 0, 4 * n);
+            CHECK_EQ(pf_mask_add(added, len, n, bits, other, 0), PF_OK);
+            CHECK_EQ(pf_mask_sum(sum, n, bits, other, 1), PF_OK);
+            for (size_t k = 0; k < n; k++) {
+                CHECK_EQ(field(added, k, bits), (fields[k] + sum[k]) & limit(bits));
+            }
+            CHECK_EQ(pf_mask_add(added, len, n, bits, other, 1), PF_OK);
+            CHECK_BYTES(added, out, len);
+            free(added);
             free(values);
             free(fields);
             free(sum);
@@ -123,6 +137,9 @@ static void test_refusals(void) {
     out[7] |= 0x10;
     CHECK_EQ(pf_mask_unpack(values, 3, 20, out, 8), PF_E_FRAME);
     CHECK_EQ(pf_mask_sum(values, 3, 33, seed, 1), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_add(out, 8, 3, 15, seed, 0), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_add(out, 8, 3, 20, seed, 2), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_add(out, 7, 3, 20, seed, 0), PF_E_FRAME);
 }
 
 int main(void) {

@@ -54,7 +54,9 @@ def test_c(name: str, build: Path, monocypher_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["-O2"], ["-O3"], ["-Os"]], ids=lambda options: str(options[0]))
-@pytest.mark.parametrize("name", ["noise", "noise_exp", "entropy", "ratchet", "ledger", "frame", "codec", "mask"])
+@pytest.mark.parametrize(
+    "name", ["noise", "noise_exp", "entropy", "ratchet", "ledger", "frame", "codec", "mask", "shamir"]
+)
 def test_no_libc_and_no_mutable_data(name: str, options: list[str], tmp_path: Path) -> None:
     """A native module has no libc: the compiler must not have made memcpy or memset calls of our loops."""
     result = tmp_path / "part.o"

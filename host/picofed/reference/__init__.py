@@ -11,10 +11,11 @@ from picofed.reference.entropy import entropy_condition
 from picofed.reference.features import features_blocks, features_imu, targets
 from picofed.reference.frame import crc32, frame_decode, frame_encode
 from picofed.reference.ledger import Ledger, Record, charge, parse_record
-from picofed.reference.mask import mask_encode, mask_unpack, masks
+from picofed.reference.mask import mask_add, mask_encode, mask_unpack, masks
 from picofed.reference.model import Layer, Loss, Model, encode_model, parse_model
 from picofed.reference.noise import discrete_gaussian
 from picofed.reference.ratchet import Ratchet
+from picofed.reference.shamir import shamir_combine, shamir_share
 from picofed.reference.signature import eddsa_check, eddsa_public, eddsa_sign
 from picofed.reference.training import Mode, Trainer, clip
 
@@ -44,11 +45,14 @@ __all__ = [
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "mask_add",
     "mask_encode",
     "mask_unpack",
     "masks",
     "parse_model",
     "parse_record",
+    "shamir_combine",
+    "shamir_share",
     "targets",
     "update_decode",
     "update_encode",

@@ -42,3 +42,11 @@ def mask_unpack(data: bytes, n: int, bits: int) -> list[int]:
     if len(data) != _length(n, bits) or int.from_bytes(data, "little") >> n * bits:
         raise MalformedError("mask")
     return _fields(data, n, bits)
+
+
+def mask_add(fields: bytes, n: int, bits: int, seed: bytes, minus: bool = False) -> bytes:
+    """Packed fields, each plus (or minus) its mask modulo 2^bits."""
+    run = 0
+    for k, (field, mask) in enumerate(zip(mask_unpack(fields, n, bits), masks(seed, n, bits), strict=True)):
+        run |= (field + (-mask if minus else mask)) % 2**bits << k * bits
+    return run.to_bytes(_length(n, bits), "little")

@@ -21,6 +21,37 @@ def test_masks_agree(bits: int, rng: random.Random) -> None:
         total = np.zeros(n, np.uint32)
         native.mask_sum(total, bits, seed, 4)
         assert total.tolist() == [4 * mask % 2**bits for mask in reference.masks(seed, n, bits)]
+        other, minus = rng.randbytes(32), rng.random() < 0.5
+        assert native.mask_add(data, n, bits, other, minus) == reference.mask_add(data, n, bits, other, minus)
+
+
+def test_shares_agree(rng: random.Random) -> None:
+    for threshold in (1, 2, 3, 5, 17, 40):
+        secret, coefficients = rng.randbytes(32), [rng.randbytes(32) for _ in range(threshold - 1)]
+        points = rng.sample(range(1, 256), threshold)
+        shares = {x: native.shamir_share(secret, coefficients, x) for x in points}
+        assert shares == {x: reference.shamir_share(secret, coefficients, x) for x in points}
+        assert native.shamir_combine(shares) == reference.shamir_combine(shares) == secret
+        if threshold > 1:
+            del shares[points[0]]
+            assert native.shamir_combine(shares) == reference.shamir_combine(shares) != secret
+
+
+@pytest.mark.parametrize("core", [native, reference], ids=["native", "reference"])
+def test_shares_are_refused_alike(core: object) -> None:
+    share, combine = core.shamir_share, core.shamir_combine  # type: ignore[attr-defined]
+    for secret, coefficients, x in (
+        (bytes(31), [], 1),
+        (bytes(32), [bytes(31)], 1),
+        (bytes(32), [], 0),
+        (bytes(32), [], 256),
+        (bytes(32), [bytes(32)] * 255, 1),
+    ):
+        with pytest.raises(CoreArgumentError):
+            share(secret, coefficients, x)
+    for shares in ({}, {0: bytes(32)}, {256: bytes(32)}, {1: bytes(33)}):
+        with pytest.raises(CoreArgumentError):
+            combine(shares)
 
 
 @pytest.mark.parametrize("core", [native, reference], ids=["native", "reference"])
