@@ -29,6 +29,8 @@ class Board:
         self._keys = 0
         self._opened = False
         self._pair = None
+        self.peers = None  # of the cohort that it sealed for since the start (peers.Peers.kept)
+        self.owner = None
         self.refused = None
         try:
             with Uninterrupted():
@@ -57,6 +59,7 @@ class Board:
         self.update_key = state.update_key
         self.link_key = state.link_key
         self.used = state.used
+        self.owner = state.owner
         self._ledger_key = state.ledger_key
         self._mask_secret = state.mask_secret
         self._open_ledger()
@@ -98,6 +101,7 @@ class Board:
         with Uninterrupted():
             self.policy = provision.renew(data, signature)
             self._pair = None  # the helper may be another one now
+            self.peers = None
             self._open_ledger()
         unload("provision")
         return self.policy.number
@@ -136,6 +140,11 @@ class Board:
 
             self._pair = mask.pair(self._mask_secret, self.policy.helper)
         return self._pair
+
+    def agree(self, out, public):
+        """The raw X25519 secret with another board, into `out`; with None, this board's public key."""
+        self.ready()
+        check(core.x25519(out, self._mask_secret, public), "pair")
 
     def charge(self, job):
         """Charge a release of the job; returns (seq, cumulative) of its record. Only after this may it be shown."""

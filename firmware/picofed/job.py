@@ -29,9 +29,11 @@ _FIELDS = {
     "block": int,
     "horizon": int,
     "mask_bits": int,
+    "masks": str,
     "filters": bytes,
 }
-_OPTIONAL = {"mask_bits": 0, "target": LABEL, "block": 0, "horizon": 0, "filters": b""}  # and what they are when absent
+# and what they are when absent
+_OPTIONAL = {"mask_bits": 0, "masks": "", "target": LABEL, "block": 0, "horizon": 0, "filters": b""}
 GRADIENT = 0
 LOCAL = 1
 
@@ -78,6 +80,7 @@ class Job:
         self.channels = item["channels"]
         self.labels = item["labels"]
         self.mask_bits = item.get("mask_bits", 0)
+        self.pairwise = "masks" in item  # no helper (SPEC 11)
         self.target = item.get("target", LABEL)
         self.block = item.get("block", 0)
         self.horizon = item.get("horizon", 0)
@@ -85,6 +88,8 @@ class Job:
         self._check(item["unit"])
         if "mask_bits" in item:
             self._check_masks()
+        if self.pairwise and (item["masks"] != "pairwise" or not self.mask_bits):
+            _refuse("masks are pairwise, and come with mask_bits")
 
     def _check(self, unit):
         if self.features not in NAMES:

@@ -48,8 +48,9 @@ _FIELDS = {
     "cohort": int,
     "link": int,
     "honest": int,
+    "peers": int,
 }
-_OPTIONAL = ("honest",)
+_OPTIONAL = ("honest", "peers")
 
 
 def genuine(data, signature, owner):
@@ -78,11 +79,15 @@ class Policy:
         self.honest = item.get("honest", 1)
         if "honest" in item and not (2 <= self.honest <= item["cohort"] and item["helper"]):
             raise PicofedError(ARGUMENT, "policy: honest is not as specified")
+        peers = item.get("peers", 0)
+        if "peers" in item and peers < 3:
+            raise PicofedError(ARGUMENT, "policy: peers is not as specified")
         for name, kind in (("losses", int), ("modes", int), ("features", str)):
             for value in item[name]:
                 if type(value) is not kind:
                     raise PicofedError(ARGUMENT, "policy: %s is not as specified" % name)
         self.helper = item["helper"] or None
+        self.peers = max(peers, item["cohort"]) if peers else 0  # fewest boards of a cohort without a helper
         self.item = item
         self.data = data
         self.number = item["number"]
@@ -101,8 +106,8 @@ class Policy:
         """Refuse what the policy forbids, and say what. charge: units that a release of the job costs."""
         item = self.item
         floor = item["min_log2_sigma"]
-        if job.mask_bits:
-            # a share of the noise: honest 4^log2_sigma >= 4^min_log2_sigma
+        if job.mask_bits and not job.pairwise:
+            # a share of the noise: honest 4^log2_sigma >= 4^min_log2_sigma (a helper makes sure of the sum)
             boards = self.honest
             while boards >= 4:
                 floor -= 1
@@ -123,7 +128,10 @@ class Policy:
             self._forbid("mode %d" % job.mode)
         if job.features not in item["features"]:
             self._forbid("features " + job.features)
-        if job.mask_bits and self.helper is None:
+        if job.pairwise:
+            if not self.peers or self.link == OPEN:
+                self._forbid("pairwise masks: it has no peers, or an open link")
+        elif job.mask_bits and self.helper is None:
             self._forbid("masked jobs: it names no helper")
         if charge > self.max_charge:
             self._forbid("charge %d, at most %d" % (charge, self.max_charge))

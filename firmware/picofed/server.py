@@ -20,7 +20,7 @@ from .errors import (
 from .job import LIMIT, Job
 from .platform import FOLDER, name, unload
 from .session import Session
-from .train import FILLING, IDLE, READY, TRAINING, Round, Trainer
+from .train import FILLING, IDLE, READY, SEALING, TRAINING, WAITING, Round, Trainer
 
 PROTOCOL = const(1)
 MTU = const(960)  # a request of put around it still fits into a frame
@@ -59,6 +59,8 @@ class Server:
             11: (self._abandon, ()),
             12: (self._open_session, (bytes, bytes)),
             13: (self._renew_policy, (bytes, bytes)),
+            14: (self._seal, (bytes,)),
+            15: (self._reveal, (bytes, bytes)),
         }
         ident = files.load(_JOB)
         if ident is not None:
@@ -118,14 +120,18 @@ class Server:
     def step(self):
         """Go on with the round; true while one is under way."""
         current = self.round
-        if current is None or current.state == READY:
+        if current is None or current.state in (READY, WAITING):
             return False
         try:
-            return current.step()
+            if current.step():
+                return True
+            if current.cohort is not None:
+                unload("peers")
+            return False
         except Exception as error:
             self.report(error)
             # an update that is charged is shown, whatever failed behind it
-            if current.state != READY:
+            if current.state not in (READY, WAITING):
                 self._give_up()
             return False
 
@@ -147,7 +153,7 @@ class Server:
         return self.round.state if self.round else IDLE
 
     def _is_busy(self):
-        return self._state() in (FILLING, TRAINING)
+        return self._state() in (FILLING, TRAINING, SEALING)
 
     # ---- requests --------------------------------------------------------------------------------------------
 
@@ -289,9 +295,34 @@ class Server:
         return [self.session.open(nonce, proof)]
 
     def _renew_policy(self, data, signature):
-        if self._is_busy():
+        if self._is_busy() or self._state() == WAITING:
             raise PicofedError(BUSY)
         return [self.board.renew(data, signature)]
+
+    def _seal(self, ident):
+        current = self.round
+        if current is not None and current.cohort == ident:
+            return [current.state]
+        if current is None or current.state != WAITING:
+            raise PicofedError(UNKNOWN, "no update here waits for a cohort")
+        self.board.ready()
+        # only needed for masks without a helper
+        from . import peers
+
+        self.code, self.text = 0, ""
+        current.seal(peers.Peers(self.board, self.objects, ident))
+        return [current.state]
+
+    def _reveal(self, ident, survivors):
+        if self._state() == SEALING:
+            raise PicofedError(BUSY)
+        self.board.ready()
+        from . import peers
+
+        try:
+            return [peers.Peers(self.board, self.objects, ident).reveal(survivors)]
+        finally:
+            unload("peers")
 
     def _abandon(self):
         self._give_up()

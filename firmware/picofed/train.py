@@ -17,6 +17,8 @@ IDLE = const(0)
 FILLING = const(1)
 TRAINING = const(2)
 READY = const(3)
+WAITING = const(4)
+SEALING = const(5)
 
 _NOISE = const(64)  # accumulators filled in a step
 _BATCH = const(8)  # records handed to the core at once: as many as it accumulates in one pass (PF_BATCH)
@@ -46,6 +48,8 @@ class Trainer:
         size = _HEADER + 3 + (34 * self.trainable + 7) // 8 + _TAG
         if job.mask_bits:
             size = _HEADER + 20 + (job.mask_bits * self.trainable + 7) // 8 + 2 * _TAG  # SPEC 10.3
+        if job.pairwise:
+            size += 32 + 24 * 32  # SPEC 11.6: 36 + 16 bytes in place of 20, no MAC, up to 24 shares
         self.update = _bytearray(size)
         self.window = _bytearray(2 * job.channels * job.window)
         self.features = _bytearray(_BATCH * self.inputs)
@@ -147,6 +151,8 @@ class Round:
         self._left = job.steps
         self._seen = 0  # records of the first pass
         self._windows = None
+        self.cohort = None  # id of the cohort that it is sealed for
+        self._peers = self._making = None
         self._begin()
 
     def _begin(self):
@@ -174,7 +180,28 @@ class Round:
         elif self.state == TRAINING:
             if not self._batch():
                 self._end_of_pass()
-        return self.state != READY
+        elif self.state == SEALING:
+            self._agree()
+        return self.state not in (READY, WAITING)
+
+    def seal(self, peers):
+        """Begin to hide this round's update, which waits, among a cohort (peers.Peers)."""
+        peers.check(self.trainer.job, self.version)
+        self.cohort = peers.ident
+        self._peers = peers
+        self._making = peers.make()
+        self.state = SEALING
+
+    def _agree(self):
+        try:
+            next(self._making)
+        except StopIteration:
+            self._finish()
+        except Exception:
+            # nothing has left, nothing is charged: there may come a better cohort
+            self.cohort = self._peers = self._making = None
+            self.state = WAITING
+            raise
 
     def _batch(self):
         """Learn from a few records; False at the end of the pass."""
@@ -213,6 +240,8 @@ class Round:
         self._left -= 1
         if self._left:
             self._begin()
+        elif job.pairwise:
+            self.state = WAITING
         else:
             self._finish()
 
@@ -223,7 +252,13 @@ class Round:
         board = self._board
         update = trainer.update
         whole = memoryview(update)
-        if job.mask_bits:
+        peers = self._peers
+        if peers is not None:
+            # before all else: whatever happens now, it never joins this cohort again
+            peers.join()
+            fresh = board.noise_key()
+            length = peers.length(job, trainer.trainable)
+        elif job.mask_bits:
             from . import mask
 
             pair, nonce = board.mask_pair(), board.noise_key()
@@ -240,7 +275,7 @@ class Round:
             "<BBBBIIIII8s8s",
             update,
             0,
-            2 if job.mask_bits else 1,
+            3 if peers is not None else 2 if job.mask_bits else 1,
             job.mode,
             job.log2_sigma,
             0,
@@ -252,7 +287,11 @@ class Round:
             job.id,
             board.policy.board,
         )
-        if job.mask_bits:
+        if peers is not None:
+            peers.seal(body, trainer, fresh)
+            board.peers = peers.kept()
+            self._peers = self._making = None
+        elif job.mask_bits:
             mask.seal(whole[: _HEADER + length], trainer, pair, nonce, self.version, seq)
         core.blake2b(tag, board.update_key, body)
         core.blake2b(ident, b"", shown)
@@ -268,5 +307,6 @@ class Round:
         self.update = None
         self.update_id = None
         self._windows = None
+        self.cohort = self._peers = self._making = None
         core.trainer_wipe(self.trainer.update)
         self.trainer.wipe()

@@ -43,6 +43,10 @@ class Owner:
         """The signature under a roster (SPEC 6.10)."""
         return native.eddsa_sign(self._seed, b"picofed roster" + data)
 
+    def sign_members(self, data: bytes) -> bytes:
+        """The signature under the members of cohorts (SPEC 11.1)."""
+        return native.eddsa_sign(self._seed, b"picofed members" + data)
+
     @classmethod
     def create(cls, path: Path, passphrase: str = "") -> Owner:
         """Make a key and its file, which only its owner may read. An existing file is never overwritten."""

@@ -46,6 +46,7 @@ class Policy:
     cohort: int = 1
     link: int = 0
     honest: int = 1
+    peers: int = 0  # fewest boards of a cohort without a helper; 0: none is allowed
 
     def __post_init__(self) -> None:
         if len(self.board) != BOARD_ID:
@@ -61,6 +62,8 @@ class Policy:
             raise ProvisionError("honest is at least 1 and at most the cohort; above 1 it needs a helper's key")
         if not 0 <= self.link < len(LINKS):
             raise ProvisionError(f"a link is {', '.join(LINKS)}")
+        if not (self.peers == 0 or 3 <= self.peers < 1 << 32):
+            raise ProvisionError("a cohort without a helper has at least 3 boards")
 
     @property
     def data(self) -> bytes:
@@ -102,6 +105,7 @@ class Policy:
             "cohort": self.cohort,
             "link": self.link,
             **({"honest": self.honest} if self.honest > 1 else {}),
+            **({"peers": self.peers} if self.peers else {}),
         }
 
 

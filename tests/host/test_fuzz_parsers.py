@@ -26,8 +26,11 @@ from picofed.learn.model import Model
 from picofed.learn.updates import Update
 from picofed.link import messages
 from picofed.link.stream import FrameScanner
+from picofed.owner import Owner
+from picofed.peers import Cohort, Members, Sealed
 from picofed.privacy.statement import load_audit
 from picofed.report import load as load_summary
+from picofed.roster import Roster
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = int(os.environ.get("PICOFED_FUZZ_EXAMPLES", "150"))
@@ -40,6 +43,10 @@ fuzz = settings(
 )
 JOB = Job(name="fuzz", model=Model.dense([45, 7]), clip=1 << 18, log2_sigma=20, window=100, stride=100, labels=7)
 PAYLOAD = native.update_encode([0, 5, -9, 100, 2, -1, 0] * 46, 3)
+OWNER = Owner(bytes(32))
+ROSTER = Roster(1, {bytes([n] * 8): bytes(32) for n in range(3)})
+COHORT = Cohort(2, 1, JOB.id, bytes(16), (0, 1, 2))
+SEALED = Sealed(bytes(32), 17, 15, 40, bytes(16), bytes(85), (bytes(32),) * 2)
 UPDATE = Update(0, 20, 1, 0, 9, 1 << 18, 1, 10, JOB.id, bytes(8), PAYLOAD).pack(bytes(32))
 SESSIONS = [records.Session(np.ones((130, 6), np.int16), 3), records.Session(np.zeros((40, 6), np.int16), 255)]
 LAYOUT = records.Layout(bytes(8), slots=40)
@@ -54,6 +61,9 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "update": (lambda data: Update.parse(data, None), UPDATE),
     "signed update": (lambda data: Update.parse(data, bytes(32)), UPDATE),
     "values": (lambda data: Update.parse(data, None).values(JOB.model), UPDATE),
+    "cohort": (Cohort.parse, COHORT.data),
+    "members": (lambda data: Members.parse(data, OWNER.public), Members.sign(ROSTER, OWNER).data),
+    "sealed": (lambda data: Sealed.parse(data, 40), SEALED.payload),
     "record layout": (records.Layout.parse, LAYOUT.header()),
     "records": (lambda data: list(records.windows(data, 40, 40)), STORE),
 }

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import accounting, masking, native, records
+from picofed import accounting, masking, native, peers, records
 from picofed.flash import MemoryFlash
 from picofed.learn import fronts, weights
 from picofed.learn.job import MODES, Job
@@ -82,6 +82,8 @@ class SimulatedBoard:
     _objects: dict[bytes, bytearray] = field(default_factory=dict)
     _job: Job | None = None
     _update: bytes | None = None
+    _waiting: int | None = None  # version of a release that waits for a cohort
+    _peer: peers.Peer | None = None
     _keys: int = 0
     _has_all: bool = False
     _unprivate: int = 0  # updates of baselines, which no ledger counts
@@ -132,7 +134,7 @@ class SimulatedBoard:
         """See BoardApi. Objects come in one piece here."""
         if offset or len(data) != total or object_id(data) != ident:
             raise BoardError(-1, "a simulated board takes whole objects")
-        self._objects = {ident: bytearray(data)}
+        self._objects = dict(list(self._objects.items())[-2:]) | {ident: bytearray(data)}
         return []
 
     def have(self, ident: bytes, total: int) -> list[tuple[int, int]]:
@@ -154,16 +156,39 @@ class SimulatedBoard:
         """See BoardApi. The whole round happens here."""
         if self._job is None or self._job.id != job:
             raise BoardError(-22, "no such job here")
-        if self._update is not None:
-            return State.READY
-        self._update = self._train(self._job, bytes(self._object(weights)))
+        if self._update is None and self._waiting is None:
+            version = self._train(self._job, bytes(self._object(weights)))
+            if self._job.masks:
+                self._waiting = version
+            else:
+                self._update = self._release(self._job, version)
+        return self.status().state
+
+    def seal(self, cohort: bytes) -> State:
+        """See BoardApi. The rules of SPEC 11 are the firmware's: a simulated board takes any cohort that it is in."""
+        if self._waiting is None or self._job is None:
+            raise BoardError(-22, "no update here waits for a cohort")
+        found = peers.Cohort.parse(bytes(self._object(cohort)))
+        members = peers.Members.parse(bytes(self._object(found.members)), self.provision.owner)
+        secret = masking.board_secret(self.provision.key)
+        self._peer = peers.Peer(peers.Graph(found, members), self.provision.policy.board, secret)
+        self._update = self._release(self._job, self._waiting)
+        self._waiting = None
         return State.READY
 
-    def _train(self, job: Job, data: bytes) -> bytes:
+    def reveal(self, cohort: bytes, survivors: bytes) -> bytes:
+        """See BoardApi."""
+        if self._peer is None or object_id(self._peer.graph.cohort.data) != cohort:
+            raise BoardError(-22, "this board did not join that cohort last")
+        return self._peer.reveal(survivors)
+
+    def _train(self, job: Job, data: bytes) -> int:
         given = self.provision
         policy = given.policy
         kind, version, _, values = weights.parse(data)
-        if job.mask_bits and not policy.helper:
+        if job.masks and not policy.peers:
+            raise BoardError(-21, "the policy has no peers: no masks without a helper")
+        if job.mask_bits and not job.masks and not policy.helper:
             raise BoardError(-21, "the policy names no helper: no masked jobs")
         if (
             job.private
@@ -191,9 +216,14 @@ class SimulatedBoard:
             trainer.examples(self.examples.features, self.examples.wanted)
             if job.mode == "local":
                 trainer.step(job.multiplier, job.shift)
+        return version
+
+    def _release(self, job: Job, version: int) -> bytes:
+        given = self.provision
+        policy, trainer = given.policy, self._trainer
         nonce = b""
         if job.mask_bits:
-            nonce = self._ratchet.next(self._keys)[:16]
+            nonce = self._ratchet.next(self._keys)
             self._keys += 1
         seq, spent = self._charge(job)
         update = Update(
@@ -209,11 +239,16 @@ class SimulatedBoard:
             board=policy.board,
             payload=b"" if job.mask_bits else trainer.encode(job.round_shift),
         )
-        if job.mask_bits:
+        if job.masks and self._peer is not None:
+            bits, shift = job.mask_bits, job.round_shift
+            seed = peers.self_mask(native.blake2b(b"picofed self", 32, nonce))
+            fields = bytes(trainer.mask(shift, bits, seed))
+            update = update.seal(self._peer.seal(nonce, bits, shift, trainer.trainable, fields))
+        elif job.mask_bits:
             bits, shift = job.mask_bits, job.round_shift
             pair = masking.board_pair(given.key, policy.helper)
             update = update.mask(
-                pair, nonce, bits, shift, trainer.trainable, lambda seed: bytes(trainer.mask(shift, bits, seed))
+                pair, nonce[:16], bits, shift, trainer.trainable, lambda seed: bytes(trainer.mask(shift, bits, seed))
             )
         return update.pack(given.update_key)
 
@@ -228,6 +263,8 @@ class SimulatedBoard:
     def status(self) -> Status:
         """See BoardApi."""
         update = self._update
+        if self._waiting is not None:
+            return Status(State.WAITING, 1, 1, None, 0, 0, "")
         if update is None:
             return Status(State.IDLE, 0, 0, None, 0, 0, "")
         return Status(State.READY, 1, 1, object_id(update), len(update), 0, "")
@@ -257,7 +294,7 @@ class SimulatedBoard:
 
     def abandon(self) -> State:
         """See BoardApi."""
-        self._update = None
+        self._update = self._waiting = None
         return State.IDLE
 
     def close(self) -> None:

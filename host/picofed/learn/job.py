@@ -23,7 +23,7 @@ from picofed.native import blake2b
 VERSION: Final = 1
 MODES: Final = ("gradient", "local")
 # Left out of the bytes where they are this.
-OPTIONAL: Final = {"target": "label", "block": 0, "horizon": 0, "mask_bits": 0, "filters": b""}
+OPTIONAL: Final = {"target": "label", "block": 0, "horizon": 0, "mask_bits": 0, "masks": "", "filters": b""}
 UNITS: Final = ("window",)
 CLIP_NORM_MAX: Final = (1 << 20) - 1
 LOG2_SIGMA: Final = (6, 25)
@@ -41,8 +41,8 @@ class Job:
     releases are rounded to multiples of 2^round_shift; multiplier, shift: the step of local mode (SPEC 7.5),
     else 0; window, stride: samples; target: label or next; block, horizon: SPEC 8.4, 8.5, else 0; labels: classes, or
     where the target is not the label those learnt from (0: all windows); filters: layers of a convolution (SPEC 8.6),
-    else empty; mask_bits: bits of a masked field (SPEC 10), 0: no masks. log2_sigma = 0 with clip = 0 is the
-    non-private baseline: it exists in simulation only.
+    else empty; mask_bits: bits of a masked field (SPEC 10), 0: no masks; masks: "pairwise" where no helper takes them
+    off (SPEC 11). log2_sigma = 0 with clip = 0 is the non-private baseline: it exists in simulation only.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Job:
     block: int = 0
     horizon: int = 0
     mask_bits: int = 0
+    masks: str = ""
     filters: bytes = b""
 
     def __post_init__(self) -> None:
@@ -115,6 +116,8 @@ class Job:
                 "boards release nothing without noise"
             )
 
+        if self.masks and (self.masks != "pairwise" or not self.mask_bits):
+            raise JobError("masks are pairwise or a helper's, and need mask_bits")
         if self.mask_bits:
             mode = MODES.index(self.mode)
             if refused := masking.refusal(self.log2_sigma, self.round_shift, self.mask_bits, mode):

@@ -139,7 +139,7 @@ def without_masks(job: Job, plan: Plan) -> tuple[Job, Plan]:
     """The same for a simulation: masks cancel in every sum, so that it would learn the same with them."""
     if plan.masked:
         check_plan(job, plan)
-    return replace(job, mask_bits=0), replace(plan, masked=False)
+    return replace(job, mask_bits=0, masks=""), replace(plan, masked=False)
 
 
 class Unmasker:

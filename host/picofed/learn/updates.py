@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import masking, native
+from picofed import masking, native, peers
 from picofed.errors import PicofedError
 from picofed.learn.model import Model
 
@@ -28,7 +28,7 @@ class UpdateError(PicofedError):
 
 def longest(parameters: int) -> int:
     """Bytes of the longest update of a job that trains so many parameters."""
-    return masking.PREFIX + _VALUE_MAX * parameters + masking.MAC + TAG
+    return masking.PREFIX + _VALUE_MAX * parameters + peers.START + peers.SHARE * peers.DEGREE + TAG
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Update:
     job: bytes
     board: bytes
     payload: bytes
-    masked: bool = False
+    masked: bool = False  # fields are hidden: from whom, `sealed` says
+    sealed: bool = False  # by a cohort (SPEC 11); else for a helper
 
     def pack(self, key: bytes) -> bytes:
         """The object with its tag."""
@@ -55,7 +56,7 @@ class Update:
 
     def _start(self) -> bytes:
         return _HEADER.pack(
-            masking.VERSION if self.masked else VERSION,
+            peers.VERSION if self.sealed else masking.VERSION if self.masked else VERSION,
             self.mode,
             self.log2_sigma,
             0,
@@ -78,6 +79,10 @@ class Update:
         mac = masking.header_mac(pair, masked._start() + start + native.blake2b(fields, 32))
         return replace(masked, payload=start + fields + mac)
 
+    def seal(self, payload: peers.Sealed) -> Update:
+        """This update under a cohort's masks."""
+        return replace(self, masked=True, sealed=True, payload=payload.payload)
+
     @property
     def header(self) -> masking.Header:
         """What the helper sees of a masked update."""
@@ -94,7 +99,7 @@ class Update:
         if key is not None and not hmac.compare_digest(native.blake2b(data[:-TAG], TAG, key), data[-TAG:]):
             raise UpdateError("the update does not carry this board's key: forged, or the board was provisioned anew")
         version, mode, log2_sigma, zero, seq, number, records, norm, cumulative, job, board = _HEADER.unpack_from(data)
-        if version not in (VERSION, masking.VERSION) or zero:
+        if version not in (VERSION, masking.VERSION, peers.VERSION) or zero:
             raise UpdateError("the update has a format that this picofed does not know: update picofed")
         return cls(
             mode,
@@ -108,13 +113,17 @@ class Update:
             job,
             board,
             data[_HEADER.size : -TAG],
-            version == masking.VERSION,
+            version != VERSION,
+            version == peers.VERSION,
         )
 
     def values(self, model: Model) -> NDArray[np.int32]:
         """The release as int32, one for each trainable parameter; of a masked update the masked fields. Raises
         UpdateError."""
         try:
+            if self.sealed:
+                sealed = peers.Sealed.parse(self.payload, len(model.trainable))
+                return native.mask_unpack(sealed.fields, len(model.trainable), sealed.bits).view(np.int32)
             if self.masked:
                 fields = native.mask_unpack(self.payload[_MASK : -masking.MAC], len(model.trainable), self.header.bits)
                 return fields.view(np.int32)

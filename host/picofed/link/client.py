@@ -39,6 +39,7 @@ TIMEOUTS: Final = (1.5, 3.0, 6.0)  # seconds for each attempt of a request
 SELFTEST_TIMEOUTS: Final = (30.0, 30.0)
 _START_SECONDS: Final = 15.0  # a slow board compiles the firmware's source text first
 POWER_ON_SECONDS: Final = 300.0  # what the slowest board may take, an emulated one on a busy machine
+REVEAL_TIMEOUTS: Final = (20.0, 20.0)  # after a reset a board agrees with all its neighbours again
 POLICY_TIMEOUTS: Final = (10.0, 10.0)  # checking a signature takes a small board a second
 
 
@@ -79,6 +80,12 @@ class BoardApi(Protocol):
 
     def abandon(self) -> State:
         """Give up the current round. What was charged stays charged."""
+
+    def seal(self, cohort: bytes) -> State:
+        """Hide the update that waits among a cohort, a complete object."""
+
+    def reveal(self, cohort: bytes, survivors: bytes) -> bytes:
+        """What the board tells of its neighbours once the cohort's updates are here."""
 
     def close(self) -> None:
         """Release the link."""
@@ -279,6 +286,14 @@ class BoardClient:
     def abandon(self) -> State:
         """See BoardApi."""
         return state(self._one(Op.ABANDON))
+
+    def seal(self, cohort: bytes) -> State:
+        """See BoardApi."""
+        return state(self._one(Op.SEAL, cohort))
+
+    def reveal(self, cohort: bytes, survivors: bytes) -> bytes:
+        """See BoardApi."""
+        return octets(self._one(Op.REVEAL, cohort, survivors, timeouts=REVEAL_TIMEOUTS))
 
     def policy(self, data: bytes, signature: bytes) -> int:
         """Give the board a newer policy of its owner; returns the number of the one that it has now."""

@@ -44,6 +44,8 @@ class Op(IntEnum):
     ABANDON = 11
     SESSION = 12
     POLICY = 13
+    SEAL = 14
+    REVEAL = 15
 
 
 class State(IntEnum):
@@ -53,6 +55,8 @@ class State(IntEnum):
     FILLING = 1
     TRAINING = 2
     READY = 3
+    WAITING = 4
+    SEALING = 5
 
 
 CODES: Final[Mapping[int, str]] = {
@@ -238,7 +242,7 @@ def text(value: object) -> str:
 def state(value: object) -> State:
     """Check for a board state."""
     number = uint(value, 8)
-    if number > State.READY:
+    if number > State.SEALING:
         raise MessageError(f"a board reports the unknown state {number}")
     return State(number)
 
