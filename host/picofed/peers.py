@@ -3,84 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
 from picofed import masking, native
-from picofed.errors import PicofedError
-from picofed.owner import Owner
-from picofed.roster import Roster
+from picofed.members import MEMBERS_MAX, MINIMUM, CohortError, Members
 
 VERSION: Final = 3  # offset 0 of an update that is sealed in a cohort
-MINIMUM: Final = 3  # boards of a cohort
 LARGEST: Final = 512
-MEMBERS_MAX: Final = 1024
 DEGREE: Final = 24
 SHARE: Final = 32
 START: Final = 52  # of the fields in a sealed update's payload
-_MEMBERS: Final = struct.Struct("<BBHI")
 _COHORT: Final = struct.Struct("<BBHII8s16s")
 _PAYLOAD: Final = struct.Struct("<32sBBH16s")
-
-
-class CohortError(PicofedError):
-    """Members, a cohort or a sealed update that is not as specified."""
-
-
-@dataclass(frozen=True)
-class Members:
-    """Boards by id, in order, with their public keys; signature: the owner's."""
-
-    number: int
-    boards: Mapping[bytes, bytes]
-    signature: bytes
-
-    @classmethod
-    def sign(cls, roster: Roster, owner: Owner) -> Members:
-        """Of all boards of a roster. Raises CohortError where there are too few or too many."""
-        if not MINIMUM <= len(roster.boards) <= MEMBERS_MAX:
-            raise CohortError(f"cohorts without a helper are of rosters with {MINIMUM} to {MEMBERS_MAX} boards")
-        boards = {ident: roster.boards[ident] for ident in sorted(roster.boards)}
-        unsigned = cls(roster.number, boards, bytes(64))
-        return cls(roster.number, boards, owner.sign_members(unsigned.signed))
-
-    @property
-    def _head(self) -> bytes:
-        return _MEMBERS.pack(1, 0, len(self.boards), self.number)
-
-    @property
-    def signed(self) -> bytes:
-        """What the owner signs, behind its label."""
-        chain = bytes(32)
-        for ident, key in self.boards.items():
-            chain = native.blake2b(ident + key, 32, chain)
-        return self._head + chain
-
-    @property
-    def data(self) -> bytes:
-        """The object (SPEC 11.1)."""
-        return self._head + b"".join(ident + key for ident, key in self.boards.items()) + self.signature
-
-    @classmethod
-    def parse(cls, data: bytes, owner: bytes) -> Members:
-        """The strict inverse of `data`. Raises CohortError, also where this owner did not sign it."""
-        if len(data) < _MEMBERS.size:
-            raise CohortError("members are cut off")
-        version, zero, count, number = _MEMBERS.unpack_from(data)
-        whole = len(data) == _MEMBERS.size + 40 * count + 64
-        if version != 1 or zero or not MINIMUM <= count <= MEMBERS_MAX or not whole:
-            raise CohortError("this is no members object of version 1")
-        entries = [data[at : at + 40] for at in range(_MEMBERS.size, len(data) - 64, 40)]
-        idents = [entry[:8] for entry in entries]
-        if any(before >= after for before, after in pairwise(idents)):
-            raise CohortError("members are not in order")
-        made = cls(number, {entry[:8]: entry[8:] for entry in entries}, data[-64:])
-        if not native.eddsa_check(made.signature, owner, b"picofed members" + made.signed):
-            raise CohortError("the members are not signed by this owner")
-        return made
 
 
 def threshold(neighbours: int) -> int:

@@ -13,6 +13,7 @@ import cbor2
 
 from picofed import native
 from picofed.errors import PicofedError
+from picofed.members import MEMBERS_MAX, MINIMUM, Members
 from picofed.owner import Owner
 
 VERSION: Final = 1
@@ -60,6 +61,8 @@ class Roster:
             "roster": self.data,
             "signature": owner.sign_roster(self.data),
         }
+        if MINIMUM <= len(self.boards) <= MEMBERS_MAX:
+            item["members"] = Members.sign(self.number, self.boards, owner).signature
         beside = path.with_name(path.name + ".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +81,7 @@ class SignedRoster:
 
     roster: Roster
     owner: bytes
+    members: Members | None = None  # the same boards for cohorts without a helper
 
     def admits(self, board: bytes, owner: bytes) -> bool:
         """Whether this owner's board takes part."""
@@ -89,9 +93,11 @@ def load(path: Path) -> SignedRoster | None:
     with contextlib.suppress(FileNotFoundError):
         try:
             with open(path, "rb") as file:
-                item = cbor2.loads(file.read(SIZE_MAX))
+                read = file.read(SIZE_MAX)
+            item = cbor2.loads(read)
             owner, data, signature = (bytes(item[name]) for name in ("owner", "roster", "signature"))
-            genuine = item["v"] == VERSION and native.eddsa_check(signature, owner, b"picofed roster" + data)
+            known = set(item) <= {"v", "owner", "roster", "signature", "members"} and cbor2.dumps(item) == read
+            genuine = item["v"] == VERSION and known and native.eddsa_check(signature, owner, b"picofed roster" + data)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -100,5 +106,13 @@ def load(path: Path) -> SignedRoster | None:
             raise RosterError(f"{path} is damaged: get it again from the owner") from error
         if not genuine:
             raise RosterError(f"{path} is not signed by the owner that it names: get it again from the owner")
-        return SignedRoster(Roster.parse(data), owner)
+        parsed = Roster.parse(data)
+        members = None
+        if "members" in item:
+            given = item["members"]
+            fits = isinstance(given, bytes) and len(given) == 64 and MINIMUM <= len(parsed.boards) <= MEMBERS_MAX
+            members = Members.of(parsed.number, parsed.boards, given) if fits else None
+            if members is None or not members.genuine(owner):
+                raise RosterError(f"the members in {path} are not signed by the owner: get it again from the owner")
+        return SignedRoster(parsed, owner, members)
     return None

@@ -18,6 +18,7 @@ from picofed.store_rows import (
     SET_ASIDE,
     USED,
     BoardRow,
+    CohortRow,
     ConflictError,
     Event,
     ReplayError,
@@ -191,6 +192,26 @@ class Store(Database):
         """All boards, by name."""
         query = "SELECT id, name, port, update_key, seq, spent, budget, seen FROM board ORDER BY name, id"
         return [BoardRow(*row) for row in self._rows(query)]
+
+    def add_cohort(self, number: int, job: bytes, version: int, body: bytes, members: bytes) -> None:
+        """Before any board hears of it: no number comes twice."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO cohort VALUES (?, ?, ?, ?, ?, NULL)", (number, job, version, body, members))
+
+    def decide_cohort(self, number: int, survivors: bytes) -> None:
+        """Before any board is asked: boards answer for one list of survivors only."""
+        with self._transaction() as db:
+            db.execute("UPDATE cohort SET survivors = ? WHERE number = ?", (survivors, number))
+
+    def cohort(self, job: bytes, version: int) -> CohortRow | None:
+        """Of a version: the newest."""
+        query = "SELECT number, body, members, survivors FROM cohort WHERE job = ? AND version = ? ORDER BY number DESC"
+        rows = self._rows(query, job, version)
+        return CohortRow(*rows[0]) if rows else None
+
+    def last_cohort(self) -> int:
+        """The highest number of any job's cohort."""
+        return int(self._rows("SELECT coalesce(max(number), 0) FROM cohort")[0][0])
 
     def event(self, kind: str, text: str, board: bytes | None = None) -> None:
         """Write a line into the diary."""

@@ -42,6 +42,14 @@ CREATE TABLE event (
 """
 
 
+# Later than the rest, and nothing to older versions: in a store of any age.
+_ADDED: Final = """
+CREATE TABLE IF NOT EXISTS cohort (
+    number INTEGER PRIMARY KEY, job BLOB NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL, members BLOB NOT NULL,
+    survivors BLOB)
+"""
+
+
 class Database:
     """One open file. Safe to share between threads; several processes may open one file."""
 
@@ -79,6 +87,7 @@ class Database:
                 raise StoreError(f"{self.path} is a database, but not a picofed store: choose another --site")
             elif version != SCHEMA_VERSION:
                 raise StoreError(f"{self.path} has schema version {version}, not {SCHEMA_VERSION}: update picofed")
+            db.execute(_ADDED)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

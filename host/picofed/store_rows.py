@@ -69,6 +69,17 @@ class BoardRow:
 
 
 @dataclass(frozen=True)
+class CohortRow:
+    """The cohort of a version (SPEC 11): its object, its members' object, and whose updates are in the sum, if that is
+    decided."""
+
+    number: int
+    body: bytes
+    members: bytes
+    survivors: bytes | None
+
+
+@dataclass(frozen=True)
 class Event:
     """A line of the host's diary."""
 

@@ -111,6 +111,8 @@ static void run_crypto(void) {
     }
     pf_x25519_public(out, key);
     pf_x25519(out, key, other);
+    expect(pf_shamir_share(out, key, bytes, 17, 24) == PF_OK, "share");
+    expect(pf_mask_add(bytes, 100, 40, 20, key, 1) == PF_OK, "mask");
     int differ = pf_differ(key, bytes, 32);
     PUBLIC(&differ, sizeof differ);
     expect(differ == 0 || differ == 1, "differ");

@@ -26,11 +26,11 @@ from picofed.learn.model import Model
 from picofed.learn.updates import Update
 from picofed.link import messages
 from picofed.link.stream import FrameScanner
+from picofed.members import Members
 from picofed.owner import Owner
-from picofed.peers import Cohort, Members, Sealed
+from picofed.peers import Cohort, Sealed
 from picofed.privacy.statement import load_audit
 from picofed.report import load as load_summary
-from picofed.roster import Roster
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = int(os.environ.get("PICOFED_FUZZ_EXAMPLES", "150"))
@@ -44,7 +44,7 @@ fuzz = settings(
 JOB = Job(name="fuzz", model=Model.dense([45, 7]), clip=1 << 18, log2_sigma=20, window=100, stride=100, labels=7)
 PAYLOAD = native.update_encode([0, 5, -9, 100, 2, -1, 0] * 46, 3)
 OWNER = Owner(bytes(32))
-ROSTER = Roster(1, {bytes([n] * 8): bytes(32) for n in range(3)})
+BOARDS = {bytes([n] * 8): bytes(32) for n in range(3)}
 COHORT = Cohort(2, 1, JOB.id, bytes(16), (0, 1, 2))
 SEALED = Sealed(bytes(32), 17, 15, 40, bytes(16), bytes(85), (bytes(32),) * 2)
 UPDATE = Update(0, 20, 1, 0, 9, 1 << 18, 1, 10, JOB.id, bytes(8), PAYLOAD).pack(bytes(32))
@@ -62,7 +62,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "signed update": (lambda data: Update.parse(data, bytes(32)), UPDATE),
     "values": (lambda data: Update.parse(data, None).values(JOB.model), UPDATE),
     "cohort": (Cohort.parse, COHORT.data),
-    "members": (lambda data: Members.parse(data, OWNER.public), Members.sign(ROSTER, OWNER).data),
+    "members": (lambda data: Members.parse(data, OWNER.public), Members.sign(1, BOARDS, OWNER).data),
     "sealed": (lambda data: Sealed.parse(data, 40), SEALED.payload),
     "record layout": (records.Layout.parse, LAYOUT.header()),
     "records": (lambda data: list(records.windows(data, 40, 40)), STORE),

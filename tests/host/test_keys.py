@@ -100,6 +100,7 @@ def test_a_roster_is_what_the_owner_signed(tmp_path: Path) -> None:
     Roster(3, boards, b"h" * 32).save(path, owner)
     signed = roster.load(path)
     assert signed is not None and signed.roster == Roster(3, boards, b"h" * 32) and signed.owner == owner.public
+    assert signed.members is not None and signed.members.number == 3 and dict(signed.members.boards) == boards
     assert signed.admits(bytes(8), owner.public)
     assert not signed.admits(bytes(8), bytes(32)) and not signed.admits(b"\4" * 8, owner.public)
     data = path.read_bytes()
@@ -114,6 +115,14 @@ def test_a_roster_is_what_the_owner_signed(tmp_path: Path) -> None:
     path.write_bytes(cbor2.dumps(item | {"signature": owner.sign_policy(item["roster"])}))
     with pytest.raises(RosterError, match="not signed"):
         roster.load(path)
+    # members of another roster, of none, or too long to be a signature
+    for members in (owner.sign_members(b""), b"", bytes(65), 1 << 40):
+        path.write_bytes(cbor2.dumps(item | {"members": members}))
+        with pytest.raises(RosterError, match="members"):
+            roster.load(path)
+    Roster(3, dict(list(boards.items())[:2])).save(path, owner)
+    few = roster.load(path)
+    assert few is not None and few.members is None
     for body in (
         {"v": 1, "number": 1, "helper": b"", "boards": [[b"short", bytes(32)]]},
         {"v": 1, "number": 1, "helper": b"x", "boards": []},

@@ -119,7 +119,7 @@ def test_info_is_checked_field_by_field() -> None:
         "max_charge": [],
         "generation": {},
         "boot": b"",
-        "state": 4,
+        "state": 6,
         "job": bytes(7),
         "update": bytes(15),
         "update_length": -1,

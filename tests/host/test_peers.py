@@ -10,9 +10,9 @@ from fractions import Fraction
 
 import pytest
 from picofed import native
+from picofed.members import CohortError, Members
 from picofed.owner import Owner
-from picofed.peers import DEGREE, LARGEST, Cohort, CohortError, Graph, Members, Sealed, neighbours, threshold
-from picofed.roster import Roster
+from picofed.peers import DEGREE, LARGEST, Cohort, Graph, Sealed, neighbours, threshold
 
 OWNER = Owner(bytes(32))
 
@@ -105,7 +105,7 @@ def test_lemma_10_left_over_masks_are_uniform_but_for_their_sum() -> None:
 
 
 def test_formats_and_their_refusals() -> None:
-    members = Members.sign(Roster(7, {ident: bytes([3]) * 32 for ident in boards(5)}), OWNER)
+    members = Members.sign(7, {ident: bytes([3]) * 32 for ident in boards(5)}, OWNER)
     data = members.data
     assert Members.parse(data, OWNER.public) == members
     for wrong in (
@@ -124,7 +124,7 @@ def test_formats_and_their_refusals() -> None:
     with pytest.raises(CohortError, match="not signed"):
         Members.parse(data, Owner(b"x" * 32).public)
     with pytest.raises(CohortError):
-        Members.sign(Roster(7, {ident: bytes(32) for ident in boards(2)}), OWNER)
+        Members.sign(7, {ident: bytes(32) for ident in boards(2)}, OWNER)
     cohort = Cohort(9, 4, b"j" * 8, b"m" * 16, (0, 2, 4))
     assert Cohort.parse(cohort.data) == cohort and len(cohort.data) == 42
     for wrong in (cohort.data[:-1], cohort.data + b"\0\0", cohort.data[:20], b"\2" + cohort.data[1:]):

@@ -409,5 +409,5 @@ def test_the_index_lists_every_lemma() -> None:
     index = (ROOT / "docs" / "proofs" / "README.md").read_text("utf-8")
     assert len(DOCUMENTS) == 10
     for document in DOCUMENTS:
-        number = re.match(r"# Lemma (\d): ", document.read_text("utf-8"))
+        number = re.match(r"# Lemma (\d+): ", document.read_text("utf-8"))
         assert number is not None and f"| [{number[1]}]({document.name}) |" in index

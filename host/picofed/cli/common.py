@@ -20,6 +20,7 @@ from picofed.learn.server import Opener
 from picofed.learn.unmask import HttpHelper
 from picofed.link.client import connect
 from picofed.masking import COHORT_MIN
+from picofed.members import MINIMUM, Members
 from picofed.store import Store
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -96,11 +97,23 @@ def openers(ports: Sequence[str], registry: Registry) -> dict[str, Opener]:
 
 def open_helper(plan: Plan) -> HttpHelper | None:
     """The helper that a plan for masked updates names. Raises PicofedError."""
-    if not plan.masked:
+    if not plan.masked or plan.masks == "pairwise":
         return None
     if not plan.helper:
         raise PicofedError("masked updates need a helper: name its URL as `helper` in [server]")
     return HttpHelper(plan.helper, plan.certificate or None)
+
+
+def open_members(plan: Plan, site: Path) -> Members | None:
+    """The boards that may hide their updates among each other, if the plan wants them to. Raises PicofedError."""
+    if plan.masks != "pairwise":
+        return None
+    signed = roster.load(site / "roster.cbor")
+    if signed is None or signed.members is None:
+        raise PicofedError(
+            f"pairwise masks need a roster of at least {MINIMUM} boards, signed by their owner: see `picofed provision`"
+        )
+    return signed.members
 
 
 def print_json(item: Any) -> None:

@@ -29,6 +29,7 @@ def drive(
     """Run a job on boards. Raises PicofedError if it ends before its goal."""
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
     helper = common.open_helper(plan)
+    members = common.open_members(plan, site)
     registry = common.open_registry(site)
     chosen = common.choose_ports(ports, registry)
     store = common.open_store(site)
@@ -43,6 +44,7 @@ def drive(
                 aggregate=aggregate,
                 expected=len(chosen),
                 helper=helper,
+                members=members,
             )
             Server(coordinator, common.openers(chosen, registry)).run()
         pending = len(store.updates(job.id))

@@ -51,7 +51,9 @@ class RunProgress:
         with self._lock:
             if self._live:
                 self._draw(event)
-            elif not self._quiet and (event.kind in ("joined", "left", "lost", "refused", "version", "finished")):
+            elif not self._quiet and (
+                event.kind in ("joined", "left", "lost", "refused", "cohort", "version", "finished")
+            ):
                 self._console.print(f"{event.board + ': ' if event.board else ''}{event.text}", markup=False)
 
     def _draw(self, event: Event) -> None:

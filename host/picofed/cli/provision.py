@@ -50,6 +50,7 @@ def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--cohort", type=click.IntRange(1), help="Fewest boards among which an update may be seen."),
             click.option("--honest", type=click.IntRange(1), help="Boards of a sum that together add the least noise."),
             click.option("--helper", type=str, metavar="KEY", help="The helper's X25519 public key, in hex."),
+            click.option("--peers", type=click.IntRange(3), help="Allow cohorts without a helper, of so many boards."),
             click.option("--link", type=click.Choice(LINKS), help="What the board asks of messages."),
         ]
     ):
@@ -59,7 +60,8 @@ def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _changes(options: dict[str, Any], budget: int | None = None) -> dict[str, Any]:
     """Fields of a policy from the options that were given. budget: the one so far."""
-    found = {name: options[name] for name in ("min_log2_sigma", "max_clip", "max_parameters", "cohort", "honest")}
+    names = ("min_log2_sigma", "max_clip", "max_parameters", "cohort", "honest", "peers")
+    found = {name: options[name] for name in names}
     if options["link"] is not None:
         found["link"] = LINKS.index(options["link"])
     if options["helper"] is not None:

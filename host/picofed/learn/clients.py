@@ -21,6 +21,7 @@ from picofed.learn.job import MODES, Job
 from picofed.learn.updates import Update
 from picofed.link.messages import BUDGET, BoardError, Info, SelfTest, State, Status
 from picofed.link.transfer import object_id
+from picofed.members import Members
 from picofed.provisioning import Provision
 
 ENTROPY_BYTES: Final = 1024  # raw bytes that the firmware harvests at boot
@@ -169,7 +170,7 @@ class SimulatedBoard:
         if self._waiting is None or self._job is None:
             raise BoardError(-22, "no update here waits for a cohort")
         found = peers.Cohort.parse(bytes(self._object(cohort)))
-        members = peers.Members.parse(bytes(self._object(found.members)), self.provision.owner)
+        members = Members.parse(bytes(self._object(found.members)), self.provision.owner)
         secret = masking.board_secret(self.provision.key)
         self._peer = peers.Peer(peers.Graph(found, members), self.provision.policy.board, secret)
         self._update = self._release(self._job, self._waiting)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from picofed.learn import registry
 from picofed.learn.aggregators import Aggregator, Buffered, Contribution
+from picofed.learn.cohorts import Cohorts, SumLost
 from picofed.learn.events import Event, EventSink, no_events
 from picofed.learn.job import MODES, Job, JobError, Plan
 from picofed.learn.roster import Roster
@@ -27,6 +28,7 @@ from picofed.learn.variance import Noise
 from picofed.learn.versions import deployed, first_version, make_optimiser, next_version
 from picofed.link.messages import Info
 from picofed.link.transfer import object_id
+from picofed.members import CohortError, Members
 from picofed.store import PENDING, ReplayError, Store, StoredUpdate, Version
 
 
@@ -50,10 +52,11 @@ class Coordinator:
         expected: int = 0,
         wall: Callable[[], float] | None = None,
         helper: Helper | None = None,
+        members: Members | None = None,
     ) -> None:
         """update_keys: board id to update key. aggregate: False to collect only. expected: boards that will
         join or be reported absent; no version is made before all of them have. helper: takes the masks off, where
-        the job has them. Raises StoreError, JobError.
+        the job has them; members: who hides among whom, where no helper does. Raises StoreError, JobError.
 
         clock: seconds, steady, for deadlines; wall: seconds that go on while no process runs, for what the store
         keeps. Default: the machine's two; with a clock of one's own (virtual time), that one.
@@ -82,9 +85,16 @@ class Coordinator:
         self.optimiser.load(latest.optimiser)
         # A deadline counts from when its version was made, however often the host was started since.
         age = 0.0 if latest.created is None else max(0.0, self._wall() - latest.created)
-        self.aggregator = make_aggregator(plan, latest.number, clock() - age, job)
+        self._since = clock() - age
+        self.aggregator = make_aggregator(plan, latest.number, self._since, job)
         check_plan(job, plan)
-        if plan.masked and isinstance(self.aggregator, Buffered):
+        self.cohorts: Cohorts | None = None
+        if plan.masks == "pairwise" and isinstance(self.aggregator, Buffered):
+            if members is None or not aggregate:
+                raise JobError("pairwise masks come off while the boards are there: use `picofed run`")
+            self.cohorts = Cohorts(store, job, plan, members, self._wall, latest.number)
+            self.aggregator.sum_up = self.cohorts.total
+        elif plan.masked and isinstance(self.aggregator, Buffered):
             if helper is None and aggregate:
                 raise JobError("masked updates need a helper: name its URL as `helper` in [server]")
             if helper is not None:
@@ -271,8 +281,11 @@ class Coordinator:
             raise UpdateError("the update was made in another mode than the job's")
         if (update.log2_sigma, update.clip_norm, update.steps) != (job.log2_sigma, job.clip, job.steps):
             raise UpdateError("the update was not clipped and noised as the job says")
-        bits, shift = (update.header.bits, update.header.round_shift) if update.masked else (0, job.round_shift)
-        if bits != job.mask_bits or shift != job.round_shift:
+        if update.sealed:
+            masks: tuple[int, int] = (update.payload[32:33] or b"\0")[0], (update.payload[33:34] or b"\0")[0]
+        else:
+            masks = (update.header.bits, update.header.round_shift) if update.masked else (0, job.round_shift)
+        if masks != (job.mask_bits, job.round_shift) or update.sealed != bool(job.masks):
             raise UpdateError("the update is not masked as the job says")
         if update.version > newest:
             raise UpdateError("the update was computed on a version that does not exist")
@@ -286,8 +299,11 @@ class Coordinator:
         reason: str | None = f"a second update of this board for version {before} or an older one"
         if stored.version > before:
             try:
-                reason = self.aggregator.offer(given or self._read(stored))
-            except UpdateError as error:
+                reason = None
+                if self.cohorts is not None:
+                    reason = self.cohorts.accept(Update.parse(stored.data, None))
+                reason = reason or self.aggregator.offer(given or self._read(stored))
+            except (UpdateError, CohortError) as error:
                 reason = str(error)
         if reason is None:
             self._offered.add(stored.row)
@@ -302,7 +318,7 @@ class Coordinator:
 
     @staticmethod
     def _contribution(row: int, update: Update, values: NDArray[np.int32]) -> Contribution:
-        header = update.header if update.masked else None
+        header = update.header if update.masked and not update.sealed else None
         return Contribution(row, update.board, update.version, update.records, values, header)
 
     # ---- versions
@@ -318,14 +334,35 @@ class Coordinator:
     def tick(self) -> None:
         """Make the next version if it is time."""
         with self.changed:
-            while self._aggregate and not self.finished and self.aggregator.held and self._ready(self._waiting):
-                self._advance()
+            if self.cohorts is not None:
+                self._go_on(self.cohorts)
+            else:
+                self._make_versions()
             self.changed.notify_all()
+
+    def _make_versions(self) -> None:
+        while self._aggregate and not self.finished and self.aggregator.held and self._ready(self._waiting):
+            self._advance()
+
+    def _go_on(self, cohorts: Cohorts) -> None:
+        """What tick() does where boards hide among each other."""
+        if self.finished:
+            return
+        try:
+            whole, formed = cohorts.go_on(self._roster, self._clock(), self._since)
+            if formed:
+                self._show("cohort", "", formed)
+            if whole:
+                self._advance()
+        except SumLost as lost:
+            self._lose(lost)
 
     @property
     def stalled(self) -> str:
         """Why no version can be made though boards are left, or "": too few of them for the plan's minimum."""
         with self.changed:
+            if self.cohorts is not None:
+                return "" if self.finished else self.cohorts.stalled(self._roster)
             if self.finished or not self._aggregate or self._waiting or not len(self._roster) or self.away:
                 return ""
             held, now = self.aggregator.held, self._clock()
@@ -353,6 +390,8 @@ class Coordinator:
     def _advance(self) -> None:
         try:
             aggregate = self.aggregator.take()
+        except SumLost:
+            raise
         except HelperLost as lost:
             if not self._leave_out(lost):
                 self._lose(lost)
@@ -365,10 +404,17 @@ class Coordinator:
         except BaseException:
             self.optimiser.load(self.version.optimiser)  # as if it had not been tried
             raise
-        self.version = version
-        self.aggregator.advance(number, self._clock())
-        self._offered.clear()
+        self._next(version)
         self._show("version", "", text, version=number, updates=updates)
+
+    def _next(self, version: Version) -> None:
+        self.version = version
+        self._since = self._clock()
+        self.aggregator.advance(version.number, self._clock())
+        if self.cohorts is not None:
+            self.cohorts.advance(version.number)
+        self._offered.clear()
+        self.changed.notify_all()
 
     def _leave_out(self, lost: HelperLost) -> bool:
         """Set aside what the helper refuses of one board: one that makes bad headers must not cost all others their
@@ -392,11 +438,10 @@ class Coordinator:
         self.store.advance(self.job.id, version, [], text)
         for row in rows:
             self.store.set_aside(row, str(lost))
-        self.version = version
-        self.aggregator.advance(number, self._clock())
-        self._offered.clear()
+        self._next(version)
         self._show("version", "", text, version=number, updates=0)
-        self.stop(HelperLost(f"{lost}: {len(rows)} updates were dropped, and what they cost stays spent"))
+        if self.cohorts is None:
+            self.stop(HelperLost(f"{lost}: {len(rows)} updates were dropped, and what they cost stays spent"))
         if self.finished:
             self._show("finished", "", f"all {self.plan.rounds} versions are made", version=number)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: kind is one of joined, left, lost, training, update, refused, version, finished.
+    """Something to show: kind is one of joined, left, lost, training, cohort, update, refused, version,
+    finished.
 
     board: its name, or "" for the whole; data: numbers that go with the kind (all plain Python values).
     """

@@ -258,7 +258,8 @@ class Plan:
     silent before it is left out; max_records: more records than a board can have, so that one that claims them
     is refused: in gradient mode the sum is divided by all boards' records; absence: seconds that a run goes on while
     no board at all can be reached; start: a file with the first version's weights (learn.versions), "" for the seed's;
-    masked: only rules whose weights are known before any update is, as sums under masks need; helper: its URL;
+    masked: only rules whose weights are known before any update is, as sums under masks need; masks: who takes them
+    off, a "helper" or, "pairwise", the boards themselves; helper: its URL;
     certificate: a file with that of the authority behind the helper's, "" for the system's; honest: boards of each sum
     that are taken to be honest, for the conditional epsilon: no version is made of fewer.
     aggregator, staleness: names that learn.registry knows, or module:Class.
@@ -290,6 +291,7 @@ class Plan:
     absence: float = 86400.0
     start: str = ""
     masked: bool = False
+    masks: str = "helper"
     helper: str = ""
     certificate: str = ""
     honest: int = masking.COHORT_MIN
@@ -318,6 +320,11 @@ class Plan:
             ),
             (0 <= self.average <= 1, "average must be 0 to 1"),
             (self.seed >= 0, "seed must not be negative"),
+            (self.masks in ("helper", "pairwise"), "masks must be helper or pairwise"),
+            (
+                self.masks == "helper" or (self.masked and self.aggregator == "fedavg" and not self.helper),
+                "pairwise masks go with masked = true, aggregator fedavg and no helper",
+            ),
             (
                 self.honest >= masking.COHORT_MIN,
                 f"honest must be at least {masking.COHORT_MIN}: one board hides nobody",

@@ -143,6 +143,7 @@ def parse(item: Any, folder: Path = Path(), *, blank: bool = False, **overrides:
         labels=labels,
         round_shift=shift,
         mask_bits=bits,
+        masks="pairwise" if plan.masks == "pairwise" else "",
         features=features,
         unit=_get(records, "unit", str, "[records] unit", "window"),
         channels=_get(records, "channels", int, "[records] channels", fronts.CHANNELS),

@@ -89,6 +89,16 @@ class Roster:
         """Names of those that are not here, and why."""
         return {member.name: member.left for member in self._members.values() if member.left} | self._unreached
 
+    def owing(self, version: int) -> set[bytes]:
+        """Boards that are here and have not contributed to this version."""
+        self.waiting(version)
+        return self._owing
+
+    def may_come(self, board: bytes) -> bool:
+        """Whether something of the board may soon come: it is here, or has yet to say whether it is."""
+        member = self._members.get(board)
+        return self.unseen > 0 if member is None else not member.left
+
     def waiting(self, version: int) -> int:
         """Boards from which an update for this version may soon come. Those that are away are not waited for."""
         if version != self._version:

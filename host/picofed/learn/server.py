@@ -171,6 +171,8 @@ class Server:
         while not coordinator.finished:
             version = coordinator.assignment(worker.ident)
             if version is None:
+                if worker.reveal():
+                    continue
                 with coordinator.changed:
                     if coordinator.assignment(worker.ident) is None and not coordinator.finished:
                         coordinator.changed.wait(TICK)

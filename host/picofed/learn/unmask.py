@@ -131,6 +131,8 @@ def check_plan(job: Job, plan: Plan) -> None:
     """Refuse at once what would fail with the first version. Raises JobError."""
     if bool(job.mask_bits) != plan.masked:
         raise JobError("masked = true goes with a job that has mask_bits, and the other way round")
+    if (job.masks == "pairwise") != (plan.masks == "pairwise"):
+        raise JobError("masks = pairwise goes with a job whose masks are, and the other way round")
     if plan.masked:
         weight_spread(job, plan)
 
@@ -139,7 +141,7 @@ def without_masks(job: Job, plan: Plan) -> tuple[Job, Plan]:
     """The same for a simulation: masks cancel in every sum, so that it would learn the same with them."""
     if plan.masked:
         check_plan(job, plan)
-    return replace(job, mask_bits=0, masks=""), replace(plan, masked=False)
+    return replace(job, mask_bits=0, masks=""), replace(plan, masked=False, masks="helper")
 
 
 class Unmasker:

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed import native
-from picofed.errors import PicofedError
 from picofed.learn.job import Job
-from picofed.learn.unmask import unwrap
+from picofed.learn.unmask import HelperLost, unwrap
 from picofed.peers import SHARE, Graph, Sealed, commitment, self_mask, xor
 
 
-class SumLost(PicofedError):
+class SumLost(HelperLost):
     """The sum of a cohort cannot be had: its updates are worth nothing, their charges stay."""
 
 

@@ -8,15 +8,19 @@ in turn.
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from picofed.accounting import charge as charge_of
 from picofed.learn import weights
+from picofed.learn.cohorts import Task
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.updates import UpdateError
 from picofed.link.client import BoardApi
 from picofed.link.messages import BUDGET, BUSY, UNKNOWN, BoardError, Info, LinkError, State, Status
 from picofed.link.transfer import download, upload
 from picofed.store import BoardParts, ReplayError, Version
+
+PAUSE: Final = 0.25  # seconds between looks at what others do
 
 
 class LeaveError(LinkError):
@@ -35,6 +39,7 @@ class Worker:
         self._mtu = 0
         self._has_all_since = -1  # boot in which it was given all parameters
         self._given: int | None = None  # version of the round that this worker started
+        self._policy = 0  # number of the board's
 
     def join(self) -> Info:
         """Meet the board, take over an update that it still holds, give it the job."""
@@ -49,7 +54,13 @@ class Worker:
             raise LeaveError(problem)
         if info.update is not None:
             self._fetch(info.update, info.update_length)  # of an earlier run, perhaps of another job
-        elif info.state in (State.FILLING, State.TRAINING):
+        elif info.state == State.SEALING:
+            status = self._until(State.READY)
+            assert status.update is not None
+            self._fetch(status.update, status.update_length)
+        elif info.state == State.WAITING and info.job != self.job.id:
+            self.board.abandon()
+        elif info.state in (State.FILLING, State.TRAINING) and not (self.job.masks and info.job == self.job.id):
             self.coordinator.show("training", info.board, "was at work already")
             self.finish()
             info = self.board.hello()
@@ -79,10 +90,14 @@ class Worker:
                 raise LinkError("it has lost job or weights: it was reset") from error
             if error.code != BUSY:
                 raise
-            self._given = None
-            return  # `finish` waits for the round that it is busy with
+            if not self.job.masks:
+                self._given = None
+                return  # `finish` waits for the round that it is busy with
+            self.board.abandon()  # of another version; nothing was charged for it
+            self.board.round(self.job.id, ident)
         self._has_all_since = info.boot
         self._given = version.number
+        self._policy = info.policy
         self.coordinator.show("training", info.board, f"training on version {version.number}", version=version.number)
 
     def poll(self) -> Status:
@@ -90,7 +105,7 @@ class Worker:
         forgot it.
         """
         status = self.board.status()
-        if status.state == State.READY and status.update is not None:
+        if (status.state == State.READY and status.update is not None) or status.state == State.WAITING:
             return status
         if status.state in (State.IDLE, State.READY):
             if status.error == BUDGET:
@@ -103,10 +118,23 @@ class Worker:
 
     def finish(self) -> None:
         """Wait for the update, fetch it, make it durable, let the board drop it."""
+        status = self._until(State.READY, State.WAITING)
+        if status.state == State.WAITING:
+            if not self._seal():
+                return
+            status = self._until(State.READY)
+        if status.state != State.READY or status.update is None:
+            return
+        if problem := self._fetch(status.update, status.update_length):
+            # Another round would be charged and refused in the same way.
+            raise LeaveError(f"its update was not used: {problem}")
+
+    def _until(self, *wanted: State) -> Status:
+        """Wait for a state, or for the run to be stopped."""
         pause = 0.02
         moved = time.monotonic()
         before: tuple[State, int] | None = None
-        while (status := self.poll()).state != State.READY:
+        while (status := self.poll()).state not in wanted:
             if (status.state, status.done) != before:
                 before = (status.state, status.done)
                 moved = time.monotonic()
@@ -114,12 +142,73 @@ class Worker:
                 self.board.abandon()
                 raise LeaveError("its round does not get on: reset the board and look at `picofed selftest`")
             if self.coordinator.stopped:
-                return
+                break
             time.sleep(pause)
             pause = min(0.25, pause * 1.5)
-        if status.update is not None and (problem := self._fetch(status.update, status.update_length)):
-            # Another round would be charged and refused in the same way.
-            raise LeaveError(f"its update was not used: {problem}")
+        return status
+
+    def _seal(self) -> bool:
+        """Wait for a cohort and hide the board's update in it; False where none comes: nothing was charged then."""
+        coordinator, version = self.coordinator, self._given
+        cohorts = coordinator.cohorts
+        if cohorts is None:
+            raise LeaveError("its update waits for a cohort, and there is none in this job")
+        with coordinator.changed:
+            cohorts.wait(self.ident, self._policy)
+            coordinator.tick()
+            while (task := cohorts.task(self.ident)) != Task.SEAL:
+                if coordinator.finished or coordinator.version.number != version:
+                    break
+                coordinator.changed.wait(PAUSE)
+            else:
+                cohort, members, _ = cohorts.objects()
+        if task != Task.SEAL:
+            self.board.abandon()
+            return False
+        try:
+            ident = upload(self.board, cohort, self._mtu)  # first: a board gives up the oldest object for a new one
+            upload(self.board, members, self._mtu)
+            self.board.seal(ident)
+            if self._until(State.READY, State.WAITING).state == State.READY:
+                return True
+            problem = self.board.status().error_text
+        except BoardError as error:
+            problem = str(error)
+        with coordinator.changed:
+            cohorts.give_up(self.ident)
+        coordinator.note("refused", self.ident, f"it does not join the cohort: {problem}")
+        with coordinator.changed:
+            while not coordinator.finished and coordinator.version.number == version:
+                coordinator.changed.wait(PAUSE)
+        self.board.abandon()
+        return False
+
+    def reveal(self) -> bool:
+        """Ask the board for what opens its cohort's sum, if that is what is missing."""
+        coordinator = self.coordinator
+        cohorts = coordinator.cohorts
+        if cohorts is None:
+            return False
+        with coordinator.changed:
+            if cohorts.task(self.ident) != Task.REVEAL:
+                return False
+            version = cohorts.version
+            cohort, members, survivors = cohorts.objects()
+        try:
+            ident = upload(self.board, cohort, self._mtu)
+            upload(self.board, members, self._mtu)
+            answer = self.board.reveal(ident, survivors)
+        except BoardError as error:
+            coordinator.note("refused", self.ident, f"it does not open the cohort's sum: {error}")
+            answer = b""
+        with coordinator.changed:
+            if cohorts.version == version:
+                if answer:
+                    cohorts.told(self.ident, answer)
+                else:
+                    cohorts.give_up(self.ident)
+            coordinator.tick()
+        return True
 
     def _fetch(self, update: bytes, length: int) -> str:
         """Take over an update; returns why it was refused, or ""."""

@@ -18,9 +18,12 @@ def sums_text(store: Store, job: Job, plan: Plan) -> str:
     """The conditional number in a sentence, with its conditions."""
     found = epsilon_distributed(store, job, plan)
     number = "no bound" if math.isinf(found) else f"{math.ceil(found * 1000 - 1e-9) / 1000:.3f}"
+    trusted = "the helper is and keeps what it knows from the host"
+    if plan.masks == "pairwise":
+        trusted = "the host keeps to the protocol (docs/proofs, lemma 10)"
     return (
         f"epsilon {number} at delta {plan.delta:g} against a host that saw sums only: if {plan.honest} boards in each "
-        "sum are honest, and the helper is and keeps what it knows from the host"
+        f"sum are honest, and {trusted}"
     )
 
 
