@@ -186,6 +186,9 @@ def test_plans_that_make_no_sense() -> None:
     for wrong in ({"masked": False}, {"aggregator": "fedbuff"}, {"helper": "http://x"}, {"masks": "nobody"}):
         with pytest.raises(JobError):
             replace(PLAN, **wrong)
+    for wrong_job in ({"masks": "nobody"}, {"mask_bits": 0}):
+        with pytest.raises(JobError, match="mask_bits"):
+            replace(JOB, **wrong_job)
     keys: dict[bytes, bytes] = {}
     some = members(boards())
     for job, plan in itertools.product((JOB, replace(JOB, masks="")), (PLAN, replace(PLAN, masks="helper"))):

@@ -16,6 +16,9 @@ def test_masked_jobs():
         ("log2_sigma - 2", {"mask_bits": 16, "round_shift": 12}),
         ("gradient", {"mask_bits": 20, "mode": 1, "steps": 3, "multiplier": 5, "shift": 9}),
         ("mask_bits", {"mask_bits": "20"}),
+        ("pairwise", {"mask_bits": 20, "masks": "helper"}),
+        ("pairwise", {"masks": "pairwise"}),
+        ("masks", {"mask_bits": 20, "masks": 1}),
     ]
     for word, change in wrong:
         text = refuses(ARGUMENT, lambda change=change: make(**change))
@@ -24,6 +27,15 @@ def test_masked_jobs():
     assert "helper" in text, text
     policy_of(helper=b"h" * 32).check(job, job.charge())
     policy_of(helper=b"h" * 32, cohort=2).check(job, job.charge())
+    pairwise = make(mask_bits=20, round_shift=11, masks="pairwise")
+    assert pairwise.pairwise and not job.pairwise
+    for wrong in ({"helper": b"h" * 32, "link": 2}, {"peers": 3}):
+        text = refuses(FORBIDDEN, policy_of(**wrong).check, pairwise, pairwise.charge())
+        assert "pairwise" in text, text
+    policy_of(peers=3, link=1).check(pairwise, pairwise.charge())
+    assert policy_of(peers=3, cohort=9).peers == 9 and policy_of(cohort=9).peers == 0
+    for peers in (0, 2, "3", None):
+        refuses(ARGUMENT, lambda peers=peers: policy_of(peers=peers))
     for helper in (b"h" * 31, "h" * 32, None):
         refuses(ARGUMENT, lambda helper=helper: policy_of(helper=helper))
 
