@@ -122,10 +122,12 @@ def test_without_the_key_only_hello_is_answered(live: Make, link: int) -> None:
             (Op.ABANDON, ()),
             (Op.POLICY, (board.given.policy.data, board.given.signature)),
             (Op.SESSION, (bytes(16), bytes(16))),
+            (Op.SEAL, (bytes(16),)),
+            (Op.REVEAL, (bytes(16), b"\x07")),
         ):
             refused(-26, client.request, op, *arguments)
         covered = {op for op in Op} - {Op.HELLO}
-        assert len(covered) == 12
+        assert len(covered) == 14
     finally:
         client.close()
     with pytest.raises(BoardError, match="wrong link key"):
