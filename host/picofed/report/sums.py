@@ -59,7 +59,7 @@ def epsilon_distributed(store: Store, job: Job, plan: Plan) -> float:
 
 CONDITIONS = (
     "against a host that saw masked sums only: if {honest} boards in each sum are honest, and the helper is and keeps "
-    "what it knows from the host"
+    "what it knows from the host (where masks are pairwise: the host keeps to the protocol)"
 )
 
 

@@ -34,6 +34,10 @@ def test_masked_jobs():
         assert "pairwise" in text, text
     policy_of(peers=3, link=1).check(pairwise, pairwise.charge())
     assert policy_of(peers=3, cohort=9).peers == 9 and policy_of(cohort=9).peers == 0
+    # a share of the noise is for sums that a helper makes sure of
+    shared = policy_of(helper=b"h" * 32, cohort=16, honest=16, peers=3, link=1, min_log2_sigma=pairwise.log2_sigma + 1)
+    shared.check(job, job.charge())
+    assert "log2_sigma" in refuses(FORBIDDEN, shared.check, pairwise, pairwise.charge())
     for peers in (0, 2, "3", None):
         refuses(ARGUMENT, lambda peers=peers: policy_of(peers=peers))
     for helper in (b"h" * 31, "h" * 32, None):
