@@ -12,11 +12,8 @@ from .platform import step
 _HEADER = const(32)
 _SLOT = const(12)  # bytes of a slot before its samples; its crc32 comes behind them
 _BLANK = const(0xFFFFFFFF)
+_RESIDUE = const(0x2144DF1C)  # crc32 of anything with its own crc32 behind it
 NO_LABEL = const(255)
-
-
-def _u32(buffer, at):
-    return buffer[at] | buffer[at + 1] << 8 | buffer[at + 2] << 16 | buffer[at + 3] << 24
 
 
 class Records:
@@ -38,7 +35,6 @@ class Records:
         self._buffer = bytearray(self._slot_bytes)
         self._body = memoryview(self._buffer)[:-4]
         self._reading = bytearray(self._slot_bytes)
-        self._reading_body = memoryview(self._reading)[:-4]
         self._recording = False
         self.version = 0
         self._scan()
@@ -72,15 +68,16 @@ class Records:
     # ---- slots -----------------------------------------------------------------------------------------------
 
     def _load(self, number):
-        """Read slot `number` of the ring into self._reading; False if there is no slot there that counts."""
+        """Read slot `number` into self._reading: (seq, session, index, valid, label), or None if no slot there counts.
+        Most of the time of a round goes by here."""
         self._file.seek(_HEADER + number * self._slot_bytes)
         buffer = self._reading
-        if self._file.readinto(buffer) != self._slot_bytes:
-            return False
-        seq = _u32(buffer, 0)
-        if seq == _BLANK or seq % self.slots != number or not 1 <= buffer[10] <= self.samples:
-            return False
-        return _u32(buffer, self._slot_bytes - 4) == core.crc32(self._reading_body)
+        if self._file.readinto(buffer) != self._slot_bytes or core.crc32(buffer) != _RESIDUE:
+            return None
+        slot = struct.unpack_from("<IIHBB", buffer)
+        if slot[0] == _BLANK or slot[0] % self.slots != number or not 1 <= slot[3] <= self.samples:
+            return None
+        return slot
 
     def _scan(self):
         """Find the newest slot, and count."""
@@ -89,12 +86,12 @@ class Records:
         self._session = 0
         stored = (self._file.seek(0, 2) - _HEADER) // self._slot_bytes
         for number in range(min(self.slots, stored)):
-            if self._load(number):
+            slot = self._load(number)
+            if slot is not None:
                 self.count += 1
-                seq = _u32(self._reading, 0)
-                if seq >= self._next:
-                    self._next = seq + 1
-                    self._session = _u32(self._reading, 4) + 1
+                if slot[0] >= self._next:
+                    self._next = slot[0] + 1
+                    self._session = slot[1] + 1
 
     def _write(self, valid):
         buffer = self._buffer
@@ -103,7 +100,7 @@ class Records:
             raise PicofedError(RECORDS, "the session or the record store is too long")
         struct.pack_into("<IIHBB", buffer, 0, self._next, self._session, self._index, valid, self._label)
         # what the slot held stops to exist, whether or not this write comes to its end
-        replaced = self._load(number)
+        replaced = self._load(number) is not None
         for i in range(_SLOT + 2 * self.channels * valid, self._slot_bytes - 4):
             buffer[i] = 0
         struct.pack_into("<I", buffer, self._slot_bytes - 4, core.crc32(self._body))
@@ -175,24 +172,23 @@ class Records:
         start = have = label = 0
         mixed = False
         for seq in range(max(0, self._next - self.slots), self._next):
-            if not self._load(seq % self.slots) or _u32(self._reading, 0) != seq:
+            slot = self._load(seq % self.slots)
+            if slot is None or slot[0] != seq:
                 expected = -1
                 continue
-            buffer = self._reading
-            index = buffer[8] | buffer[9] << 8
-            if expected != index or session != _u32(buffer, 4):
-                session = _u32(buffer, 4)
+            _, found, index, valid, mark = slot
+            if expected != index or session != found:
+                session = found
                 # on to the first window that starts in this slot or behind it
                 start = -(-index * per_slot // stride) * stride
                 have = 0
-            valid = buffer[10]
             expected = index + 1 if valid == per_slot else -1
             first = index * per_slot
             while start + have < first + valid:
                 if have == 0:
-                    label = buffer[11]
+                    label = mark
                     mixed = False
-                elif label != buffer[11]:
+                elif label != mark:
                     mixed = True
                 at = start + have - first
                 n = min(window - have, valid - at)
@@ -208,6 +204,8 @@ class Records:
                 version = self.version
                 yield label
                 # a slot that was recorded meanwhile has gone through the same buffer
-                if version != self.version and not (self._load(seq % self.slots) and _u32(buffer, 0) == seq):
-                    expected = -1
-                    break
+                if version != self.version:
+                    slot = self._load(seq % self.slots)
+                    if slot is None or slot[0] != seq:
+                        expected = -1
+                        break
