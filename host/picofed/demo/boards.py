@@ -23,6 +23,7 @@ from picofed.toolchain.build import natmod
 from picofed.toolchain.sources import micropython_source
 
 KINDS_MAX: Final = 100
+_PATIENCE: Final = 2 * POWER_ON_SECONDS  # for boards that all start at once
 
 
 def parse_fleet(text: str) -> tuple[str, ...]:
@@ -89,4 +90,4 @@ def openers(boards: Mapping[str, EmulatedBoard], meters: Mapping[str, Meter], re
 
 
 def _open(port: str, meter: Meter, keys: Mapping[bytes, LinkKey]) -> MeteredClient:
-    return MeteredClient(connect(port, keys=keys, patience=POWER_ON_SECONDS), meter)
+    return MeteredClient(connect(port, keys=keys, patience=_PATIENCE), meter)

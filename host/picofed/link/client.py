@@ -38,7 +38,7 @@ from picofed.link.stream import SerialStream, Stream
 TIMEOUTS: Final = (1.5, 3.0, 6.0)  # seconds for each attempt of a request
 SELFTEST_TIMEOUTS: Final = (30.0, 30.0)
 _START_SECONDS: Final = 15.0  # a slow board compiles the firmware's source text first
-POWER_ON_SECONDS: Final = 300.0  # what the slowest board may take, an emulated one on a busy machine
+POWER_ON_SECONDS: Final = 150.0  # what the slowest board may take, an emulated one on a busy machine
 REVEAL_TIMEOUTS: Final = (20.0, 20.0)  # after a reset a board agrees with all its neighbours again
 POLICY_TIMEOUTS: Final = (10.0, 10.0)  # checking a signature takes a small board a second
 
