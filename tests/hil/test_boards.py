@@ -10,6 +10,7 @@ import serial
 from console import PATIENCE
 from dut import Dut
 from hello import hello
+from picofed.fleet import catalog
 from picofed.learn import weights
 from picofed.learn.simulate import simulate
 from picofed.link.client import BoardClient
@@ -183,3 +184,4 @@ def test_heap_does_not_grow_over_rounds(dut: Dut) -> None:
     used = hello(dut).used
     run(dut, given, 10, store=store)
     assert hello(dut).used <= used + 3000
+    assert used < catalog.kinds()[dut.kind].memory.firmware_heap
