@@ -147,6 +147,14 @@ class Sealed:
         return cls(digest, bits, shift, told, check, payload[START:end], parts)
 
 
+def widths(payload: bytes) -> tuple[int, int]:
+    """Bits of a field and round_shift that a sealed payload names; zeros where it is too short for that."""
+    if len(payload) < START:
+        return 0, 0
+    _, bits, shift, _, _ = _PAYLOAD.unpack_from(payload)
+    return bits, shift
+
+
 def pair(shared: bytes, lower: bytes, higher: bytes, digest: bytes) -> bytes:
     """r_ij from the raw X25519 secret. lower, higher: public keys, of the lower and higher index."""
     return native.blake2b(b"picofed peer" + lower + higher + digest, 32, shared)

@@ -73,6 +73,27 @@ def run_raw(port: serial.Serial, code: str) -> str:
     return out.decode().replace("\r\n", "\n")
 
 
+def check_ctrl_c(port: serial.Serial, repeats: int, newline: bytes) -> None:
+    """Ctrl-C stops whatever runs, each of it `repeats` times, and is data when a program asks for that. newline: what
+    the board's print() ends with.
+    """
+    enter_raw(port)
+    for busy in repeats * (
+        "while True: pass",
+        "import time\ntime.sleep(1000)",
+        "import sys\nsys.stdin.read(5)",
+        "import select, sys\np = select.poll()\np.register(sys.stdin, select.POLLIN)\np.poll()",
+    ):
+        port.write(f"print('go')\n{busy}\x04".encode())
+        until(port, b"go" + newline)
+        port.write(b"\x03")
+        assert b"KeyboardInterrupt" in until(port, b"\x04>")
+    port.write(b"import sys, micropython\nmicropython.kbd_intr(-1)\nprint('go')\nprint(sys.stdin.buffer.read(3))\x04")
+    until(port, b"go" + newline)
+    port.write(b"\x01\x03\x04")
+    assert b"b'\\x01\\x03\\x04'" in until(port, b"\x04>")
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     """Until it holds."""
     end = time.monotonic() + PATIENCE

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from console import PROMPT, enter_raw, entropy_stream, mpremote, opened, run_raw, until, wait_for
+from console import PROMPT, check_ctrl_c, enter_raw, entropy_stream, mpremote, opened, run_raw, until, wait_for
 from picofed.fleet.emulation import EmulatedBoard, emulated
 
 pytestmark = pytest.mark.slow
@@ -70,24 +70,8 @@ def test_hard_reset_keeps_the_open_port(shared: EmulatedBoard) -> None:
 
 def test_ctrl_c_stops_a_running_loop_and_is_data_when_asked(shared: EmulatedBoard) -> None:
     with opened(shared) as port:
-        enter_raw(port)
         # Often: a signal that meets a system call as it begins must not be lost.
-        for busy in 25 * (
-            "while True: pass",
-            "import time\ntime.sleep(1000)",
-            "import sys\nsys.stdin.read(5)",
-            "import select, sys\np = select.poll()\np.register(sys.stdin, select.POLLIN)\np.poll()",
-        ):
-            port.write(f"print('go' + 'ing')\n{busy}\x04".encode())
-            until(port, b"going")
-            port.write(b"\x03")
-            assert b"KeyboardInterrupt" in until(port, b"\x04>")
-        port.write(
-            b"import sys, micropython\nmicropython.kbd_intr(-1)\nprint('going')\nprint(sys.stdin.buffer.read(3))\x04"
-        )
-        until(port, b"going")
-        port.write(b"\x01\x03\x04")
-        assert b"b'\\x01\\x03\\x04'" in until(port, b"\x04>")
+        check_ctrl_c(port, 25, b"\n" if shared.name == "unix" else b"\r\n")
 
 
 ECHO = """

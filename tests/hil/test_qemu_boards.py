@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from console import PATIENCE, PROMPT, enter_raw, entropy_stream, mpremote, opened, run_raw, until
+from console import PATIENCE, PROMPT, check_ctrl_c, enter_raw, entropy_stream, mpremote, opened, run_raw, until
 from picofed import accounting, records
 from picofed.fleet import catalog
 from picofed.fleet.emulation import EmulatedBoard, EmulationError, Fleet, QemuBoard, emulated
@@ -122,23 +122,7 @@ def test_resets_tell_their_cause_and_forget_ram(empty: EmulatedBoard) -> None:
 
 def test_ctrl_c_stops_a_loop_and_is_data_when_asked(empty: EmulatedBoard) -> None:
     with opened(empty) as port:
-        enter_raw(port)
-        for busy in (
-            "while True: pass",
-            "import time\ntime.sleep(1000)",
-            "import sys\nsys.stdin.read(5)",
-            "import select, sys\np = select.poll()\np.register(sys.stdin, 1)\np.poll()",
-        ):
-            port.write(f"print('go')\n{busy}\x04".encode())
-            until(port, b"go\r\n")
-            port.write(b"\x03")
-            assert b"KeyboardInterrupt" in until(port, b"\x04>")
-        port.write(
-            b"import sys, micropython\nmicropython.kbd_intr(-1)\nprint('go')\nprint(sys.stdin.buffer.read(3))\x04"
-        )
-        until(port, b"go\r\n")
-        port.write(b"\x01\x03\x04")
-        assert b"b'\\x01\\x03\\x04'" in until(port, b"\x04>")
+        check_ctrl_c(port, 1, b"\r\n")
 
 
 def test_nothing_is_lost_to_a_reader_that_is_slow(empty: EmulatedBoard) -> None:

@@ -61,13 +61,19 @@ def test_an_example_takes_the_same_time_whatever_it_is(board: CortexM0, model: M
     assert len({cycles(board, model, seed) for seed in range(12)}) == 1
 
 
+def write_motion(board: CortexM0, seed: int) -> random.Random:
+    """A window of random samples; returns what chose them."""
+    chooser = random.Random(seed)
+    reach = (8000, 32767, 100, 0)[seed % 4]
+    window = (chooser.randint(-reach, reach) for _ in range(6 * workload.WINDOW))
+    board.write("bench_window", struct.pack(f"<{6 * workload.WINDOW}h", *window))
+    return chooser
+
+
 def test_features_take_the_same_time_whatever_the_motion(board: CortexM0) -> None:
     seen = set()
     for seed in range(8):
-        chooser = random.Random(seed)
-        reach = (8000, 32767, 100, 0)[seed % 4]
-        window = (chooser.randint(-reach, reach) for _ in range(6 * workload.WINDOW))
-        board.write("bench_window", struct.pack(f"<{6 * workload.WINDOW}h", *window))
+        write_motion(board, seed)
         seen.add(workload.expect(board.call("bench_imu", workload.WINDOW)).cycles)
     assert len(seen) == 1
 
@@ -76,10 +82,7 @@ def test_a_convolution_takes_the_same_time_whatever_the_motion(board: CortexM0) 
     """The means that it is slid over too; 3 filters over 10 steps of 6 channels, the largest of 3 outputs."""
     seen = set()
     for seed in range(8):
-        chooser = random.Random(seed)
-        reach = (8000, 32767, 100, 0)[seed % 4]
-        window = (chooser.randint(-reach, reach) for _ in range(6 * workload.WINDOW))
-        board.write("bench_window", struct.pack(f"<{6 * workload.WINDOW}h", *window))
+        chooser = write_motion(board, seed)
         blocks = workload.expect(board.call("bench_blocks", workload.WINDOW, 10)).cycles
         board.write("bench_layer", bytes((4, 1, 3, 3, 6)) + chooser.randbytes(3 * 25))
         seen.add((blocks, workload.expect(board.call("bench_convolution", 10, 6, 80)).cycles))

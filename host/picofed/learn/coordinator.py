@@ -29,6 +29,7 @@ from picofed.learn.versions import deployed, first_version, make_optimiser, next
 from picofed.link.messages import Info
 from picofed.link.transfer import object_id
 from picofed.members import CohortError, Members
+from picofed.peers import widths
 from picofed.store import PENDING, ReplayError, Store, StoredUpdate, Version
 
 
@@ -282,7 +283,7 @@ class Coordinator:
         if (update.log2_sigma, update.clip_norm, update.steps) != (job.log2_sigma, job.clip, job.steps):
             raise UpdateError("the update was not clipped and noised as the job says")
         if update.sealed:
-            masks: tuple[int, int] = (update.payload[32:33] or b"\0")[0], (update.payload[33:34] or b"\0")[0]
+            masks = widths(update.payload)
         else:
             masks = (update.header.bits, update.header.round_shift) if update.masked else (0, job.round_shift)
         if masks != (job.mask_bits, job.round_shift) or update.sealed != bool(job.masks):
