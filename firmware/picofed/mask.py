@@ -7,6 +7,7 @@ import struct
 import picofed_core as core
 
 from .errors import check
+from .keys import update_head
 
 _START = 60  # header, nonce, widths
 _MAC = 16
@@ -23,16 +24,16 @@ def pair(secret, helper):
 
 
 def seal(body, trainer, pair, nonce, version, seq):
-    """Write nonce, widths, masked fields and the helper's MAC behind the header that stands in `body`. nonce: a fresh
-    key of the ratchet, of which the start is used; it is wiped."""
+    """Write nonce, widths, masked fields and the helper's MAC behind the header that stands in `body`; returns the
+    update's head. nonce: a fresh key of the ratchet, of which the start is used; it is wiped."""
     job = trainer.job
-    start, fields = body[:_START], body[_START:-_MAC]
     struct.pack_into("<16sBBH", body, 40, nonce[:16], job.mask_bits, job.round_shift, trainer.trainable & 0xFFFF)
-    key, digest = bytearray(32), bytearray(32)
+    key, mac = bytearray(32), body[-_MAC:]
     core.blake2b(key, pair, b"picofed seed" + job.id + struct.pack("<II", version, seq) + nonce[:16])
-    check(core.trainer_mask(trainer.mem, job.round_shift, job.mask_bits, key, fields), "mask")
-    core.blake2b(digest, b"", fields)
+    check(core.trainer_mask(trainer.mem, job.round_shift, job.mask_bits, key, body[_START:-_MAC]), "mask")
+    head = update_head(body[:-_MAC], _START)
     core.blake2b(key, pair, b"picofed header")
-    core.blake2b(body[-_MAC:], key, bytes(start) + digest)
+    core.blake2b(mac, key, head)
     core.trainer_wipe(key)
     core.trainer_wipe(nonce)
+    return head + mac

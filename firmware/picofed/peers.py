@@ -11,7 +11,7 @@ from micropython import const
 
 from . import files
 from .errors import ARGUMENT, FLASH, POLICY, UNKNOWN, PicofedError, check
-from .keys import derive
+from .keys import derive, update_head
 from .platform import FOLDER
 
 SHARE = const(32)
@@ -209,8 +209,8 @@ class Peers:
         return _START - 40 + (job.mask_bits * trainable + 7) // 8 + SHARE * len(self.keys)
 
     def seal(self, body, trainer, fresh):
-        """Write C, widths, masked fields and shares behind the header that stands in `body`. fresh: a key of the
-        ratchet; it is wiped."""
+        """Write C, widths, masked fields and shares behind the header that stands in `body`; returns the update's head.
+        fresh: a key of the ratchet; it is wiped."""
         job = trainer.job
         fields = body[_START : len(body) - SHARE * len(self.keys)]
         secret, key = bytearray(32), bytearray(32)
@@ -236,6 +236,7 @@ class Peers:
             at += SHARE
         for used in (secret, key, coefficients, fresh):
             core.trainer_wipe(used)
+        return update_head(body, _START)
 
     # ---- revealing
 

@@ -12,6 +12,7 @@ from micropython import const
 from .errors import ARGUMENT, RECORDS, SPACE, UNKNOWN, PicofedError, check
 from .features import LABEL, SELF, Front
 from .job import LOCAL
+from .keys import update_head
 
 IDLE = const(0)
 FILLING = const(1)
@@ -267,7 +268,6 @@ class Round:
             length = check(core.trainer_encode(trainer.mem, job.round_shift, whole[_HEADER:-_TAG]), "update")
         body = whole[: _HEADER + length]
         tag = whole[_HEADER + length : _HEADER + length + _TAG]
-        shown = whole[: _HEADER + length + _TAG]
         ident = bytearray(16)
         gc.collect()
         seq, cumulative = board.charge(job)
@@ -275,7 +275,7 @@ class Round:
             "<BBBBIIIII8s8s",
             update,
             0,
-            3 if peers is not None else 2 if job.mask_bits else 1,
+            6 if peers is not None else 5 if job.mask_bits else 4,
             job.mode,
             job.log2_sigma,
             0,
@@ -288,14 +288,16 @@ class Round:
             board.policy.board,
         )
         if peers is not None:
-            peers.seal(body, trainer, fresh)
+            head = peers.seal(body, trainer, fresh)
             board.peers = peers.kept()
             self._peers = self._making = None
         elif job.mask_bits:
-            mask.seal(whole[: _HEADER + length], trainer, pair, nonce, self.version, seq)
-        core.blake2b(tag, board.update_key, body)
-        core.blake2b(ident, b"", shown)
-        self.update = shown
+            head = mask.seal(body, trainer, pair, nonce, self.version, seq)
+        else:
+            head = update_head(body, _HEADER)
+        core.blake2b(tag, board.update_key, head)
+        core.blake2b(ident, b"", head + tag)
+        self.update = whole[: _HEADER + length + _TAG]
         self.update_id = bytes(ident)
         self.done = self.total
         self.state = READY

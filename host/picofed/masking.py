@@ -10,8 +10,8 @@ from typing import Final
 
 from picofed.errors import PicofedError
 from picofed.native import blake2b, x25519, x25519_public
+from picofed.update_head import MASKED
 
-VERSION: Final = 2  # offset 0 of a masked update
 BITS: Final = (16, 32)
 WEIGHT_MAX: Final = 32
 PREFIX: Final = 60
@@ -84,7 +84,7 @@ class Header:
     data: bytes
 
     def __post_init__(self) -> None:
-        if len(self.data) != HEADER or self.data[0] != VERSION or self.data[3]:
+        if len(self.data) != HEADER or self.data[0] != MASKED or self.data[3]:
             raise MaskError("a header is not one of a masked update")
 
     @cached_property

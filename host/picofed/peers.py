@@ -12,7 +12,6 @@ from typing import Final
 from picofed import masking, native
 from picofed.members import MEMBERS_MAX, MINIMUM, CohortError, Members
 
-VERSION: Final = 3  # offset 0 of an update that is sealed in a cohort
 LARGEST: Final = 512
 DEGREE: Final = 24
 SHARE: Final = 32

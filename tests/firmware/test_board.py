@@ -20,6 +20,7 @@ from picofed.link.stream import SerialStream
 from picofed.link.transfer import object_id, upload
 from picofed.native import blake2b, frame_encode
 from picofed.records import windows
+from picofed.reference import update_id, update_tag
 
 from .conftest import BOARD, DEEP, HEAD, JOB, LOCAL, Live, bring, fetch, recordings, start, version, wait
 
@@ -63,7 +64,8 @@ def test_update_equals_the_simulated_boards_to_the_byte(live: Make, job: Job) ->
         assert status.state is State.READY, status
         assert status.done == status.total > 0
         data = fetch(client, status)
-        assert object_id(data) == status.update
+        assert update_id(data) == status.update
+        assert update_tag(data, board.given.update_key) == data[-16:]
         simulated.round(job.id, simulated_put(simulated, weights.pack(job, version(job, number), kind)))
         assert simulated._update == data
         update = Update.parse(data, board.given.update_key)

@@ -29,6 +29,7 @@ from picofed.members import Members
 from picofed.owner import Owner
 from picofed.peers import Cohort, Graph, Sealed
 from picofed.provisioning import Policy, Provision, emulated_owner
+from picofed.reference import update_id
 from picofed.store import Version
 from picofed.toolchain import build
 
@@ -141,7 +142,9 @@ class Fleet:
 
     def take(self, peer: Peer) -> Sealed:
         status = until(peer.client, State.READY)
-        update = Update.parse(fetch(peer.client, status), peer.given.update_key)
+        data = fetch(peer.client, status)
+        assert update_id(data) == status.update
+        update = Update.parse(data, peer.given.update_key)
         assert update.sealed and update.job == SEALED.id and update.board == peer.ident
         assert status.update is not None
         peer.client.drop(status.update)

@@ -25,8 +25,8 @@ from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
 from picofed.learn.updates import Update
 from picofed.learn.versions import make_optimiser, next_version
-from picofed.link.transfer import object_id
 from picofed.store import PENDING, USED, Store
+from picofed.update_head import name
 
 BOARD_CALLS = (
     "hello",
@@ -152,7 +152,7 @@ def check_nothing_lost(path: Path, world: Any, dropped: list[bytes], where: obje
     stored = [update.data for update in store.updates(world.job.id, None)] if store.jobs() else []
     store.close()
     assert len(set(stored)) == len(stored)
-    lost = set(dropped) - {object_id(data) for data in stored}
+    lost = set(dropped) - {name(data) for data in stored}
     assert not lost, f"{where}: an acknowledged update is lost"
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import accounting, masking, native, peers, records
+from picofed import accounting, masking, native, peers, records, update_head
 from picofed.flash import MemoryFlash
 from picofed.learn import fronts, weights
 from picofed.learn.job import MODES, Job
@@ -127,7 +127,7 @@ class SimulatedBoard:
             boot=self._ratchet.boot,
             state=State.READY if update else State.IDLE,
             job=self._job.id if self._job else None,
-            update=object_id(update) if update else None,
+            update=update_head.name(update) if update else None,
             update_length=len(update) if update else 0,
         )
 
@@ -268,17 +268,17 @@ class SimulatedBoard:
             return Status(State.WAITING, 1, 1, None, 0, 0, "")
         if update is None:
             return Status(State.IDLE, 0, 0, None, 0, 0, "")
-        return Status(State.READY, 1, 1, object_id(update), len(update), 0, "")
+        return Status(State.READY, 1, 1, update_head.name(update), len(update), 0, "")
 
     def get(self, update: bytes, offset: int, length: int) -> bytes:
         """See BoardApi."""
-        if self._update is None or object_id(self._update) != update:
+        if self._update is None or update_head.name(self._update) != update:
             raise BoardError(-22, "no such update here")
         return self._update[offset : offset + length]
 
     def drop(self, update: bytes) -> None:
         """See BoardApi."""
-        if self._update is not None and object_id(self._update) == update:
+        if self._update is not None and update_head.name(self._update) == update:
             self._update = None
 
     def ledger(self, skip: int, count: int) -> list[bytes]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from picofed import update_head
 from picofed.learn import registry
 from picofed.learn.aggregators import Aggregator, Buffered, Contribution
 from picofed.learn.cohorts import Cohorts, SumLost
@@ -27,7 +28,6 @@ from picofed.learn.updates import Update, UpdateError, longest
 from picofed.learn.variance import Noise
 from picofed.learn.versions import deployed, first_version, make_optimiser, next_version
 from picofed.link.messages import Info
-from picofed.link.transfer import object_id
 from picofed.members import CohortError, Members
 from picofed.peers import widths
 from picofed.store import PENDING, ReplayError, Store, StoredUpdate, Version
@@ -252,7 +252,7 @@ class Coordinator:
             stored = self.store.accept(
                 board=board,
                 seq=update.seq,
-                update_id=object_id(data),
+                update_id=update_head.name(data),
                 job=update.job,
                 version=update.version,
                 spent=update.cumulative,

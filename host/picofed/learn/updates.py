@@ -6,17 +6,17 @@ import hmac
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed import masking, native, peers
+from picofed import masking, native, peers, update_head
 from picofed.errors import PicofedError
 from picofed.learn.model import Model
 
-VERSION: Final = 1
-TAG: Final = 16
+TAG: Final = update_head.TAG
 _HEADER: Final = struct.Struct("<BBBBIIIII8s8s")
 _MASK: Final = masking.PREFIX - _HEADER.size  # nonce and what follows it
 _VALUE_MAX: Final = 7  # bytes of a value's longest code (SPEC 7.6): 24 ones and 32 bits
@@ -51,12 +51,15 @@ class Update:
 
     def pack(self, key: bytes) -> bytes:
         """The object with its tag."""
-        body = self._start() + self.payload
-        return body + native.blake2b(body, TAG, key)
+        return self._start() + self.payload + update_head.tag(self._head, key)
+
+    @cached_property
+    def _head(self) -> bytes:
+        return update_head.head(self._start() + self.payload)
 
     def _start(self) -> bytes:
         return _HEADER.pack(
-            peers.VERSION if self.sealed else masking.VERSION if self.masked else VERSION,
+            update_head.SEALED if self.sealed else update_head.MASKED if self.masked else update_head.PLAIN,
             self.mode,
             self.log2_sigma,
             0,
@@ -76,7 +79,7 @@ class Update:
         masked = replace(self, masked=True)
         fields = encode(masking.seed(pair, self.job, self.version, self.seq, nonce))
         start = nonce + struct.pack("<BBH", bits, round_shift, n & 0xFFFF)
-        mac = masking.header_mac(pair, masked._start() + start + native.blake2b(fields, 32))
+        mac = masking.header_mac(pair, masked._start() + start + native.blake2b(fields, update_head.DIGEST))
         return replace(masked, payload=start + fields + mac)
 
     def seal(self, payload: peers.Sealed) -> Update:
@@ -86,8 +89,7 @@ class Update:
     @property
     def header(self) -> masking.Header:
         """What the helper sees of a masked update."""
-        fields = native.blake2b(self.payload[_MASK : -masking.MAC], 32)
-        return masking.Header(self._start() + self.payload[:_MASK] + fields + self.payload[-masking.MAC :])
+        return masking.Header(self._head)
 
     @classmethod
     def parse(cls, data: bytes, key: bytes | None) -> Update:
@@ -96,10 +98,13 @@ class Update:
         """
         if len(data) < _HEADER.size + 3 + TAG:
             raise UpdateError("the update is too short")
-        if key is not None and not hmac.compare_digest(native.blake2b(data[:-TAG], TAG, key), data[-TAG:]):
-            raise UpdateError("the update does not carry this board's key: forged, or the board was provisioned anew")
         version, mode, log2_sigma, zero, seq, number, records, norm, cumulative, job, board = _HEADER.unpack_from(data)
-        if version not in (VERSION, masking.VERSION, peers.VERSION) or zero:
+        body = data[:-TAG]
+        if not update_head.known(body):
+            raise UpdateError("the update has a format that this picofed does not know: update picofed")
+        if key is not None and not hmac.compare_digest(update_head.tag(update_head.head(body), key), data[-TAG:]):
+            raise UpdateError("the update does not carry this board's key: forged, or the board was provisioned anew")
+        if zero:
             raise UpdateError("the update has a format that this picofed does not know: update picofed")
         return cls(
             mode,
@@ -112,9 +117,9 @@ class Update:
             cumulative,
             job,
             board,
-            data[_HEADER.size : -TAG],
-            version != VERSION,
-            version == peers.VERSION,
+            body[_HEADER.size :],
+            version != update_head.PLAIN,
+            version == update_head.SEALED,
         )
 
     def values(self, model: Model) -> NDArray[np.int32]:

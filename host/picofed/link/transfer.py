@@ -9,6 +9,7 @@ from typing import Protocol
 from picofed.link.client import BoardApi
 from picofed.link.messages import OBJECT_ID, UNKNOWN, BoardError, LinkError
 from picofed.native import blake2b
+from picofed.update_head import name
 
 
 class Parts(Protocol):
@@ -64,7 +65,7 @@ def download(board: BoardApi, update: bytes, total: int, mtu: int, parts: Parts)
         parts.add(update, total, len(data), chunk)
         data += chunk
     whole = bytes(data)
-    if object_id(whole) != update:
+    if name(whole) != update:
         parts.clear(update)
         raise LinkError(f"{board.name}: its update was damaged on the way; it will be fetched again")
     return whole

@@ -18,6 +18,7 @@ from picofed.reference.ratchet import Ratchet
 from picofed.reference.shamir import shamir_combine, shamir_share
 from picofed.reference.signature import eddsa_check, eddsa_public, eddsa_sign
 from picofed.reference.training import Mode, Trainer, clip
+from picofed.reference.update import helper_mac, update_id, update_tag
 
 __all__ = [
     "CoreError",
@@ -45,6 +46,7 @@ __all__ = [
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "helper_mac",
     "mask_add",
     "mask_encode",
     "mask_unpack",
@@ -56,6 +58,8 @@ __all__ = [
     "targets",
     "update_decode",
     "update_encode",
+    "update_id",
+    "update_tag",
     "x25519",
     "x25519_public",
 ]

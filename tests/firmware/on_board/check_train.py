@@ -9,6 +9,7 @@ from harness import Random, clear, cut_everywhere
 from picofed import cbor
 from picofed.board import Board
 from picofed.errors import BUDGET, FLASH, RANGE, RECORDS
+from picofed.keys import derive
 from picofed.objects import Objects, object_id
 from picofed.platform import RECORDS as STORE
 from picofed.records import Records
@@ -87,7 +88,9 @@ def test_nothing_is_shown_before_it_is_charged():
     assert state == READY and done == total and code == 0
     assert server.board.spent == CHARGE and server.board.seq == 1
     data = ask(server, 7, update, 0, length)[0]
-    assert object_id(data) == update and data[0:4] == b"\1\0\x0d\0"
+    head = data[:40] + derive(b"", b"", 32, data[40:-16])
+    assert derive(server.board.update_key, b"", 16, head) == data[-16:]
+    assert derive(b"", b"", 16, head + data[-16:]) == update and data[0:4] == b"\4\0\x0d\0"
     assert struct.unpack_from("<IIII", data, 4) == (1, 5, 4 * 6, 1024 | 1 << 20)
 
 
