@@ -20,6 +20,11 @@ CFLAGS += -I$(NATIVE)/include -I$(NATIVE)/src -I$(MONOCYPHER_DIR)
 # A module lives in the board's RAM: rolled up, BLAKE2b is 16 kB smaller on ARMv6-M.
 CFLAGS += -DBLAKE2_NO_UNROLLING
 
+# Of these, GCC's product of 64 bits for ARMv6-M takes a time that depends on the factors: src/lmul.c.
+ifeq ($(ARCH),armv6m)
+CFLAGS += -DPF_OWN_LMUL
+endif
+
 include $(MPY_DIR)/py/dynruntime.mk
 
 # No libc: loops must not become calls of memset and memcpy. Behind upstream's flags, so that these win.

@@ -118,7 +118,7 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
         " or by 64 samples of noise; the model calls C directly. That is the few per cent between the two columns.",
         "Features: the model's are compiled for speed (-O2), on boards all of the core is compiled for size.",
         f"X25519 takes {n(pico, wide):,} cycles in the UF2 and {n(plain, wide):,} as a native module: the Pico's SDK"
-        " has a multiplication of 64 bits of its own, a native module the compiler's library, as the model.",
+        " has a product of 64-bit integers in assembly, a native module one in C (lmul.c), as the model.",
         f"A round of the firmware is more than arithmetic. Of the {whole:,} cycles of the demo's round, {reading:,}"
         f" ({share(reading, whole)}) are reading records: MicroPython puts windows together from slots of a file.",
         f"Where the core is built in, ledger and seeds have flash of their own. On the plain board they are a file, and"

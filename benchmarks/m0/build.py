@@ -55,14 +55,17 @@ def text_size(file: Path) -> int:
 LINK = (COMPILER, "-mcpu=cortex-m0plus", "-mthumb", "-nostdlib", "-Wl,--gc-sections", "-T", str(HERE / "link.ld"))
 
 
-def build_crypto(folder: Path, monocypher: Path) -> Path:
-    """The primitives for size, as a native module has them, with the compiler's runtime library."""
+def build_crypto(folder: Path, monocypher: Path, own_product: bool = True) -> Path:
+    """The primitives for size, as a native module has them, with the compiler's runtime library; own_product: but for
+    its product of 64-bit integers."""
     folder.mkdir(parents=True, exist_ok=True)
     elf = folder / "crypto.elf"
     flags = ["-std=c99", "-Os", "-ffreestanding", "-ffunction-sections", "-fno-tree-loop-distribute-patterns"]
     flags += ["-DBLAKE2_NO_UNROLLING", *(f"-I{path}" for path in (*INCLUDES, monocypher))]
     entry = ["-Wl,--no-gc-sections", "-Wl,-e,bench_x25519"]
-    sources = [HERE / "crypto.c", SOURCES / "crypto.c", monocypher / "monocypher.c"]
+    own = [SOURCES / f"{name}.c" for name in ("crypto", "mask", "shamir", "lmul")]
+    flags += ["-DPF_OWN_LMUL"] if own_product else []
+    sources = [HERE / "crypto.c", *own, monocypher / "monocypher.c"]
     subprocess.run([*LINK, *flags, *(str(source) for source in sources), *entry, "-lgcc", "-o", str(elf)], check=True)
     return elf
 

@@ -19,6 +19,8 @@ FEATURES = 45
 """Of a window of motion: what the demo's model takes."""
 BYTES = 1024
 """What CRYPTO_BYTES of crypto.c is."""
+FIELDS = 256
+"""What CRYPTO_FIELDS is."""
 CLIP_NORM = 1 << 18
 LOG2_SIGMA = 21
 
@@ -122,6 +124,9 @@ def measure_crypto(machine: CortexM0) -> dict[str, float]:
         "BLAKE2b, a byte": machine.call("bench_blake2b", BYTES).cycles / BYTES,
         "BLAKE2b, a keyed tag of 64 bytes": machine.call("bench_blake2b", 64).cycles,
         "X25519, a shared secret": machine.call("bench_x25519").cycles,
+        "mask under a helper's key, a field of 17 bits": machine.call("bench_mask_encode", 17).cycles / FIELDS,
+        "mask in a pair, a field of 17 bits": machine.call("bench_mask_add", 17, 1).cycles / FIELDS,
+        "share of a secret, threshold 17": machine.call("bench_share", 17).cycles,
     }
 
 

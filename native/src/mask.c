@@ -4,86 +4,86 @@
 #include "port.h"
 
 #define MASK_SHIFT_MAX 16u
-#define MASK_BLOCK 64u
+#define MASK_WORDS 64u /* of keystream at once: what a call of ChaCha20 costs beside its blocks is shared by four */
 
-/* Fields from a run of little-endian words: ChaCha20's keystream under `key`, or `data` if key is NULL. */
+/* ChaCha20's keystream as little-endian words. */
 typedef struct {
     const uint8_t *key;
-    const uint8_t *data;
-    size_t len; /* bytes of data left */
-    uint8_t block[MASK_BLOCK];
     uint32_t counter;
-    uint32_t at;   /* next byte of the block */
-    uint32_t word; /* its low `left` bits are still to be given, above them it is 0 */
-    uint32_t left;
-} mask_reader;
+    uint32_t at; /* next word */
+    uint32_t words[MASK_WORDS];
+} mask_stream;
 
-static void mask_open(mask_reader *reader, const uint8_t *key, const uint8_t *data, size_t len) {
-    reader->key = key;
-    reader->data = data;
-    reader->len = len;
-    reader->counter = 0;
-    reader->at = MASK_BLOCK;
-    reader->word = 0;
-    reader->left = 0;
+static void mask_open(mask_stream *stream, const uint8_t *key) {
+    stream->key = key;
+    stream->counter = 0;
+    stream->at = MASK_WORDS;
 }
 
-static uint32_t mask_word(mask_reader *reader) {
-    uint32_t word = 0;
-    if (reader->key == NULL) {
-        for (uint32_t i = 0; i < 4 && reader->len > 0; i++) {
-            word |= (uint32_t)*reader->data++ << (8 * i); /* < 2^32 */
-            reader->len--;
-        }
-        return word;
-    }
-    if (reader->at == MASK_BLOCK) {
+static uint32_t mask_word(mask_stream *stream) {
+    if (stream->at == MASK_WORDS) {
         uint8_t nonce[12];
+        uint8_t *bytes = (uint8_t *)stream->words;
         pf_zero(nonce, sizeof nonce);
-        reader->counter = pf_chacha20(reader->block, NULL, MASK_BLOCK, reader->key, nonce, reader->counter);
-        reader->at = 0;
+        stream->counter = pf_chacha20(bytes, NULL, 4 * MASK_WORDS, stream->key, nonce, stream->counter);
+        for (uint32_t i = 0; i < MASK_WORDS; i++) {
+            stream->words[i] = pf_get_u32(bytes + 4 * i);
+        }
+        stream->at = 0;
     }
-    word = pf_get_u32(reader->block + reader->at);
-    reader->at += 4;
-    return word;
+    return stream->words[stream->at++];
 }
 
 static uint32_t mask_limit(uint32_t bits) {
     return 0xffffffffu >> (32 - bits); /* bits is 16..32 */
 }
 
-static uint32_t mask_next(mask_reader *reader, uint32_t bits) {
-    uint32_t value = reader->word;
-    if (reader->left >= bits) { /* so bits < 32, as left < 32 */
-        reader->word >>= bits;
-        reader->left -= bits;
-    } else {
-        uint32_t word = mask_word(reader);
-        uint32_t taken = bits - reader->left; /* 1..32 */
-        value |= word << reader->left;        /* left < 32; what goes beyond 32 bits is in `word` still */
-        reader->word = taken == 32 ? 0 : word >> taken;
-        reader->left = 32 - taken;
+/* Words from bytes, the last ones filled up with zeros. */
+typedef struct {
+    const uint8_t *data;
+    const uint8_t *end;
+} mask_bytes;
+
+static uint32_t mask_read(mask_bytes *from) {
+    uint32_t word = 0;
+    if (from->end - from->data >= 4) {
+        word = pf_get_u32(from->data);
+        from->data += 4;
+        return word;
     }
-    return value & mask_limit(bits);
+    for (uint32_t i = 0; from->data < from->end; i += 8) { /* i < 24 */
+        word |= (uint32_t)*from->data++ << i;
+    }
+    return word;
 }
 
-/* Fields to a run of bits, the lowest of each byte first. */
+/* The field that begins at bit `at` of `word` and goes on in `next`; above it, anything. at < 32. */
+PF_INLINE uint32_t mask_field(uint32_t word, uint32_t next, uint32_t at) {
+    return word >> at | next << 1 << (31 - at);
+}
+
+/* Fields to words, the lowest bit first. Its `filled` is where the next field begins in every run of fields of so many
+ * bits: in what is read as in what is written, word by word. */
 typedef struct {
     uint8_t *out;
     uint32_t word;
     uint32_t filled; /* bits of word, < 32 */
 } mask_writer;
 
-static void mask_put(mask_writer *writer, uint32_t field, uint32_t bits) {
+/* Does the next field fill the word, so that the one behind is needed? */
+PF_INLINE int mask_crosses(const mask_writer *writer, uint32_t bits) {
+    return writer->filled + bits >= 32;
+}
+
+PF_ALWAYS_INLINE void mask_put(mask_writer *writer, uint32_t field, uint32_t bits) {
     writer->word |= field << writer->filled;
-    if (writer->filled + bits < 32) {
-        writer->filled += bits;
-        return;
+    if (mask_crosses(writer, bits)) {
+        pf_put_u32(writer->out, writer->word);
+        writer->out += 4;
+        writer->word = field >> 1 >> (31 - writer->filled); /* what did not fit */
+        writer->filled -= 32;                               /* modulo 2^32, until the bits are added */
     }
-    pf_put_u32(writer->out, writer->word);
-    writer->out += 4;
-    writer->word = writer->filled == 0 ? 0 : field >> (32 - writer->filled); /* 1..31 */
-    writer->filled = writer->filled + bits - 32;
+    writer->filled += bits;
 }
 
 static void mask_end(mask_writer *writer, const uint8_t *end) {
@@ -107,17 +107,22 @@ pf_status pf_mask_encode(uint8_t *out, size_t out_len, const uint32_t *values, s
     if (len > out_len) {
         return PF_E_MEMORY;
     }
-    mask_reader reader;
-    mask_open(&reader, seed, NULL, 0);
+    mask_stream stream;
+    mask_open(&stream, seed);
     mask_writer writer = {out, 0, 0};
+    uint32_t limit = mask_limit(bits);
+    uint32_t word = mask_word(&stream);
     for (size_t i = 0; i < n; i++) {
         int32_t v = (int32_t)values[i];
         int32_t q = shift == 0 ? v : (v >> shift) + (v >> (shift - 1) & 1); /* |q| <= 2^30 for shift >= 1 */
+        uint32_t next = mask_crosses(&writer, bits) ? mask_word(&stream) : word;
+        uint32_t mask = mask_field(word, next, writer.filled);
         /* at most as many bytes as values were read: out may be values itself */
-        mask_put(&writer, ((uint32_t)q + mask_next(&reader, bits)) & mask_limit(bits), bits);
+        mask_put(&writer, ((uint32_t)q + mask) & limit, bits); /* modulo 2^32, then 2^bits */
+        word = next;
     }
     mask_end(&writer, out + len);
-    pf_wipe(&reader, sizeof reader);
+    pf_wipe(&stream, sizeof stream);
     return (pf_status)len;
 }
 
@@ -130,10 +135,15 @@ pf_status pf_mask_unpack(uint32_t *values, size_t n, uint32_t bits, const uint8_
     if (len != wanted || (over != 0 && data[len - 1] >> over != 0)) {
         return PF_E_FRAME;
     }
-    mask_reader reader;
-    mask_open(&reader, NULL, data, len);
+    mask_bytes from = {data, data + len};
+    uint32_t limit = mask_limit(bits);
+    uint32_t word = mask_read(&from);
+    uint32_t at = 0;
     for (size_t i = 0; i < n; i++) {
-        values[i] = mask_next(&reader, bits);
+        uint32_t next = at + bits >= 32 ? mask_read(&from) : word;
+        values[i] = mask_field(word, next, at) & limit;
+        word = next;
+        at = (at + bits) & 31u;
     }
     return PF_OK;
 }
@@ -142,12 +152,18 @@ pf_status pf_mask_sum(uint32_t *sum, size_t n, uint32_t bits, const uint8_t seed
     if (mask_length(n, bits) == 0) {
         return PF_E_ARGUMENT;
     }
-    mask_reader reader;
-    mask_open(&reader, seed, NULL, 0);
+    mask_stream stream;
+    mask_open(&stream, seed);
+    uint32_t limit = mask_limit(bits);
+    uint32_t word = mask_word(&stream);
+    uint32_t at = 0;
     for (size_t i = 0; i < n; i++) {
-        sum[i] = (sum[i] + mask_next(&reader, bits) * weight) & mask_limit(bits); /* modulo 2^32, then 2^bits */
+        uint32_t next = at + bits >= 32 ? mask_word(&stream) : word;
+        sum[i] = (sum[i] + mask_field(word, next, at) * weight) & limit; /* modulo 2^32, then 2^bits */
+        word = next;
+        at = (at + bits) & 31u;
     }
-    pf_wipe(&reader, sizeof reader);
+    pf_wipe(&stream, sizeof stream);
     return PF_OK;
 }
 
@@ -158,17 +174,28 @@ pf_status pf_mask_add(uint8_t *fields, size_t len, size_t n, uint32_t bits, cons
     if (len != mask_length(n, bits)) {
         return PF_E_FRAME;
     }
-    mask_reader packed;
-    mask_reader mask;
-    mask_open(&packed, NULL, fields, len);
-    mask_open(&mask, seed, NULL, 0);
+    mask_stream stream;
+    mask_open(&stream, seed);
+    mask_bytes from = {fields, fields + len};
     mask_writer writer = {fields, 0, 0};
+    uint32_t limit = mask_limit(bits);
+    uint32_t word = mask_word(&stream);
+    uint32_t packed = mask_read(&from);
     for (size_t i = 0; i < n; i++) {
-        /* the words that are written have all been read: the writer is behind by what is not a whole word */
-        uint32_t added = (mask_next(&mask, bits) ^ (0u - minus)) + minus; /* modulo 2^32: the mask, or its negative */
-        mask_put(&writer, (mask_next(&packed, bits) + added) & mask_limit(bits), bits);
+        /* a word is written when it and the next one have been read */
+        uint32_t next = word;
+        uint32_t behind = packed;
+        if (mask_crosses(&writer, bits)) {
+            next = mask_word(&stream);
+            behind = mask_read(&from);
+        }
+        uint32_t mask = mask_field(word, next, writer.filled);
+        uint32_t added = (mask ^ (0u - minus)) + minus; /* modulo 2^32: the mask, or its negative */
+        mask_put(&writer, (mask_field(packed, behind, writer.filled) + added) & limit, bits);
+        word = next;
+        packed = behind;
     }
     mask_end(&writer, fields + len);
-    pf_wipe(&mask, sizeof mask);
+    pf_wipe(&stream, sizeof stream);
     return PF_OK;
 }

@@ -35,6 +35,7 @@
 #pragma GCC diagnostic pop
 #endif
 
+#include "lmul.c"
 #include "crypto.c"
 #include "noise_exp.c"
 #include "noise.c"

@@ -17,6 +17,7 @@ from m0 import build as m0_build  # noqa: E402
 from m0 import workload  # noqa: E402
 from m0.cortex_m0 import CortexM0  # noqa: E402
 from m0.workload import Model  # noqa: E402
+from picofed import reference  # noqa: E402
 
 EXAMPLES = 11  # a whole batch and a part of one
 
@@ -87,6 +88,74 @@ def test_a_convolution_takes_the_same_time_whatever_the_motion(board: CortexM0) 
         board.write("bench_layer", bytes((4, 1, 3, 3, 6)) + chooser.randbytes(3 * 25))
         seen.add((blocks, workload.expect(board.call("bench_convolution", 10, 6, 80)).cycles))
     assert len(seen) == 1
+
+
+@pytest.fixture(scope="module")
+def crypto(monocypher_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> CortexM0:
+    """As a native module has it, with the compiler's library for products of 64 bits."""
+    return CortexM0(m0_build.build_crypto(tmp_path_factory.mktemp("m0"), monocypher_dir))
+
+
+SECRETS = [bytes(32), b"\xff" * 32, bytes(31) + b"\x40", *(random.Random(seed).randbytes(32) for seed in range(5))]
+CALLS: dict[str, tuple[int, ...]] = {
+    "bench_blake2b": (700,),
+    "bench_chacha20": (),
+    "bench_mask_encode": (17,),
+    "bench_mask_add": (19, 1),
+    "bench_share": (17,),
+    "bench_differ": (32,),
+}
+
+
+def crypto_cycles(machine: CortexM0, function: str, secret: bytes, seed: int, *given: int) -> int:
+    chooser = random.Random(seed)
+    machine.write("crypto_key", secret)
+    machine.write("crypto_data", (secret if seed % 2 else chooser.randbytes(32)) + chooser.randbytes(992))
+    machine.write("crypto_values", (bytes(1024), b"\xff" * 1024, chooser.randbytes(1024))[seed % 3])
+    return machine.call(function, *given).cycles
+
+
+@pytest.mark.parametrize("function", CALLS)
+def test_crypto_takes_the_same_time_whatever_the_secrets(function: str, crypto: CortexM0) -> None:
+    """Keys, what is hashed, encrypted, masked, shared; tags that are equal and others."""
+    cycles = [crypto_cycles(crypto, function, secret, seed, *CALLS[function]) for seed, secret in enumerate(SECRETS)]
+    assert len(set(cycles)) == 1, cycles
+
+
+def x25519_cycles(machine: CortexM0, function: str, secrets: list[bytes]) -> set[int]:
+    cycles = set()
+    for secret in secrets:
+        machine.write("crypto_key", secret)
+        machine.write("crypto_data", bytes([9]) + bytes(31))
+        cycles.add(machine.call(function).cycles)
+        assert machine.read("crypto_out", 32) == reference.x25519_public(secret)
+    return cycles
+
+
+@pytest.mark.parametrize("function", ["bench_x25519", "bench_x25519_public"])
+def test_x25519_takes_the_same_time_whatever_the_secret(function: str, crypto: CortexM0) -> None:
+    assert len(x25519_cycles(crypto, function, [SECRETS[1], SECRETS[2], SECRETS[4]])) == 1
+
+
+def test_with_the_compilers_product_of_64_bits_it_would_not(monocypher_dir: Path, tmp_path: Path) -> None:
+    """Why native modules for ARMv6-M bring their own; and that the method sees a branch."""
+    machine = CortexM0(m0_build.build_crypto(tmp_path, monocypher_dir, own_product=False))
+    assert len(x25519_cycles(machine, "bench_x25519", [SECRETS[1], SECRETS[2]])) == 2
+
+
+def test_the_product_of_64_bits(crypto: CortexM0) -> None:
+    """Right for every carry, and in the same time."""
+    edges = [0, 1, 0xFFFF, 0x10000, 0xFFFFFFFF, 1 << 32, (1 << 64) - 1, 0xFFFF0000FFFF0000]
+    chooser = random.Random(8)
+    pairs = [(a, b) for a in edges for b in edges] + [
+        (chooser.getrandbits(64), chooser.getrandbits(64)) for _ in range(200)
+    ]
+    cycles = set()
+    for a, b in pairs:
+        crypto.write("crypto_data", struct.pack("<2Q", a, b))
+        cycles.add(crypto.call("bench_product").cycles)
+        assert crypto.read("crypto_out", 8) == struct.pack("<Q", a * b % 2**64)
+    assert len(cycles) == 1
 
 
 def test_noise_takes_time_by_the_number_of_trials_alone(board: CortexM0) -> None:
