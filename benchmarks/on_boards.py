@@ -1,4 +1,4 @@
-"""What picofed costs on emulated boards: python benchmarks/on_boards.py [--check] [--board KIND]...
+"""What picofed costs on emulated boards: python benchmarks/on_boards.py [--check] [--board KIND]... [--part PART]
 
 Writes benchmarks/boards.md; --check compares instead. Counted on the board itself, by a small program that calls the
 installed firmware and core over the REPL. A kind that is not measured keeps its committed column.
@@ -48,6 +48,7 @@ CALLS: Final = {
     "frame around 960 bytes": "encode",
     f"mask of {jobs.LARGE.parameters:,} parameters": "mask",
     f"BLAKE2b of {jobs.LARGE.parameters:,} masked fields": "digest",
+    f"mask in a pair, {jobs.LARGE.parameters:,} parameters": "pair",
 }
 PARTS: Final = {
     "start of the firmware": "start",
@@ -57,7 +58,13 @@ PARTS: Final = {
     "200 records": "training",
     "charge and update": "finish",
 }
-_ROUND: Final = tuple(f"{job}: " for job in jobs.JOBS)
+COHORT: Final = {
+    "members checked, own key": "members",
+    "agreement, a neighbour": "agreement",
+    f"charge and update, {jobs.NEIGHBOURS} neighbours": "seal",
+    "answer to a list of survivors": "reveal",
+}
+_ROUND: Final = tuple(f"{job}: " for job in (*jobs.JOBS, jobs.PAIRWISE.name))
 MEMORY: Final = {"heap before the job": "idle", "heap at most": "most", "C stack": "stack"}
 
 
@@ -75,13 +82,24 @@ def firmware_rows(board: Counter) -> Column:
         memory = board.memory(job)
         rows |= {f"{job}: {label}": memory.get(name) for label, name in MEMORY.items()}
         whole = memory.get("whole", whole)
-    return rows | {"all of the heap": whole}
+    return rows | {"all of the heap": whole} | cohort_rows(board)
 
 
-def measure(kind: str) -> Column:
-    """All rows of a kind of board."""
+def cohort_rows(board: Counter) -> Column:
+    """What a cohort costs one of its boards, behind training."""
+    found = board.cohort()
+    return {f"{jobs.PAIRWISE.name}: {label}": found.get(name) for label, name in COHORT.items()}
+
+
+def measure(kind: str, part: str = "all") -> Column:
+    """Rows of a kind of board: all, or a part of PARTLY."""
     with Counter(kind) as board:
+        if part != "all":
+            return PARTLY[part](board)
         return core_rows(board) | firmware_rows(board)
+
+
+PARTLY: Final = {"core": core_rows, "firmware": firmware_rows, "cohort": cohort_rows}
 
 
 def committed() -> dict[str, Column]:
@@ -112,20 +130,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="compare with the committed document, write nothing")
     parser.add_argument("--board", action="append", choices=KINDS, help="only these kinds")
+    parser.add_argument("--part", choices=PARTLY, default="all", help="only these rows")
     chosen = parser.parse_args()
     columns = committed()
     status = 0
     for kind in chosen.board or KINDS:
         print(f"{kind}: measuring", flush=True)
         try:
-            found = measure(kind)
+            found = measure(kind, chosen.part)
         except PicofedError as error:
             print(f"{kind}: not measured: {error}", file=sys.stderr)
             return 2
         for line in differences(columns[kind], found) if chosen.check else ():
             print(f"{kind}: {line}", file=sys.stderr)
             status = 1
-        columns[kind] = found
+        columns[kind] = found if chosen.part == "all" else columns[kind] | found
     if not chosen.check:
         TABLE.write_text(document(columns), encoding="utf-8")
         print(f"wrote {TABLE.name}")

@@ -104,6 +104,7 @@ def calls(large):
     fields = bytearray((17 * trainable + 7) // 8)
     found["mask"] = _call(lambda: core.trainer_mask(mem, 15, 17, key, fields))
     found["digest"] = _call(lambda: core.blake2b(shared, b"", fields))
+    found["pair"] = _call(lambda: core.mask_add(fields, trainable, 17, key, 1))
     return found
 
 
@@ -168,6 +169,41 @@ class Firmware:
             spent[state] += last
         found = {"start": self.start, "load": self.load + self.check, "noise": spent[1] - self.load - self.check}
         found.update({"training": spent[2] - last, "finish": last, "pair": self.pair, "records": current._seen})
+        return found
+
+    def cohort(self, name):
+        """Costs of what follows the training of a round that is sealed in a cohort, and of the answer to a list of
+        survivors without one of its boards."""
+        from picofed.objects import object_id
+        from picofed.peers import Peers
+
+        board, objects = self.server.board, self.server.objects
+        current = self._begin(name)
+        while current.step():
+            pass
+        for what in ("cohort", "members"):
+            data = _read(what)
+            ident = object_id(data)
+            objects.put(ident, len(data), 0, data)
+            if what == "cohort":
+                cohort = ident
+        costs = []
+        start = _now()
+        current.seal(Peers(board, objects, cohort))
+        more = True
+        while more:
+            more = current.step()
+            costs.append(_spent(start))
+            start = _now()
+        size = len(costs) - 2  # two steps check the members, the last one seals
+        bitmap = bytearray((size + 7) // 8)
+        for place in range(size):
+            bitmap[place >> 3] |= 1 << (place & 7)
+        bitmap[0] ^= 1 if board.peers[1] != 0 else 2
+        start = _now()
+        Peers(board, objects, cohort).reveal(bytes(bitmap))
+        found = {"reveal": _spent(start), "neighbours": size - 1, "seal": costs[-1]}
+        found.update({"members": costs[0] + costs[1], "agreement": sum(costs[2:-1]) // (size - 1)})
         return found
 
     def reading(self):

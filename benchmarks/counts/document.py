@@ -16,6 +16,7 @@ from counts.measure import KINDS
 Column = Mapping[str, int | None]
 _BENCHMARKS: Final = Path(__file__).parents[1]
 _HERTZ: Final = 125_000_000
+_TWENTY: Final = _HERTZ // 50  # milliseconds
 _PICO: Final = "rp2040js"
 _HEAD: Final = """# What picofed costs on boards
 
@@ -34,8 +35,9 @@ _ROUNDS: Final = f"""
 {jobs.RECORDS} records of {jobs.WINDOW} samples each, in the record store on flash. motion: softmax 45-7 on motion
 features, the demo's model; blocks: MLP 60-32-10 on averages over 10 samples; masked: softmax 120-83 on averages over 5,
 {jobs.LARGE.parameters:,} parameters, masked fields of 17 bits. "200 records" is reading, features and training;
-"charge and update" is what comes behind: ledger, rounding or masks, tag and name of the update. The wait of 1 ms
-before a ledger record is written is left out, and so is the transfer to the host.
+"charge and update" is what comes behind: ledger, rounding or masks, tag and name of the update. pairwise: the same, in
+a cohort of {jobs.NEIGHBOURS + 1} boards; an agreement and a mask for each neighbour. The wait of 1 ms before a ledger
+record is written is left out, and so is the transfer to the host.
 """
 _MEMORY: Final = """
 ## Memory in bytes
@@ -94,7 +96,7 @@ def _targets(pico: Column) -> list[str]:
         ),
         row("X25519", pico.get("X25519, a shared secret"), model("X25519, a shared secret"), "-"),
         row("enrolment", pico.get("masked: key shared with the helper, once"), "-", f"{3 * _HERTZ // 10:,} (0.3 s)"),
-        row("a masked round beyond training", part, "-", f"{_HERTZ // 50:,} (20 ms)"),
+        row("a masked round beyond training", part, "-", f"{_TWENTY:,} (20 ms)"),
         row("code of cryptography and masks, bytes (sizes.md)", code or None, "-", "20,000"),
     ]
 
@@ -111,6 +113,7 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
     reading, whole = n(pico, "motion: going through the record store"), n(pico, "motion: the whole round")
     fields = f"{jobs.LARGE.parameters:,} masked fields"
     hashed, drawn = n(pico, f"BLAKE2b of {fields}"), n(pico, f"mask of {jobs.LARGE.parameters:,} parameters")
+    stream = n(pico, "ChaCha20, 1,024 bytes") * (17 * jobs.LARGE.parameters + 7) // 8 // 1024
     behind = n(pico, "masked: charge and update")
     wide, charge = "X25519, a shared secret", "motion: charge and update"
     texts = [
@@ -124,8 +127,10 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
         f"Where the core is built in, ledger and seeds have flash of their own. On the plain board they are a file, and"
         f" a charge makes LittleFS write most of it anew: {n(plain, charge):,} cycles behind training, not"
         f" {n(pico, charge):,}.",
-        f"A masked round hashes its {fields} once, for {hashed:,} cycles, and draws the mask for {drawn:,}:"
-        f" {share(hashed + drawn, behind)} of what comes behind training. These two alone are more than the 20 ms.",
+        f"A masked round hashes its {fields} once, for {hashed:,} cycles, and draws the mask for {drawn:,}, of which"
+        f" {stream:,} are ChaCha20's: hash and keystream alone, as Monocypher has them in C, are"
+        f" {share(hashed + stream, _TWENTY)} of the 20 ms. Hash and mask are {share(hashed + drawn, behind)} of what"
+        " comes behind training; the rest is the ledger's flash, MicroPython and wiping.",
     ]
     return [line for text in texts for line in textwrap.wrap("- " + text, 120, subsequent_indent="  ")]
 
@@ -134,7 +139,11 @@ def document(columns: Mapping[str, Column]) -> str:
     """Markdown. columns: by kind of board, each with the same labels."""
     labels = list(dict.fromkeys(label for column in columns.values() for label in column))
     memory = [label for label in labels if "heap" in label or "stack" in label]
-    rounds = [label for label in labels if label.startswith(("motion:", "blocks:", "masked:")) and label not in memory]
+    rounds = [
+        label
+        for label in labels
+        if label.startswith(("motion:", "blocks:", "masked:", "pairwise:")) and label not in memory
+    ]
     core = [label for label in labels if label not in memory and label not in rounds]
     compilers = [compiler_version(name) for name in ("arm-none-eabi-gcc", "riscv64-unknown-elf-gcc")]
     lines = [_HEAD, "Compilers: " + "; ".join(compilers) + ".", "", "## Calls of the core", ""]

@@ -12,8 +12,12 @@ from picofed.fleet.provision import board_files
 from picofed.learn import weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model, quantise
+from picofed.link.transfer import object_id
+from picofed.masking import board_secret
+from picofed.members import Members
 from picofed.native import x25519_public
-from picofed.provisioning import Policy, Provision
+from picofed.peers import Cohort
+from picofed.provisioning import Policy, Provision, emulated_owner
 from picofed.store import Version
 from picofed.toolchain.build import natmod
 
@@ -44,6 +48,8 @@ _BLOCKS: Final = replace(
 )
 _MASKED: Final = replace(_BLOCKS, name="masked", model=LARGE, block=5, labels=83, round_shift=15, mask_bits=17)
 JOBS: Final = {job.name: job for job in (_MOTION, _BLOCKS, _MASKED)}
+PAIRWISE: Final = replace(_MASKED, name="pairwise", masks="pairwise")
+NEIGHBOURS: Final = 8  # in the cohort of that job: all others of it
 
 
 def _sessions() -> list[records.Session]:
@@ -57,7 +63,7 @@ def files(arch: str | None) -> dict[str, bytes]:
     """Everything that a board is given. arch: of the native module; None where core and firmware are built in."""
     charge = max(accounting.charge(job.clip, job.log2_sigma, job.steps) for job in JOBS.values())
     helper = x25519_public(bytes(range(32)))
-    given = Provision.new(Policy(IDENTITY, "counts", 100 * charge, charge, helper=helper), SEED)
+    given = Provision.new(Policy(IDENTITY, "counts", 100 * charge, charge, helper=helper, peers=3, link=1), SEED)
     found = board_files(natmod(arch or "armv6m"), given, _sessions())
     if arch is None:
         found = {path: data for path, data in found.items() if not path.startswith("/lib/")}
@@ -65,7 +71,12 @@ def files(arch: str | None) -> dict[str, bytes]:
     found["/given/policy"] = given.policy.data
     found["/given/signature"] = given.signature
     found["/given/owner"] = given.owner
-    for name, job in JOBS.items():
+    boards = {bytes([n] * 8): x25519_public(bytes([n] * 32)) for n in range(2, NEIGHBOURS + 2)}
+    boards[IDENTITY] = x25519_public(board_secret(given.key))
+    members = Members.sign(1, boards, emulated_owner(SEED))
+    cohort = Cohort(given.policy.number + 1, 0, PAIRWISE.id, object_id(members.data), tuple(range(len(boards))))
+    found["/given/members"], found["/given/cohort"] = members.data, cohort.data
+    for name, job in {**JOBS, PAIRWISE.name: PAIRWISE}.items():
         version = Version(0, quantise(job.model.initial(1)).tobytes(), b"", b"")
         found[f"/given/{name}.job"] = job.body
         found[f"/given/{name}.weights"] = weights.pack(job, version)

@@ -89,6 +89,14 @@ class Counter:
             raise ReplError(f"{self._board.name}: a round of {job} saw {found['records']} records")
         return found
 
+    def cohort(self) -> dict[str, int]:
+        """A round that is sealed in a cohort, behind its training. Nothing where memory is too small for it."""
+        job = jobs.PAIRWISE.name
+        found = self._of_firmware(f"counts.Firmware({job!r}).cohort({job!r})")
+        if found and found["neighbours"] != jobs.NEIGHBOURS:
+            raise ReplError(f"{self._board.name}: a cohort of {found['neighbours']} neighbours")
+        return found
+
     def reading(self, job: str) -> int:
         """Going through the record store."""
         found: int = self._fresh(f"counts.Firmware({job!r}).reading()")
