@@ -13,23 +13,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from picofed import update_head
 from picofed.learn import registry
-from picofed.learn.aggregators import Aggregator, Buffered, Contribution
+from picofed.learn.admission import Admission, Admitted
+from picofed.learn.aggregators import Aggregator, Buffered
 from picofed.learn.cohorts import Cohorts, SumLost
 from picofed.learn.events import Event, EventSink, no_events
-from picofed.learn.job import MODES, Job, JobError, Plan
+from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.roster import Roster
 from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, Unmasker, check_plan
-from picofed.learn.updates import Update, UpdateError, longest
+from picofed.learn.updates import Update, UpdateError
 from picofed.learn.variance import Noise
 from picofed.learn.versions import deployed, first_version, make_optimiser, next_version
 from picofed.link.messages import Info
 from picofed.members import CohortError, Members
-from picofed.peers import widths
 from picofed.store import PENDING, ReplayError, Store, StoredUpdate, Version
 
 
@@ -64,13 +61,12 @@ class Coordinator:
         """
         self.store, self.job, self.plan = store, job, plan
         self.changed = threading.Condition(threading.RLock())
-        self._keys = dict(update_keys)
+        self._admission = Admission(store, job, plan, update_keys)
         self._events = events
         self._clock = clock
         self._wall = wall or (time.time if clock is time.monotonic else clock)
         self._aggregate = aggregate
         self._roster = Roster(expected)
-        self._jobs: dict[bytes, Job] = {}
         self._offered: set[int] = set()  # rows that the aggregator holds
         self.stopped = False
         self.failure: BaseException | None = None
@@ -109,19 +105,12 @@ class Coordinator:
 
     def key(self, board: bytes) -> bytes | None:
         """The update key of a board, if its owner has given it to this host."""
-        return self._keys.get(board)
+        return self._admission.key(board)
 
     @property
     def longest_update(self) -> int:
         """Bytes of the longest update that a board may hold, of any job that this host knows."""
-        self._known(b"")
-        return max(longest(len(job.model.trainable)) for job in self._jobs.values())
-
-    def _known(self, ident: bytes) -> Job | None:
-        """A job of this host by its id."""
-        if ident not in self._jobs:
-            self._jobs |= {known: Job.parse(body) for known, _, body in self.store.jobs() if known not in self._jobs}
-        return self._jobs.get(ident)
+        return self._admission.longest
 
     def fallen_back(self, info: Info) -> str:
         """What to say of a board whose ledger shows less than this host has seen of it (SPEC 5.4), or ""."""
@@ -143,7 +132,7 @@ class Coordinator:
                 seq=info.seq,
                 spent=info.spent,
                 budget=info.budget,
-                update_key=self._keys.get(info.board),
+                update_key=self.key(info.board),
             )
             again = self._roster.join(info.board, info.name, port)
             self._note(
@@ -235,19 +224,8 @@ class Coordinator:
 
         Raises UpdateError or ReplayError for an update that is worth nothing; nothing is changed then.
         """
-        key = self._keys.get(board)
-        if key is None:
-            raise UpdateError("this host does not hold the board's update key: ask its owner for it")
-        update = Update.parse(data, key)
-        if update.board != board:
-            raise UpdateError("the update names another board")
-        job = self._known(update.job)
-        if job is None:
-            raise UpdateError("the update belongs to a job that this host does not know")
-        mine = update.job == self.job.id
-        latest = self.version if mine else self.store.latest(update.job)
-        self._check(update, job, latest.number if latest else 0)
-        values = update.values(job.model)
+        admitted = self._admission.admit(board, data, self.version.number)
+        update = admitted.update
         with self.changed:
             stored = self.store.accept(
                 board=board,
@@ -259,7 +237,7 @@ class Coordinator:
                 data=data,
                 received=self._wall(),
             )
-            if not mine:
+            if update.job != self.job.id:
                 return update
             before = self._roster.contribute(board, update.version)
             self._show(
@@ -273,37 +251,20 @@ class Coordinator:
                 records=update.records,
             )
             if stored.state == PENDING and stored.row not in self._offered:
-                self._offer(stored, before, self._contribution(stored.row, update, values))
+                self._offer(stored, before, admitted)
             self.tick()
         return update
 
-    def _check(self, update: Update, job: Job, newest: int) -> None:
-        if update.mode != MODES.index(job.mode):
-            raise UpdateError("the update was made in another mode than the job's")
-        if (update.log2_sigma, update.clip_norm, update.steps) != (job.log2_sigma, job.clip, job.steps):
-            raise UpdateError("the update was not clipped and noised as the job says")
-        if update.sealed:
-            masks = widths(update.payload)
-        else:
-            masks = (update.header.bits, update.header.round_shift) if update.masked else (0, job.round_shift)
-        if masks != (job.mask_bits, job.round_shift) or update.sealed != bool(job.masks):
-            raise UpdateError("the update is not masked as the job says")
-        if update.version > newest:
-            raise UpdateError("the update was computed on a version that does not exist")
-        if not 1 <= update.records <= self.plan.max_records:
-            raise UpdateError(f"the update claims {update.records} records, not 1 to max_records")
-
-    def _offer(self, stored: StoredUpdate, before: int, given: Contribution | None = None) -> None:
+    def _offer(self, stored: StoredUpdate, before: int, admitted: Admitted | None = None) -> None:
         """Give a pending update to the aggregator, or set it aside for good. before: the newest version that this
         board's earlier updates were computed on; boards go forward, so that none counts more often than versions.
-        given: the same update, checked; None: it has to be."""
+        admitted: the same update, checked; None: it has to be."""
         reason: str | None = f"a second update of this board for version {before} or an older one"
         if stored.version > before:
             try:
-                reason = None
-                if self.cohorts is not None:
-                    reason = self.cohorts.accept(Update.parse(stored.data, None))
-                reason = reason or self.aggregator.offer(given or self._read(stored))
+                admitted = admitted or self._admission.again(stored.data, self.version.number)
+                reason = self.cohorts.accept(admitted.update) if self.cohorts is not None else None
+                reason = reason or self.aggregator.offer(admitted.contribution(stored.row))
             except (UpdateError, CohortError) as error:
                 reason = str(error)
         if reason is None:
@@ -311,16 +272,6 @@ class Coordinator:
         else:
             self.store.set_aside(stored.row, reason)
             self._note("refused", stored.board, f"an update was not used: {reason}")
-
-    def _read(self, stored: StoredUpdate) -> Contribution:
-        update = Update.parse(stored.data, None)
-        self._check(update, self.job, self.version.number)
-        return self._contribution(stored.row, update, update.values(self.job.model))
-
-    @staticmethod
-    def _contribution(row: int, update: Update, values: NDArray[np.int32]) -> Contribution:
-        header = update.header if update.masked and not update.sealed else None
-        return Contribution(row, update.board, update.version, update.records, values, header)
 
     # ---- versions
 
