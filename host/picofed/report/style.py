@@ -43,9 +43,10 @@ h3 { font-size: 1.03rem; line-height: 1.3; font-weight: 650; }
   min-width: 0; }
 .pair + .card, .card + .pair, .card + .card { margin-top: 16px; }
 .pair .card, .three .card, .tiles .card { margin-top: 0; }
-.tile { border-top: 3px solid var(--private); border-top-left-radius: 4px; border-top-right-radius: 4px; }
+.tile { container-type: inline-size; border-top: 3px solid var(--private); border-top-left-radius: 4px;
+  border-top-right-radius: 4px; }
 .tile .k { font-weight: 600; font-size: .95rem; line-height: 1.35; margin-bottom: 5px; }
-.tile .n { font-size: clamp(1.9rem, 3.2vw, 2.3rem); line-height: 1.2; font-weight: 650;
+.tile .n { font-size: clamp(1.3rem, 15cqi, 2.3rem); line-height: 1.2; font-weight: 650;
   letter-spacing: -.02em; margin: 0 0 4px;
   color: var(--private); }
 .tile .n small { font-size: .5em; letter-spacing: 0; font-weight: 600; }
