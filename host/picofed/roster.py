@@ -26,17 +26,21 @@ class RosterError(PicofedError):
 
 @dataclass(frozen=True)
 class Roster:
-    """boards: id to X25519 public key; helper: the helper's, b"" for none; number: a later roster has a higher one."""
+    """boards: id to X25519 public key; helper: the helper's, b"" for none; number: a later roster has a higher one;
+    minimum: boards that a helper's sum must at least have, 0 where no helper goes by this roster.
+    """
 
     number: int
     boards: Mapping[bytes, bytes]
     helper: bytes = b""
+    minimum: int = 0
 
     @property
     def data(self) -> bytes:
         """The bytes that the owner signs."""
         members = [[ident, self.boards[ident]] for ident in sorted(self.boards)]
-        return cbor2.dumps({"v": VERSION, "number": self.number, "helper": self.helper, "boards": members})
+        item = {"v": VERSION, "number": self.number, "helper": self.helper, "boards": members}
+        return cbor2.dumps(item | ({"minimum": self.minimum} if self.minimum else {}))
 
     @classmethod
     def parse(cls, data: bytes) -> Roster:
@@ -44,10 +48,11 @@ class Roster:
         try:
             item = cbor2.loads(data)
             boards = {bytes(ident): bytes(key) for ident, key in item["boards"]}
-            made = cls(int(item["number"]), boards, bytes(item["helper"]))
+            made = cls(int(item["number"]), boards, bytes(item["helper"]), int(item.get("minimum", 0)))
             sizes = {(len(ident), len(key)) for ident, key in boards.items()} | {(8, 32)}
             good = sizes == {(8, 32)} and len(made.helper) in (0, 32) and made.data == data
-        except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, OverflowError) as error:
+            good = good and 0 <= made.number < 1 << 32 and (made.minimum == 0 or made.minimum >= 2)
+        except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise RosterError("the roster is damaged: get it again from the owner") from error
         if not good:
             raise RosterError("the roster is damaged: get it again from the owner")

@@ -27,7 +27,7 @@ from picofed import accounting, records
 from picofed.cli import cli
 from picofed.demo.boards import fleet
 from picofed.fleet.provision import Registry
-from picofed.helper.roster import Roster
+from picofed.helper.roster import roster_of
 from picofed.native import blake2b
 from picofed.provisioning import Policy, Provision, emulated_owner
 from picofed.toolchain import build
@@ -169,6 +169,7 @@ def served(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=dict(os.environ, PICOFED_OWNER_KEY=emulated_owner(b"examples").public.hex()),
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         told = ""
@@ -229,7 +230,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     key.chmod(0o600)
     folder = tmp_path_factory.mktemp("fleet") / "boards"
     with fleet(folder, ["unix"] * len(PORTS), provisions, recordings, "examples", registry) as boards:
-        (files / "roster.json").write_text(Roster.of(provisions, 2).text())
+        roster_of(provisions, 2).save(files / "roster.cbor", emulated_owner(b"examples"))
         yield Place(list(boards), files)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from dut.emulated import EmulatedDut
 from picofed.fleet.provision import board_files
-from picofed.helper.roster import Roster, secret_key
+from picofed.helper.roster import roster_of
+from picofed.helper.secret import secret_key
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Plan
 from picofed.learn.server import Server
@@ -22,7 +23,8 @@ from picofed.learn.simulate import simulate
 from picofed.learn.unmask import HttpHelper
 from picofed.learn.updates import Update
 from picofed.native import x25519_public
-from picofed.provisioning import Policy, Provision
+from picofed.provisioning import Policy, Provision, emulated_owner
+from picofed.roster import Roster
 from picofed.store import Store
 from picofed.toolchain.build import natmod
 from world import SEED, SOFTMAX, charge_of, sessions, simulated
@@ -36,10 +38,11 @@ PLAN = Plan(rounds=2, aggregator="fedavg", masked=True, honest=3, patience=120.0
 @contextmanager
 def helper(folder: Path, roster: Roster) -> Iterator[HttpHelper]:
     """A helper's process."""
-    file = folder / "roster.json"
-    file.write_text(roster.text())
+    file = folder / "roster.cbor"
+    owner = emulated_owner(SEED)
+    roster.save(file, owner)
     command = [sys.executable, "-c", "from picofed.cli import main; main()", "helper", "serve", "--port", "0"]
-    command += ["--state", str(folder), "--roster", str(file)]
+    command += ["--state", str(folder), "--roster", str(file), "--owner", owner.public.hex()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -65,7 +68,7 @@ def test_three_boards_a_helper_and_a_host(tmp_path: Path) -> None:
             stack.callback(board.close)
             board.begin(board_files(natmod(board.natmod_arch), one, sessions()))
             boards.append(board)
-        with helper(tmp_path / "helper", Roster.of(given, 3)) as asked:
+        with helper(tmp_path / "helper", roster_of(given, 3)) as asked:
             keys = {one.policy.board: one.update_key for one in given}
             coordinator = Coordinator(store, MASKED, PLAN, keys, expected=3, helper=asked)
             Server(coordinator, {board.port: board.connect for board in boards}).run()

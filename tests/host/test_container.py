@@ -4,6 +4,7 @@ copies is built into a package, and what it runs is run."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -17,8 +18,10 @@ from pathlib import Path
 import cbor2
 import pytest
 from picofed.cli import cli
-from picofed.helper.roster import secret_key
+from picofed.helper.secret import secret_key
 from picofed.native import x25519_public
+from picofed.owner import Owner
+from picofed.roster import Roster
 
 ROOT = Path(__file__).parents[2]
 KNOWN = {"FROM", "RUN", "COPY", "USER", "WORKDIR", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD"}
@@ -117,11 +120,14 @@ def test_it_serves_what_it_says_where_it_says(tmp_path: Path) -> None:
     assert path == "/opt/picofed/bin/picofed" and "python3 -m venv /opt/picofed" in " ".join(values("RUN"))
 
     public = x25519_public(secret_key(tmp_path / "state", make=True))
-    boards = {bytes([n] * 8).hex(): bytes([n] * 32).hex() for n in (1, 2)}
-    (tmp_path / "roster.json").write_text(json.dumps({"format": 1, "minimum": 2, "boards": boards}))
+    owner = Owner(bytes(32))
+    Roster(1, {bytes([n] * 8): bytes([n] * 32) for n in (1, 2)}, minimum=2).save(tmp_path / "roster.cbor", owner)
     local = [word.replace("/state", f"{tmp_path}/state").replace("/roster", f"{tmp_path}/roster") for word in words]
     command = [str(Path(sys.executable).parent / Path(path).name), group, *local, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    environment = {**os.environ, "PICOFED_OWNER_KEY": owner.public.hex()}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
         try:
             assert process.stdout is not None
             said = process.stdout.readline()

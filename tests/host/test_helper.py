@@ -25,9 +25,11 @@ import pytest
 from picofed import accounting, native
 from picofed.fleet.keys import Keys, Wanted
 from picofed.fleet.provision import Registry
+from picofed.helper import roster as helper_roster
 from picofed.helper.judge import FORBIDDEN, MALFORMED, USED, Judge, Refused
 from picofed.helper.request import Request, parse_answer
-from picofed.helper.roster import Roster, RosterError, secret_key
+from picofed.helper.roster import read, sign_roster, take
+from picofed.helper.secret import SecretError, secret_key
 from picofed.learn.clients import SimulatedBoard
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Job, JobError, Plan
@@ -36,10 +38,12 @@ from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, HttpHelper, 
 from picofed.learn.updates import Update, UpdateError
 from picofed.learn.worker import Worker
 from picofed.masking import MaskError
+from picofed.owner import Owner
 from picofed.privacy import page
 from picofed.privacy.statement import state
-from picofed.provisioning import emulated_owner
+from picofed.provisioning import Provision, emulated_owner
 from picofed.report.sums import Conditional, epsilon_distributed
+from picofed.roster import Roster, RosterError
 from picofed.store import SET_ASIDE, Store
 
 
@@ -50,6 +54,7 @@ def cli(*words: str) -> str:
     ).stdout
 
 
+OWNER = Owner(b"o" * 32)
 SECRET = bytes(range(32))
 PUBLIC = native.x25519_public(SECRET)
 
@@ -69,7 +74,7 @@ def boards_of(world: Any) -> list[SimulatedBoard]:
 
 
 def roster_of(boards: list[SimulatedBoard], minimum: int = 2) -> Roster:
-    return Roster.of([board.provision for board in boards], minimum)
+    return helper_roster.roster_of([board.provision for board in boards], minimum)
 
 
 class Fleet:
@@ -200,7 +205,7 @@ def test_a_new_key_for_the_helper(fleet: Fleet, judge: Judge, tmp_path: Path) ->
         policy = replace(board.provision.policy, helper=native.x25519_public(secret), number=2)
         moved.append(SimulatedBoard(replace(board.provision, policy=policy), board.examples, b"entropy"))
     after = Fleet(moved, fleet.job)
-    assert roster_of(after.boards, 3) == judge.roster
+    assert roster_of(after.boards, 3).boards == judge.roster.boards
     new = Judge(tmp_path / "new.db", secret, judge.roster)
     old_updates, new_updates = ([one.release(number) for number in range(3)] for one in (fleet, after))
     assert refused(new, fleet.request(old_updates).body) == FORBIDDEN
@@ -277,27 +282,109 @@ def test_a_roster_or_key_that_makes_no_sense(tmp_path: Path, fleet: Fleet) -> No
     for minimum in (0, 1, 6):
         with pytest.raises(RosterError):
             roster_of(fleet.boards, minimum)
-    file = tmp_path / "roster.json"
-    good = roster_of(fleet.boards)
-    file.write_text(good.text())
-    assert Roster.load(file) == good
-    for text in (
-        "",
-        "[]",
-        "{}",
-        '{"format": 2}',
-        good.text()[:-9],
-        good.text().replace('"minimum": 2', '"minimum": []'),
-    ):
-        file.write_text(text)
-        with pytest.raises(RosterError):
-            Roster.load(file)
-    with pytest.raises(RosterError, match="picofed helper key"):
+    with pytest.raises(SecretError, match="picofed helper key"):
         secret_key(tmp_path, make=False)
     assert secret_key(tmp_path / "new", make=True) == secret_key(tmp_path / "new", make=True)
     os.chmod(tmp_path / "new" / "helper.key", 0o644)
-    with pytest.raises(RosterError, match="chmod 600"):
+    with pytest.raises(SecretError, match="chmod 600"):
         secret_key(tmp_path / "new", make=False)
+
+
+def test_a_helper_takes_the_rosters_of_one_owner_in_their_order(tmp_path: Path, fleet: Fleet) -> None:
+    """Forged, foreign, older, cut off, or for somebody else: one line, and the log is as it was."""
+    log, file = tmp_path / "helper.db", tmp_path / "roster.cbor"
+    four = replace(roster_of(fleet.boards, 3), number=4)
+    other = Owner(b"x" * 32)
+
+    def start(roster: Roster, signer: Owner = OWNER, owner: bytes | None = None) -> Roster:
+        roster.save(file, signer)
+        return take(log, read(file), owner, PUBLIC)
+
+    def refused(match: str, roster: Roster, signer: Owner = OWNER, owner: bytes | None = None) -> None:
+        with pytest.raises(RosterError, match=match) as caught:
+            start(roster, signer, owner)
+        assert "\n" not in str(caught.value)
+
+    with pytest.raises(RosterError, match="there is no roster"):
+        read(file)
+    refused("--owner, once", four)
+    refused("not this helper's owner", four, other, OWNER.public)
+    assert start(four, owner=OWNER.public) == four
+    assert start(four) == four and start(four, owner=OWNER.public) == four  # a restart
+    # whoever can write the file: boards that do not exist, by a key that is not the owner's
+    sybils = replace(four, number=5, boards={**four.boards, bytes(8): bytes(32)})
+    refused("not this helper's owner", sybils, other)
+    refused("belongs to the owner", sybils, other, other.public)
+    refused("not newer", replace(four, number=3))
+    refused("not newer", replace(sybils, number=4))
+    refused("how many boards", replace(four, number=5, minimum=0))
+    refused("minimum of 9", replace(four, number=5, minimum=9))
+    refused("for the helper", replace(four, number=5, helper=b"h" * 32))
+    four.save(file, OWNER)
+    good = file.read_bytes()
+    item = cbor2.loads(good)
+    signed_by_other = OWNER.sign_policy(item["roster"])
+    for bad in (
+        good[:-1],
+        good[: len(good) // 2],
+        b"",
+        cbor2.dumps(item | {"roster": sybils.data}),
+        cbor2.dumps(item | {"signature": signed_by_other}),
+        cbor2.dumps({name: value for name, value in item.items() if name != "signature"}),
+        b'{"format": 1, "minimum": 2, "boards": {}}',  # what helpers took before, unsigned
+    ):
+        file.write_bytes(bad)
+        with pytest.raises(RosterError):
+            take(log, read(file), None, PUBLIC)
+    # a newer one revokes; no roster from before comes back
+    gone = fleet.boards[3].provision.policy.board
+    five = replace(four, number=5, boards={ident: key for ident, key in four.boards.items() if ident != gone})
+    assert start(five) == five
+    refused("not newer", four)
+    log.write_bytes(b"this is no database" * 100)
+    refused("cannot use the log", five)
+
+
+def test_a_process_that_began_before_the_newest_roster_stops_answering(tmp_path: Path, fleet: Fleet) -> None:
+    log, file = tmp_path / "helper.db", tmp_path / "roster.cbor"
+    old = roster_of(fleet.boards)
+    old.save(file, OWNER)
+    take(log, read(file), OWNER.public, PUBLIC)
+    judge = Judge(log, SECRET, old)
+    updates = [fleet.release(number) for number in range(3)]
+    request = fleet.request(updates)
+    judge.answer(request.body)
+    replace(old, number=2).save(file, OWNER)
+    new = take(log, read(file), None, PUBLIC)
+    assert refused(judge, request.body) == FORBIDDEN
+    judge.close()
+    judge = Judge(log, SECRET, new)
+    judge.answer(request.body)  # again, as the same request may be
+    judge.close()
+
+
+def test_an_owner_signs_for_the_helper(tmp_path: Path, fleet: Fleet) -> None:
+    """Numbers go up; where there is a roster for the host, it is the one that decides who is in."""
+    owner = emulated_owner(b"seed of a test")
+    boards = [
+        Provision.new(replace(board.provision.policy, number=1), b"seed of a test", owner) for board in fleet.boards
+    ]
+    site, file = tmp_path / "site", tmp_path / "helper.cbor"
+    site.mkdir()
+    with pytest.raises(RosterError, match="bound to"):
+        sign_roster(site, file, boards, OWNER, 2)
+    first = sign_roster(site, file, boards, owner, 2)
+    assert read(file).roster == first and read(file).owner == owner.public and first.helper == PUBLIC
+    second = sign_roster(site, file, boards, owner, 3)
+    assert second.number > first.number and second.minimum == 3
+    Roster(7, dict(list(first.boards.items())[:3])).save(site / "roster.cbor", owner)
+    with pytest.raises(RosterError, match="another owner"):
+        sign_roster(site, file, boards, OWNER, 2)
+    third = sign_roster(site, file, boards, owner, 3)
+    assert (third.number, third.minimum, len(third.boards)) == (8, 3, 3)
+    assert read(site / "roster.cbor").roster == read(file).roster == third
+    with pytest.raises(RosterError, match="minimum of 4"):
+        sign_roster(site, file, boards, owner, 4)
 
 
 # ---- processes ---------------------------------------------------------------------------------------------------
@@ -310,9 +397,10 @@ def process(folder: Path, roster: Roster, *options: str, port: int = 0) -> Itera
     if not (folder / "helper.key").exists():
         (folder / "helper.key").write_bytes(SECRET)
         os.chmod(folder / "helper.key", 0o600)
-    (folder / "roster.json").write_text(roster.text())
+    roster.save(folder / "roster.cbor", OWNER)
     command = [sys.executable, "-c", "from picofed.cli import main; main()", "helper", "serve", "--port", str(port)]
-    command += ["--state", str(folder), "--roster", str(folder / "roster.json"), *options]
+    command += ["--state", str(folder), "--roster", str(folder / "roster.cbor"), "--owner", OWNER.public.hex()]
+    command += options
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         try:
             assert running.stdout is not None
@@ -524,7 +612,7 @@ def test_header_that_is_refused_costs_the_other_boards_nothing(make_world: Calla
     boards[3] = SimulatedBoard(replace(stranger, key=b"k" * 32), boards[3].examples, b"entropy")
     keys_known = [replace(board.provision) for board in boards]
     keys_known[3] = stranger
-    judge = Judge(tmp_path / "log.db", SECRET, Roster.of(keys_known, 3))
+    judge = Judge(tmp_path / "log.db", SECRET, helper_roster.roster_of(keys_known, 3))
     plan = replace(world.plan, masked=True, honest=3)
     store = Store()
     made = drive(store, job, plan, boards, InProcess(judge))

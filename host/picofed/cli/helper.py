@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 from picofed.cli import common
+from picofed.cli.provision import load_owner, passphrase_option
 from picofed.errors import PicofedError
-from picofed.helper.roster import Roster, secret_key
+from picofed.helper.roster import read, sign_roster, take
+from picofed.helper.secret import secret_key
 from picofed.native import x25519_public
 from picofed.provisioning import Provision
 
@@ -46,31 +49,44 @@ def key(state: Path, as_json: bool) -> None:
         click.echo(public)
 
 
-@helper.command(short_help="Let the boards' owner write the roster for the helper.")
+@helper.command(short_help="Let the boards' owner sign the roster for the helper.")
 @common.site_option
+@click.option(
+    "--owner",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="PICOFED_OWNER",
+    help="Folder of the owner's signing key  [default: the site]",
+)
 @click.option("--minimum", type=click.IntRange(2), default=2, show_default=True, help="Least boards of a sum.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@passphrase_option
 @common.json_option
-def roster(site: Path, minimum: int, file: Path, as_json: bool) -> None:
-    """Write FILE: the public mask keys of all registered boards. It holds no secret.
+def roster(site: Path, owner: Path | None, minimum: int, file: Path, passphrase: bool, as_json: bool) -> None:
+    """Write FILE: the public mask keys of all boards, or of those on the site's roster. It holds no secret.
 
-    Example: picofed helper roster roster.json --minimum 2
+    It prints the owner's public key, by which the helper knows this roster and later ones.
+
+    Example: picofed helper roster roster.cbor --minimum 2
     """
     given = [board.provision for board in common.open_registry(site)]
     owned = [provision for provision in given if isinstance(provision, Provision)]
     if len(owned) < len(given):
         raise PicofedError(f"{site} holds a host's keys, from which no roster follows: run this at the owner's --site")
-    made = Roster.of(owned, minimum)
-    file.write_text(made.text(), "utf-8")
+    signer = load_owner(owner or site, passphrase)
+    made = sign_roster(site, file, owned, signer, minimum)
+    boards, public = len(made.boards), signer.public.hex()
     if as_json:
-        common.print_json({"boards": len(made.boards), "minimum": minimum})
+        common.print_json({"boards": boards, "minimum": minimum, "owner": public, "roster": made.number})
     else:
-        click.echo(f"{len(made.boards)} boards; no sum of fewer than {minimum}")
+        click.echo(f"roster {made.number}: {boards} boards; no sum of fewer than {minimum}; owner {public}")
 
 
 @helper.command(short_help="Answer requests over HTTP.")
 @state_option
 @click.option("--roster", "roster_file", type=click.Path(path_type=Path), required=True, help="From the boards' owner.")
+@click.option(
+    "--owner", metavar="KEY", envvar="PICOFED_OWNER_KEY", help="The owner's public key; needed at the first start."
+)
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8733, show_default=True, help="0: any free one.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="TLS certificate chain (PEM); with --private-key.")
@@ -79,6 +95,7 @@ def roster(site: Path, minimum: int, file: Path, as_json: bool) -> None:
 def serve(
     state: Path,
     roster_file: Path,
+    owner: str | None,
     address: str,
     port: int,
     certificate: Path | None,
@@ -87,15 +104,20 @@ def serve(
 ) -> None:
     """Serve until interrupted. A restart forgets nothing: every used header is in the log before it is answered.
 
-    Example: picofed helper serve --roster roster.json
+    So is the owner: a roster that somebody else signed, or that is older than one used before, is refused.
+
+    Example: picofed helper serve --roster roster.cbor
     """
+    if owner is not None and not re.fullmatch("[0-9a-fA-F]{64}", owner):
+        raise PicofedError("--owner takes the 64 hex digits that `picofed helper roster` prints")
     if (certificate is None) != (private_key is None):
         raise PicofedError("--certificate and --private-key go together")
     try:
         from picofed.helper.serve import serve as run
     except ImportError as error:
         raise PicofedError("the helper needs an HTTP server: pip install 'picofed[helper]'") from error
-    secret, boards = secret_key(state, make=False), Roster.load(roster_file)
+    secret, log = secret_key(state, make=False), state / "helper.db"
+    boards = take(log, read(roster_file), bytes.fromhex(owner) if owner else None, x25519_public(secret))
 
     def ready(url: str) -> None:
         if as_json:
@@ -103,4 +125,4 @@ def serve(
         else:
             click.echo(f"helper at {url}")
 
-    run(state / "helper.db", secret, boards, address, port, certificate, private_key, ready)
+    run(log, secret, boards, address, port, certificate, private_key, ready)

@@ -82,7 +82,8 @@ def _passphrase(ask: bool, confirm: bool = False) -> str:
     return os.environ.get("PICOFED_PASSPHRASE", "")
 
 
-def _owner(folder: Path, ask: bool) -> Owner:
+def load_owner(folder: Path, ask: bool) -> Owner:
+    """The owner's key in a folder. ask: for its passphrase."""
     path = Ownership.key_file(folder)
     return Owner.load(path, _passphrase(ask) if is_locked(path) else "")
 
@@ -146,7 +147,7 @@ def board(
     output = output or Path("provision.cbor")
     if output.exists():
         raise PicofedError(f"{output} is in the way: move it or choose another --output")
-    owner = _owner(folder, passphrase)
+    owner = load_owner(folder, passphrase)
     asked = {**options, "epsilon": options["epsilon"] or 8.0, "link": options["link"] or "authenticated"}
     ownership = Ownership(folder, site)
     fresh = Policy(board_id(chip), name, **_changes(asked))
@@ -184,7 +185,7 @@ def policy(
     output = output or Path("policy.cbor")
     if output.exists():
         raise PicofedError(f"{output} is in the way: move it or choose another --output")
-    owner = _owner(folder, passphrase)
+    owner = load_owner(folder, passphrase)
     ownership = Ownership(folder, site)
     known = ownership.find(name)
     changes = _changes(options, known.provision.policy.budget)
@@ -234,7 +235,7 @@ def revoke(name: str, folder: Path, site: Path, passphrase: bool, as_json: bool)
 
     Example: picofed provision revoke porch
     """
-    owner = _owner(folder, passphrase)
+    owner = load_owner(folder, passphrase)
     ownership = Ownership(folder, site)
     ownership.revoke(owner, ownership.find(name))
     left = len(ownership.roster.boards)

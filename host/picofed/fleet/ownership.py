@@ -130,7 +130,7 @@ class Ownership:
         self.registry.add(made.without_secret(), port)
 
     def _admit(self, owner: Owner, members: Mapping[bytes, bytes], helper: bytes) -> None:
-        self.roster = Roster(self.roster.number + 1, members, helper)
+        self.roster = Roster(self.roster.number + 1, members, helper, self.roster.minimum)
         for folder in (self.folder, self.site):
             self.roster.save(folder / "roster.cbor", owner)
 

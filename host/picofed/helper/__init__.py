@@ -1,4 +1,4 @@
 """The helper of mode H (SPEC 10): a small server, run by somebody else than the host, that knows masks and no updates.
 
-`request` and `roster` need nothing beyond the core package; `app` and `serve` need the extra `helper`.
+`request`, `roster` and `secret` need nothing beyond the core package; `app` and `serve` need the extra `helper`.
 """

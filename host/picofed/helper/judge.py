@@ -13,8 +13,9 @@ import numpy as np
 from picofed import native
 from picofed.errors import PicofedError
 from picofed.helper.request import Request, pack_answer
-from picofed.helper.roster import Roster
+from picofed.helper.roster import SCHEMA as ROSTER_SCHEMA
 from picofed.masking import Header, MaskError, helper_pair, refusal, weights_mix
+from picofed.roster import Roster
 
 MALFORMED: Final = 400
 FORBIDDEN: Final = 403
@@ -47,7 +48,7 @@ class Judge:
         self._log = sqlite3.connect(log, isolation_level=None, check_same_thread=False, timeout=30.0)
         self._log.execute("PRAGMA journal_mode = WAL")
         self._log.execute("PRAGMA synchronous = FULL")
-        self._log.executescript(_SCHEMA)
+        self._log.executescript(_SCHEMA + ROSTER_SCHEMA)
 
     def close(self) -> None:
         """The log is complete at any moment; this only frees it."""
@@ -102,6 +103,7 @@ class Judge:
         log = self._log
         log.execute("BEGIN IMMEDIATE")
         try:
+            self._in_force()
             if log.execute("SELECT 1 FROM request WHERE id = ?", (request.id,)).fetchone() is None:
                 for header, _ in request.members:
                     self._fresh(header)
@@ -112,6 +114,14 @@ class Judge:
             log.execute("ROLLBACK")
             raise
         log.execute("COMMIT")
+
+    def _in_force(self) -> None:
+        """Another process on this log may have begun with a newer roster, which may have revoked a board."""
+        newest = self._log.execute("SELECT number FROM roster").fetchone()
+        if newest is not None and newest[0] > self.roster.number:
+            raise Refused(
+                FORBIDDEN, f"roster {newest[0]} is in force, this process has {self.roster.number}: restart it"
+            )
 
     def _fresh(self, header: Header) -> None:
         newest = self._log.execute("SELECT max(seq) FROM used WHERE board = ?", (header.board,)).fetchone()[0]

@@ -1,86 +1,108 @@
-"""What a helper keeps beside its log: its secret key, and the roster of boards that the owner gave it."""
+"""The roster that a helper goes by (SPEC 10.8): signed by the one owner that its log knows, and never an older one."""
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from picofed.errors import PicofedError
-from picofed.masking import COHORT_MIN, board_secret
-from picofed.native import x25519_public
-from picofed.provisioning import Provision
+from picofed import roster
+from picofed.masking import COHORT_MIN
+from picofed.owner import Owner
+from picofed.provisioning import Provision, next_number
+from picofed.roster import Roster, RosterError, SignedRoster
 
-FORMAT: Final = 1
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS roster (one INTEGER PRIMARY KEY CHECK (one = 1), owner BLOB NOT NULL,
+                                   number INTEGER NOT NULL, body BLOB NOT NULL);
+"""
 
 
-class RosterError(PicofedError):
-    """A key or a roster that is missing, damaged or not sensible."""
+def roster_of(boards: Sequence[Provision], minimum: int, number: int = 1) -> Roster:
+    """The owner's, from the provisioning of boards. Raises RosterError."""
+    helpers = {one.policy.helper for one in boards} - {b""}
+    members = {one.policy.board: one.public for one in boards}
+    made = Roster(number, members, helpers.pop() if len(helpers) == 1 else b"", minimum)
+    _sensible(made)
+    return made
 
 
-@dataclass(frozen=True)
-class Roster:
-    """boards: id to public key; minimum: boards that a sum must at least have."""
+def _sensible(made: Roster) -> None:
+    if not COHORT_MIN <= made.minimum <= len(made.boards):
+        raise RosterError(
+            f"a minimum of {made.minimum} for {len(made.boards)} boards: "
+            f"take at least {COHORT_MIN}, and no more than there are"
+        )
 
-    boards: Mapping[bytes, bytes]
-    minimum: int
 
-    def __post_init__(self) -> None:
-        if not COHORT_MIN <= self.minimum <= len(self.boards):
+def sign_roster(site: Path, file: Path, boards: Sequence[Provision], owner: Owner, minimum: int) -> Roster:
+    """What a helper gets, in `file`. A site that keeps a roster says which boards there are, and its number goes up, so
+    that host and helper go by rosters of one sequence. Raises RosterError.
+    """
+    kept = site / "roster.cbor"
+    signed = roster.load(kept)
+    if signed is None:
+        if strangers := [one.policy.name for one in boards if one.owner != owner.public]:
             raise RosterError(
-                f"a minimum of {self.minimum} for {len(self.boards)} boards: "
-                f"take at least {COHORT_MIN}, and no more than there are"
+                f"the owner's key is not the one that {strangers[0]} is bound to: name its folder (--owner)"
             )
-        if any(len(ident) != 8 or len(key) != 32 for ident, key in self.boards.items()):
-            raise RosterError("a roster names boards by 8 bytes and their public keys by 32")
-
-    @classmethod
-    def of(cls, boards: list[Provision], minimum: int) -> Roster:
-        """The owner's: from the provisioning of boards."""
-        return cls({one.policy.board: x25519_public(board_secret(one.key)) for one in boards}, minimum)
-
-    def text(self) -> str:
-        """The file: public keys only."""
-        boards = {ident.hex(): key.hex() for ident, key in sorted(self.boards.items())}
-        return json.dumps({"format": FORMAT, "minimum": self.minimum, "boards": boards}, indent=1) + "\n"
-
-    @classmethod
-    def load(cls, path: Path) -> Roster:
-        """Raises RosterError."""
-        try:
-            item = json.loads(path.read_text("utf-8"))
-            if item["format"] != FORMAT:
-                raise RosterError(f"{path} has a format that this picofed does not know: update picofed")
-            boards = {bytes.fromhex(ident): bytes.fromhex(key) for ident, key in item["boards"].items()}
-            return cls(boards, int(item["minimum"]))
-        except OSError as error:
-            raise RosterError(f"cannot read the roster {path}: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RosterError(f"{path} is not a roster: let the owner make it again") from error
+        before = roster.load(file)
+        made = roster_of(boards, minimum, next_number(before.roster.number if before else 0))
+    else:
+        if signed.owner != owner.public:
+            raise RosterError(f"{kept} is signed with another owner's key: name that one's folder (--owner)")
+        made = replace(signed.roster, number=signed.roster.number + 1, minimum=minimum)
+        _sensible(made)
+        made.save(kept, owner)
+    made.save(file, owner)
+    return made
 
 
-def secret_key(folder: Path, make: bool) -> bytes:
-    """The helper's secret key in its folder; make: if it has none. Raises RosterError."""
-    path = folder / "helper.key"
+def read(path: Path) -> SignedRoster:
+    """A roster's file, whoever signed it. Raises RosterError."""
+    signed = roster.load(path)
+    if signed is None:
+        raise RosterError(f"there is no roster {path}: get it from the boards' owner")
+    return signed
+
+
+def take(log: Path, signed: SignedRoster, owner: bytes | None, public: bytes) -> Roster:
+    """The roster to go by from now on, remembered in the log. owner: whose rosters are taken, needed only with a log
+    that does not know yet; public: this helper's key. Raises RosterError.
+    """
+    given = signed.roster
     try:
-        if make and not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
-        secret = path.read_bytes()
-    except FileNotFoundError as error:
-        raise RosterError(f"there is no helper's key in {folder}: make one with picofed helper key") from error
-    except OSError as error:
-        raise RosterError(f"cannot use {path}: {error.strerror or error}") from error
-    if len(secret) != 32:
-        raise RosterError(f"{path} is damaged: restore a backup")
-    if path.stat().st_mode & 0o077:
-        raise RosterError(f"{path} may be read by others than its owner: chmod 600 it")
-    return secret
+        with closing(sqlite3.connect(log, isolation_level=None, timeout=30.0)) as database:
+            database.execute("PRAGMA synchronous = FULL")
+            database.executescript(SCHEMA)
+            database.execute("BEGIN IMMEDIATE")  # held to the end: of two helpers that start, one is the first
+            pinned = database.execute("SELECT owner, number, body FROM roster").fetchone()
+            _check(signed, owner, public, pinned)
+            row = (1, signed.owner, given.number, given.data)
+            database.execute("INSERT OR REPLACE INTO roster VALUES (?, ?, ?, ?)", row)
+            database.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise RosterError(f"cannot use the log {log}: {error}") from error
+    return given
+
+
+def _check(signed: SignedRoster, owner: bytes | None, public: bytes, pinned: tuple[bytes, int, bytes] | None) -> None:
+    given = signed.roster
+    if pinned is None and owner is None:
+        raise RosterError("a helper takes rosters of one owner: name that owner's public key with --owner, once")
+    if pinned is not None and owner not in (None, pinned[0]):
+        raise RosterError(f"this helper belongs to the owner {pinned[0].hex()}: another one needs another --state")
+    if signed.owner != (owner if pinned is None else pinned[0]):
+        raise RosterError(f"the roster is signed by {signed.owner.hex()}, which is not this helper's owner")
+    if given.helper not in (b"", public):
+        raise RosterError(f"the roster is for the helper {given.helper.hex()}, and this one is {public.hex()}")
+    if not given.minimum:
+        raise RosterError("the roster does not say how many boards a sum needs: the owner runs `picofed helper roster`")
+    _sensible(given)
+    if pinned is not None and (given.number < pinned[1] or (given.number == pinned[1] and given.data != pinned[2])):
+        raise RosterError(
+            f"roster {given.number} is not newer than {pinned[1]}, which was used: get the owner's newest"
+        )

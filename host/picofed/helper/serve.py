@@ -13,7 +13,7 @@ import uvicorn
 from picofed.errors import PicofedError
 from picofed.helper.app import make_app
 from picofed.helper.judge import Judge
-from picofed.helper.roster import Roster
+from picofed.roster import Roster
 
 
 def serve(
