@@ -15,11 +15,12 @@ import sys
 import time
 import tty
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from picofed import accounting
+from picofed import accounting, roster
 from picofed.fleet import catalog, limits
 from picofed.fleet.emulation import Fleet, UnixBoard
 from picofed.fleet.payload import module
@@ -32,6 +33,7 @@ from picofed.link.client import connect
 from picofed.link.messages import State
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import upload
+from picofed.provisioning import Provision
 from picofed.records import Layout, Session, write
 from picofed.store import Version
 from picofed.toolchain.layout import repo_root
@@ -145,6 +147,45 @@ def test_empty_boards_become_members_all_at_once_and_nothing_is_done_twice(site:
             for made, old in zip(boards, files, strict=True)
             for path in kept
         )
+
+
+def test_boards_that_hide_among_each_other_get_policy_and_roster(site: Path) -> None:
+    """With --peers boards take pairwise jobs, and the site has the roster by which they know one another."""
+    with Fleet(["unix"] * 3) as boards:
+        done = run(site, boards[:2], "--peers", 3).stdout
+        assert done.count("on roster 1 now") == 2
+        signed = roster.load(site / "roster.cbor")
+        assert signed is not None and signed.members is None and len(signed.roster.boards) == 2
+        assert "self-test passed, on roster 2 now" in run(site, boards[2], "--peers", 3).stdout
+        signed = roster.load(site / "roster.cbor")
+        assert signed is not None and signed.members is not None
+        for made in boards:
+            with contextlib.closing(connect(str(made.port), keys=registry(site).link_keys())) as client:
+                info = client.hello()
+                board = registry(site).get(info.board)
+                assert board is not None and isinstance(board.provision, Provision)
+                assert board.provision.policy.peers == 3 and signed.members.boards[info.board] == board.provision.public
+                assert board.provision.owner == signed.owner
+                job = replace(JOB, round_shift=15, mask_bits=17, masks="pairwise")
+                assert client.job(upload(client, job.body, info.mtu)) == job.id  # refused by a policy without peers
+        before = (site / "roster.cbor").read_bytes()
+        again = json.loads(run(site, boards, "--peers", 3, "--json").stdout)
+        assert all(
+            outcome["did"] == ["files are up to date", "self-test passed", "on the roster already"] for outcome in again
+        )
+        assert run(site, boards[0], "--peers", 4, "--dry-run").stdout.endswith(
+            "would change its policy, on the roster already\n"
+        )
+        assert (site / "roster.cbor").read_bytes() == before
+        # a board that was taken off stays off until it is asked for by name of --peers
+        gone = registry(site).get(info.board)
+        assert gone is not None
+        revoke = [str(Path(sys.executable).with_name("picofed")), "provision", "revoke", gone.provision.policy.name]
+        subprocess.run([*revoke, "--owner", str(site), "--site", str(site)], check=True, capture_output=True)
+        assert "roster" not in run(site, boards[2]).stdout
+        assert "would go on the roster" in run(site, boards[2], "--peers", 3, "--dry-run").stdout
+        kept = roster.load(site / "roster.cbor")
+        assert kept is not None and kept.roster.number == 3 and info.board not in kept.roster.boards
 
 
 def test_only_what_differs_is_copied(site: Path, board: UnixBoard) -> None:
@@ -505,6 +546,7 @@ def test_options_that_contradict_each_other_are_one_line(site: Path, board: Unix
     for words, said in (
         (("--epsilon", 1, "--budget", 5), "say the same thing"),
         (("--no-keys", "--epsilon", 1), "leaves keys and policy alone"),
+        (("--no-keys", "--peers", 3), "--no-keys leaves alone"),
         (("--budget", 5, "--max-charge", 6), "is above the budget"),
         (("--epsilon", -1), "epsilon"),
         (("--micropython", "own"), "say for which --board"),

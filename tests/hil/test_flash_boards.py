@@ -14,9 +14,9 @@ from picofed.link.client import connect
 pytestmark = pytest.mark.slow
 
 
-def flash(dut: Dut, site: Path) -> dict[str, object]:
+def flash(dut: Dut, site: Path, *more: str) -> dict[str, object]:
     program = Path(sys.executable).with_name("picofed")
-    words = [program, "flash", "--site", site, "--port", dut.port, "--json"]
+    words = [program, "flash", "--site", site, "--port", dut.port, "--json", *more]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\nboard: {dut.log}"
     (outcome,) = json.loads(done.stdout)
@@ -25,8 +25,8 @@ def flash(dut: Dut, site: Path) -> dict[str, object]:
 
 def test_an_empty_board_is_flashed_and_then_up_to_date(dut: Dut, tmp_path: Path) -> None:
     dut.begin({})
-    first = flash(dut, tmp_path / "site")
-    assert first["did"][1:] == ["new keys", "self-test passed"]  # type: ignore[index]
+    first = flash(dut, tmp_path / "site", "--peers", "3")
+    assert first["did"][1:] == ["new keys", "self-test passed", "on roster 1 now"]  # type: ignore[index]
     second = flash(dut, tmp_path / "site")
     assert second["copied"] == [] and second["did"] == ["files are up to date", "self-test passed"]
     client = connect(dut.port)

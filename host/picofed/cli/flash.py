@@ -16,7 +16,10 @@ from picofed.fleet import catalog, keys
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.flashing import Options, Outcome
 from picofed.fleet.flashing import flash as flash_boards
+from picofed.fleet.keys import whole
 from picofed.fleet.micropython import Drive, Image, drive_at, drives, image, install_on_drive
+from picofed.fleet.ownership import Ownership
+from picofed.fleet.provision import Registry
 from picofed.owner import Owner
 from picofed.toolchain.products import firmware
 
@@ -34,6 +37,9 @@ from picofed.toolchain.products import firmware
 @click.option("--max-charge", type=click.IntRange(1), help="Most that one release may cost  [default: budget / 10]")
 @click.option("--name", help="Name of the board, where it is only one.")
 @click.option("--helper", metavar="KEY", help="Allow masked jobs, with the helper of this public key (64 hex digits).")
+@click.option(
+    "--peers", type=click.IntRange(3), help="Allow cohorts without a helper, of so many boards; sign a roster."
+)
 @click.option("--no-keys", is_flag=True, help="Only the firmware: leave keys and policy alone.")
 @click.option("--new-keys", is_flag=True, help="Give keys to boards whose keys this site does not know.")
 @click.option("--erase", is_flag=True, help="Delete programs, jobs and recordings first. Ledger and keys stay.")
@@ -60,6 +66,7 @@ def flash(
     max_charge: int | None,
     name: str | None,
     helper: str | None,
+    peers: int | None,
     no_keys: bool,
     new_keys: bool,
     erase: bool,
@@ -82,6 +89,8 @@ def flash(
         raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
     if helper is not None and (no_keys or not re.fullmatch("[0-9a-fA-F]{64}", helper)):
         raise PicofedError("--helper takes the 64 hex digits that `picofed helper key` prints, and not with --no-keys")
+    if peers is not None and no_keys:
+        raise PicofedError("--peers changes the policy, which --no-keys leaves alone: give one of them")
     if epsilon is not None:
         budget = keys.units(epsilon, delta)
     install_first = _image(micropython, sha256, kind) if micropython else None
@@ -98,11 +107,14 @@ def flash(
         dry_run=dry_run,
         interrupt=interrupt,
     )
-    wanted = keys.Wanted(budget, max_charge, name, bytes.fromhex(helper) if helper else None)
-    giver = keys.Keys(common.open_registry(site), wanted, _heads(site), lambda: _owner(owner or site))
+    wanted = keys.Wanted(budget, max_charge, name, bytes.fromhex(helper) if helper else None, peers)
+    registry = common.open_registry(site)
+    giver = keys.Keys(registry, wanted, _heads(site), lambda: _owner(owner or site))
     stop = threading.Event()
     with FlashProgress(quiet=as_json) as progress:
         outcomes = flash_boards(chosen, options, giver, progress, stop)
+    if not no_keys:
+        _roster(outcomes, registry, site, owner or site, peers, dry_run)
     _tell(outcomes, as_json)
 
 
@@ -110,6 +122,29 @@ def _owner(folder: Path) -> Owner:
     path = folder / "owner.key"
     passphrase = os.environ.get("PICOFED_PASSPHRASE", "")
     return Owner.load(path, passphrase) if path.exists() else Owner.create(path, passphrase)
+
+
+def _roster(
+    outcomes: list[Outcome], registry: Registry, site: Path, folder: Path, peers: int | None, dry_run: bool
+) -> None:
+    """Put boards on the roster: all that are to hide among each other, and new ones where the site has a roster. A
+    board that was taken off it comes back only by --peers.
+    """
+    ownership = Ownership(folder, site)
+    wanted: dict[bytes, tuple[Outcome, bytes]] = {}
+    for outcome in outcomes:
+        board = registry.get(bytes.fromhex(outcome.board))
+        new = ownership.roster.number > 0 and "new keys" in outcome.did
+        if not outcome.problem and board is not None and (peers is not None or new):
+            wanted[board.provision.policy.board] = outcome, whole(board).public
+    missing = {ident for ident, (_, public) in wanted.items() if ownership.roster.boards.get(ident) != public}
+    if missing and not dry_run:
+        ownership.admit(_owner(folder), {ident: public for ident, (_, public) in wanted.items()})
+    for ident, (outcome, _) in wanted.items():
+        if ident not in missing:
+            outcome.did.append("on the roster already")
+        else:
+            outcome.did.append("would go on the roster" if dry_run else f"on roster {ownership.roster.number} now")
 
 
 def _image(source: str, sha256: str | None, kind: catalog.Kind | None) -> Image:

@@ -32,6 +32,7 @@ class Wanted:
     max_charge: int | None = None
     name: str | None = None
     helper: bytes | None = None
+    peers: int | None = None
 
 
 def units(epsilon: float, delta: float) -> int:
@@ -118,7 +119,11 @@ class Keys:
         if charge > budget:
             raise PicofedError(f"a largest charge of {charge} units is above the budget of {budget}: lower it")
         helper = policy.helper if wanted.helper is None else wanted.helper
-        return replace(policy, budget=budget, max_charge=charge, name=wanted.name or policy.name, helper=helper)
+        peers = policy.peers if wanted.peers is None else wanted.peers
+        # A board takes jobs with pairwise masks over an authenticated link only (SPEC 11.6).
+        link = max(policy.link, 1) if wanted.peers else policy.link
+        name = wanted.name or policy.name
+        return replace(policy, budget=budget, max_charge=charge, name=name, helper=helper, peers=peers, link=link)
 
 
 def whole(known: Registered) -> Provision:
