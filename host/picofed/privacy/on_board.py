@@ -23,7 +23,7 @@ from picofed.learn import weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model, Rectangle
 from picofed.learn.updates import Update
-from picofed.link.client import BoardClient, connect
+from picofed.link.client import POWER_ON_SECONDS, BoardClient, connect
 from picofed.link.messages import BoardError, State
 from picofed.link.transfer import upload
 from picofed.privacy.canaries import WEIGHT, Board, Seeds, Setting, amplitude, contribution
@@ -92,7 +92,7 @@ def _board(kind: str, setting: Setting, seeds: Seeds, number: int, folder: Path)
     values = np.empty((setting.releases, CANARIES))
     noise = np.empty((setting.releases, ROWS * COLUMNS))
     with board:
-        client = connect(str(board.port))
+        client = connect(str(board.port), patience=POWER_ON_SECONDS)
         try:
             mtu = client.hello().mtu
             if client.job(upload(client, job.body, mtu)) != job.id:
