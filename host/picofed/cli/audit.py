@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from picofed.cli import common
 from picofed.errors import PicofedError
@@ -63,7 +65,16 @@ def audit_command(
             raise AuditError(f"{setting.releases} releases are more than an audit takes: give --releases up to 4096")
     if canaries is None:
         canaries = 20_000 if board is None else 20 * CANARIES
-    result = audit(setting, its_delta if delta is None else delta, canaries, seed, board)
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(bar_width=30), TextColumn("release {task.completed} of {task.total}"), TimeRemainingColumn())
+    quiet = board is None or as_json or not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+        task = bar.add_task("releases", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        result = audit(setting, its_delta if delta is None else delta, canaries, seed, board, show)
     if as_json:
         common.print_json(result.as_dict())
     else:

@@ -134,10 +134,16 @@ def _correlation(noise: NDArray[np.float64]) -> float:
 
 
 def audit(
-    setting: Setting, delta: float = 1e-5, canaries: int = 20_000, seed: int | None = None, board: str | None = None
+    setting: Setting,
+    delta: float = 1e-5,
+    canaries: int = 20_000,
+    seed: int | None = None,
+    board: str | None = None,
+    progress: on_board.Progress | None = None,
 ) -> Audit:
     """Audit the compiled core; with `board`, the firmware on emulated boards of that kind. canaries: at least so many
-    (whole boards of 1023, or of 372 emulated). seed: for an audit that repeats.
+    (whole boards of 1023, or of 372 emulated). seed: for an audit that repeats; progress: told of every
+    release of an emulated board.
 
     Raises AuditError, or AccountingError for a setting that makes no sense.
     """
@@ -152,7 +158,7 @@ def audit(
         raise AuditError(f"a clipping norm of {setting.clip_norm} is too small to audit: choose at least 16")
     per_release = accounting.mu_squared_of(charge)
     everyone = list(
-        boards(setting, canaries, seed) if board is None else on_board.boards(board, setting, canaries, seed)
+        boards(setting, canaries, seed) if board is None else on_board.boards(board, setting, canaries, seed, progress)
     )
     units = max(board.units for board in everyone)
     mu = math.sqrt(accounting.mu_squared_of(units))

@@ -9,7 +9,7 @@ move the target and is left out.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -40,12 +40,23 @@ CANARIES: Final = COLUMNS - CHANNELS  # of a board
 POLLS_MAX: Final = 1_000_000  # a round that never ends is not waited for for ever
 
 
-def boards(kind: str, setting: Setting, canaries: int, seed: int | None = None) -> Iterator[Board]:
+Progress = Callable[[int, int], None]  # releases so far, releases of all boards
+
+
+def boards(
+    kind: str, setting: Setting, canaries: int, seed: int | None = None, progress: Progress | None = None
+) -> Iterator[Board]:
     """Emulated boards of a kind, one after the other, CANARIES canaries each, until there are at least so many."""
-    seeds = Seeds(seed)
-    for number in range(-(-canaries // CANARIES)):
+    seeds, count = Seeds(seed), -(-canaries // CANARIES)
+    for number in range(count):
+
+        def tell(done: int, number: int = number) -> None:
+            if progress is not None:
+                progress(number * setting.releases + done, count * setting.releases)
+
+        tell(0)
         with tempfile.TemporaryDirectory(prefix="picofed-audit-") as folder:
-            yield _board(kind, setting, seeds, number, Path(folder))
+            yield _board(kind, setting, seeds, number, Path(folder), tell)
 
 
 def job_of(setting: Setting) -> Job:
@@ -73,7 +84,7 @@ def recordings(columns: NDArray[np.int64], value: int) -> records.Session:
     return records.Session(samples, 255)
 
 
-def _board(kind: str, setting: Setting, seeds: Seeds, number: int, folder: Path) -> Board:
+def _board(kind: str, setting: Setting, seeds: Seeds, number: int, folder: Path, tell: Callable[[int], None]) -> Board:
     job = job_of(setting)
     columns = np.concatenate([np.arange(row, CANARIES, ROWS) for row in range(ROWS)])  # in the order of their places
     places = (columns % ROWS) * COLUMNS + columns
@@ -106,6 +117,7 @@ def _board(kind: str, setting: Setting, seeds: Seeds, number: int, folder: Path)
                 seen = Update.parse(data, given.update_key).values(job.model).astype(np.float64)
                 values[release] = sign * seen[places]
                 noise[release] = seen - sign * expected
+                tell(release + 1)
             units = client.hello().spent
         finally:
             client.close()
