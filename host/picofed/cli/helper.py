@@ -73,7 +73,7 @@ def roster(site: Path, owner: Path | None, minimum: int, file: Path, passphrase:
     if len(owned) < len(given):
         raise PicofedError(f"{site} holds a host's keys, from which no roster follows: run this at the owner's --site")
     signer = load_owner(owner or site, passphrase)
-    made = sign_roster(site, file, owned, signer, minimum)
+    made = sign_roster(site, file, owned, signer, minimum, owner)
     boards, public = len(made.boards), signer.public.hex()
     if as_json:
         common.print_json({"boards": boards, "minimum": minimum, "owner": public, "roster": made.number})

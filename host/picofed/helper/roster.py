@@ -38,25 +38,28 @@ def _sensible(made: Roster) -> None:
         )
 
 
-def sign_roster(site: Path, file: Path, boards: Sequence[Provision], owner: Owner, minimum: int) -> Roster:
+def sign_roster(
+    site: Path, file: Path, boards: Sequence[Provision], owner: Owner, minimum: int, folder: Path | None = None
+) -> Roster:
     """What a helper gets, in `file`. A site that keeps a roster says which boards there are, and its number goes up, so
-    that host and helper go by rosters of one sequence. Raises RosterError.
+    that host and helper go by rosters of one sequence; the owner's folder keeps it too. Raises RosterError.
     """
     kept = site / "roster.cbor"
-    signed = roster.load(kept)
+    signed, before = roster.load(kept), roster.load(file)
+    known = before.roster.number if before else 0
     if signed is None:
         if strangers := [one.policy.name for one in boards if one.owner != owner.public]:
             raise RosterError(
                 f"the owner's key is not the one that {strangers[0]} is bound to: name its folder (--owner)"
             )
-        before = roster.load(file)
-        made = roster_of(boards, minimum, next_number(before.roster.number if before else 0))
+        made = roster_of(boards, minimum, next_number(known))
     else:
         if signed.owner != owner.public:
             raise RosterError(f"{kept} is signed with another owner's key: name that one's folder (--owner)")
-        made = replace(signed.roster, number=signed.roster.number + 1, minimum=minimum)
+        made = replace(signed.roster, number=next_number(max(known, signed.roster.number)), minimum=minimum)
         _sensible(made)
-        made.save(kept, owner)
+        for place in {site, folder or site}:
+            made.save(place / "roster.cbor", owner)
     made.save(file, owner)
     return made
 
