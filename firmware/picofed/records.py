@@ -1,26 +1,35 @@
 """The record store (SPEC 9): recordings of a sensor in a ring of slots, and the windows that rounds learn from."""
 
 import struct
+from array import array
 
 import picofed_core as core
 from micropython import const
 
 from . import files
-from .errors import ARGUMENT, RECORDS, STATE, PicofedError
+from .errors import ARGUMENT, RECORDS, STATE, PicofedError, check
 from .platform import step
 
 _HEADER = const(32)
 _SLOT = const(12)  # bytes of a slot before its samples; its crc32 comes behind them
 _BLANK = const(0xFFFFFFFF)
-_RESIDUE = const(0x2144DF1C)  # crc32 of anything with its own crc32 behind it
+_READ = const(4096)  # bytes of slots that are read at once
+_MORE = const(256)  # the core's answer where it needs further slots
 NO_LABEL = const(255)
+# words of the core's pf_ring and pf_walk
+_COUNT = const(3)
+_NEXT = const(4)
+_SESSION = const(5)
+_SEQ = const(3)
+_PLACE = const(4)
+_WALK = const(11)
 
 
 class Records:
     """The ring of slots in a file. One Records at a time for a file.
 
-    count: slots that exist; version: changes with every slot written. A sensor calls begin(label), append(samples)
-    as often as it has some, and end()."""
+    count: slots that exist; ring: words of the core's pf_ring; slots_read: what a Walk read. A sensor calls
+    begin(label), append(samples) as often as it has some, and end()."""
 
     def __init__(self, path, ident, channels=6, rate=50, samples=20, slots=1024):
         """Open the store, or make one. ident: 8 bytes of the provisioning; a store of another ident is wiped.
@@ -34,9 +43,11 @@ class Records:
         self._file = open(path, "r+b")
         self._buffer = bytearray(self._slot_bytes)
         self._body = memoryview(self._buffer)[:-4]
-        self._reading = bytearray(self._slot_bytes)
+        self._reader = None  # the Walk that what was read last is for
+        self._at_once = max(1, min(self.slots, _READ // self._slot_bytes))
+        self.slots_read = bytearray(self._at_once * self._slot_bytes)
+        self.ring = array("I", (self.channels, self.samples, self.slots, 0, 0, 0))
         self._recording = False
-        self.version = 0
         self._scan()
 
     def _make(self, path, ident, channels, rate, samples, slots):
@@ -67,31 +78,31 @@ class Records:
 
     # ---- slots -----------------------------------------------------------------------------------------------
 
-    def _load(self, number):
-        """Read slot `number` into self._reading: (seq, session, index, valid, label), or None if no slot there counts.
-        Most of the time of a round goes by here."""
+    def _load(self, number, n):
+        """Read slots into self.slots_read, at most n from `number` on and without a gap in the file: how many. The core
+        marks those that do not exist."""
+        n = min(n, self._at_once, self.slots - number)
+        self._reader = None
+        buffer = self.slots_read
+        if n < self._at_once:
+            buffer = memoryview(buffer)[: n * self._slot_bytes]
         self._file.seek(_HEADER + number * self._slot_bytes)
-        buffer = self._reading
-        if self._file.readinto(buffer) != self._slot_bytes or core.crc32(buffer) != _RESIDUE:
-            return None
-        slot = struct.unpack_from("<IIHBB", buffer)
-        if slot[0] == _BLANK or slot[0] % self.slots != number or not 1 <= slot[3] <= self.samples:
-            return None
-        return slot
+        got = self._file.readinto(buffer)
+        self._found = core.slots_check(self.ring, number, n, buffer, got)
+        if self._found < 0:
+            check(self._found, "slots")
+        return n
 
     def _scan(self):
         """Find the newest slot, and count."""
-        self.count = 0
-        self._next = 0
-        self._session = 0
-        stored = (self._file.seek(0, 2) - _HEADER) // self._slot_bytes
-        for number in range(min(self.slots, stored)):
-            slot = self._load(number)
-            if slot is not None:
-                self.count += 1
-                if slot[0] >= self._next:
-                    self._next = slot[0] + 1
-                    self._session = slot[1] + 1
+        stored = min(self.slots, (self._file.seek(0, 2) - _HEADER) // self._slot_bytes)
+        number = 0
+        while number < stored:
+            number += self._load(number, stored - number)
+        ring = self.ring
+        self.count = ring[_COUNT]
+        self._next = ring[_NEXT]
+        self._session = ring[_SESSION] + 1 if self.count else 0
 
     def _write(self, valid):
         buffer = self._buffer
@@ -100,13 +111,13 @@ class Records:
             raise PicofedError(RECORDS, "the session or the record store is too long")
         struct.pack_into("<IIHBB", buffer, 0, self._next, self._session, self._index, valid, self._label)
         # what the slot held stops to exist, whether or not this write comes to its end
-        replaced = self._load(number) is not None
+        self._load(number, 1)
         for i in range(_SLOT + 2 * self.channels * valid, self._slot_bytes - 4):
             buffer[i] = 0
         struct.pack_into("<I", buffer, self._slot_bytes - 4, core.crc32(self._body))
         half = self._slot_bytes // 2
         at = _HEADER + number * self._slot_bytes
-        self.count -= replaced
+        self.count -= self._found
         step()
         self._file.seek(at)
         self._file.write(memoryview(buffer)[:half])
@@ -114,7 +125,6 @@ class Records:
         self._file.write(memoryview(buffer)[half:])
         self._file.flush()
         self.count += 1
-        self.version += 1
         self._next += 1
         self._index += 1
 
@@ -164,48 +174,35 @@ class Records:
         """Iterate over the windows that exist: each fills `out` (bytearray, 2 * channels * window bytes) with int16
         samples and yields its label. Windows across labels are passed over, and those without one unless `unlabelled`.
         What is recorded meanwhile is not seen; what it overwrites is gone."""
-        size = 2 * self.channels
-        source = memoryview(self._reading)
-        target = memoryview(out)
-        per_slot = self.samples
-        session = expected = -1
-        start = have = label = 0
-        mixed = False
-        for seq in range(max(0, self._next - self.slots), self._next):
-            slot = self._load(seq % self.slots)
-            if slot is None or slot[0] != seq:
-                expected = -1
-                continue
-            _, found, index, valid, mark = slot
-            if expected != index or session != found:
-                session = found
-                # on to the first window that starts in this slot or behind it
-                start = -(-index * per_slot // stride) * stride
-                have = 0
-            expected = index + 1 if valid == per_slot else -1
-            first = index * per_slot
-            while start + have < first + valid:
-                if have == 0:
-                    label = mark
-                    mixed = False
-                elif label != mark:
-                    mixed = True
-                at = start + have - first
-                n = min(window - have, valid - at)
-                place = _SLOT + at * size
-                target[have * size : (have + n) * size] = source[place : place + n * size]
-                have += n
-                if have < window:
-                    break
-                have = 0
-                start += stride
-                if mixed or (label == NO_LABEL and not unlabelled):
-                    continue
-                version = self.version
+        walk = Walk(self, window, stride, unlabelled)
+        while walk.load():
+            label = check(core.windows_next(walk.words, self.ring, walk.n, self.slots_read, out), "windows")
+            if label != _MORE:
                 yield label
-                # a slot that was recorded meanwhile has gone through the same buffer
-                if version != self.version:
-                    slot = self._load(seq % self.slots)
-                    if slot is None or slot[0] != seq:
-                        expected = -1
-                        break
+
+
+class Walk:
+    """A walk over the slots that exist now, for the core: it puts windows together from the slots that load() read."""
+
+    def __init__(self, records, window, stride, unlabelled=False):
+        self.words = words = array("I", bytes(4 * _WALK))
+        words[0] = window
+        words[1] = stride
+        words[2] = unlabelled
+        words[_SEQ] = max(0, records._next - records.slots)
+        self.n = 0
+        self._end = records._next
+        self._records = records
+
+    def load(self):
+        """Make sure that records.slots_read holds the slots to go on with, n of them. False at the end."""
+        records = self._records
+        words = self.words
+        if records._reader is not self or words[_PLACE] == self.n:
+            seq = words[_SEQ]
+            if seq >= self._end:
+                return False
+            self.n = records._load(seq % records.slots, self._end - seq)
+            words[_PLACE] = 0
+            records._reader = self
+        return True

@@ -13,6 +13,7 @@ from .errors import ARGUMENT, RECORDS, SPACE, UNKNOWN, PicofedError, check
 from .features import LABEL, SELF, Front
 from .job import LOCAL
 from .keys import update_head
+from .records import Walk
 
 IDLE = const(0)
 FILLING = const(1)
@@ -22,7 +23,9 @@ WAITING = const(4)
 SEALING = const(5)
 
 _NOISE = const(64)  # accumulators filled in a step
-_BATCH = const(8)  # records handed to the core at once: as many as it accumulates in one pass (PF_BATCH)
+_BATCH = const(8)  # records that the core makes and learns from at once (PF_ROWS)
+_ROWS = const(7)  # word of front.words: how many it made
+_MORE = const(256)  # the core's answer where it needs further slots
 _HEADER = const(40)
 _TAG = const(16)
 _PIECE = const(512)
@@ -55,10 +58,8 @@ class Trainer:
         self.window = _bytearray(2 * job.channels * job.window)
         self.features = _bytearray(_BATCH * self.inputs)
         self.front = Front(job)
-        self.size = 1 if job.target == LABEL else 2 * self.outputs  # bytes of a target
-        self.targets = _bytearray(_BATCH * self.size)
-        self.view = memoryview(self.targets)
-        self.rows = [memoryview(self.features)[i * self.inputs : (i + 1) * self.inputs] for i in range(_BATCH)]
+        self.targets = _bytearray(_BATCH * (1 if job.target == LABEL else 2 * self.outputs))
+        self.row = memoryview(self.features)[: self.inputs]
         self.whole = False  # all weights were given since this was made
 
     def load(self, file, length):
@@ -92,8 +93,8 @@ class Trainer:
         if self.job.target != SELF or not self.whole:
             raise PicofedError(UNKNOWN, "a score needs a job with target self, and its weights")
         logits = array("i", [0] * self.outputs)
-        self.front.record(window, self.rows[0], self.view[: self.size])
-        check(core.trainer_logits(self.mem, self.rows[0], logits), "score")
+        self.front.record(window, self.row, self.targets)
+        check(core.trainer_logits(self.mem, self.row, logits), "score")
         down = 6 if len(self.job.model) == 18 else 4  # one layer: Q18, else Q16
         score = 0
         for i in range(self.outputs):
@@ -175,7 +176,7 @@ class Round:
             if waiting == 0:
                 job = self.trainer.job
                 unlabelled = job.target != LABEL and not job.labels
-                self._windows = self._records.windows(self.trainer.window, job.window, job.stride, unlabelled)
+                self._windows = Walk(self._records, job.window, job.stride, unlabelled)
                 self._pass = 0
                 self.state = TRAINING
         elif self.state == TRAINING:
@@ -207,27 +208,33 @@ class Round:
     def _batch(self):
         """Learn from a few records; False at the end of the pass."""
         trainer = self.trainer
-        job = trainer.job
-        n = 0
-        label = -1
-        while n < _BATCH:
-            label = next(self._windows, None)
-            if label is None:
-                break
-            if job.labels or job.target == LABEL:
-                if label >= job.labels:
-                    continue
-            trainer.front.record(
-                trainer.window, trainer.rows[n], trainer.view[n * trainer.size : (n + 1) * trainer.size]
+        front = trainer.front
+        words = front.words
+        walk = self._windows
+        records = self._records
+        words[_ROWS] = 0
+        more = _MORE
+        while more == _MORE and walk.load():
+            more = core.front_rows(
+                words,
+                front.filters,
+                walk.words,
+                records.ring,
+                walk.n,
+                records.slots_read,
+                trainer.window,
+                trainer.features,
+                trainer.targets,
+                front.scratch,
             )
-            if job.target == LABEL:
-                trainer.targets[n] = label
-            n += 1
+            if more < 0:
+                check(more, "features")
+        n = words[_ROWS]
         if n:
             check(core.trainer_examples(trainer.mem, trainer.features, trainer.targets, n), "records")
             self._pass += n
             self.done = min(self.done + n, self.total)
-        return label is not None
+        return more != _MORE
 
     def _end_of_pass(self):
         job = self.trainer.job

@@ -43,6 +43,7 @@ EXPORT void *memset(void *mem, int value, size_t len) {
 
 #include "mp_arguments.h"
 #include "mp_primitives.h"
+#include "mp_records.h"
 #include "mp_training.h"
 #include "mp_stores.h"
 
@@ -63,6 +64,10 @@ EXPORT void *memset(void *mem, int value, size_t len) {
     ENTRY(MP_QSTR_features_blocks, core_features_blocks_obj)                                                           \
     ENTRY(MP_QSTR_targets, core_targets_obj)                                                                           \
     ENTRY(MP_QSTR_convolution, core_convolution_obj)                                                                   \
+    ENTRY(MP_QSTR_slots_check, core_slots_check_obj)                                                                   \
+    ENTRY(MP_QSTR_windows_next, core_windows_next_obj)                                                                 \
+    ENTRY(MP_QSTR_front_record, core_front_record_obj)                                                                 \
+    ENTRY(MP_QSTR_front_rows, core_front_rows_obj)                                                                     \
     ENTRY(MP_QSTR_frame_encode, core_frame_encode_obj)                                                                 \
     ENTRY(MP_QSTR_frame_decode, core_frame_decode_obj)                                                                 \
     ENTRY(MP_QSTR_trainer_size, core_trainer_size_obj)                                                                 \

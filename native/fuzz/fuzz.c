@@ -294,9 +294,86 @@ static void fuzz_convolution(const uint8_t *data, size_t size) {
     free(in);
 }
 
+/* Layout, cut, slots at a time; then slots, whose crc is made to fit where the fourth byte says so. Windows and records
+ * of whatever is there, in buffers of exactly their size. */
+static void fuzz_records(const uint8_t *data, size_t size) {
+    if (size < 8) {
+        return;
+    }
+    pf_ring ring = {1u + data[0] % 6u, 1u + data[1] % 8u, 1u + data[2] % 16u, 0, 0, 0};
+    pf_walk walk = {data[3], data[4], data[5] & 1u, 0, 0, 0, 0, 0, 0, 0, 0};
+    uint32_t at_once = 1u + data[6] % 8u;
+    uint32_t bytes = pf_slot_bytes(&ring);
+    uint8_t *slots = malloc(bytes * at_once);
+    int16_t *out = malloc(2 * ring.channels * (walk.window + 1u));
+    uint32_t exist = 0;
+    uint8_t signs = data[7];
+    data += 8;
+    size -= 8;
+    uint32_t given = 0;
+    for (uint32_t number = 0; number < ring.slots; number += at_once) {
+        uint32_t n = ring.slots - number < at_once ? ring.slots - number : at_once;
+        size_t len = size < bytes * n ? size : bytes * n;
+        memcpy(slots, data, len);
+        for (uint32_t k = 0; k < n && (k + 1u) * bytes <= len; k++) {
+            if (signs >> (k & 7u) & 1u) {
+                pf_put_u32(slots + (k + 1u) * bytes - 4u, pf_crc32(0, slots + k * bytes, bytes - 4u));
+            }
+        }
+        data += len;
+        size -= len;
+        pf_status found = pf_slots_check(&ring, number, n, slots, len);
+        REQUIRE(found >= 0 && (uint32_t)found <= len / bytes);
+        exist += (uint32_t)found;
+        walk.place = 0;
+        pf_status label;
+        while ((label = pf_windows_next(&walk, &ring, n, slots, out)) != PF_WALK_MORE) {
+            REQUIRE(walk.window > 0 && walk.window <= walk.stride ? label >= 0 : label == PF_E_ARGUMENT);
+            if (label < 0) {
+                break;
+            }
+            REQUIRE(label < 255 || walk.unlabelled != 0);
+            given++;
+        }
+        REQUIRE(label < 0 || walk.seq == number + n);
+    }
+    REQUIRE(ring.count == exist && (exist == 0) == (ring.next == 0));
+    REQUIRE(given * walk.window <= exist * ring.samples);
+    free(out);
+    free(slots);
+}
+
+/* A front, filters, a window: refused, or within the room that it says it needs. */
+static void fuzz_front(const uint8_t *data, size_t size) {
+    if (size < 7) {
+        return;
+    }
+    pf_front front = {data[0], data[1], data[2], data[3], data[4], data[5] | (data[6] & 3u) << 8, 3, 0};
+    data += 7;
+    size -= 7;
+    uint32_t bytes = pf_front_target_bytes(&front);
+    if (bytes == 0) {
+        return;
+    }
+    int16_t *samples = malloc(12 * front.window);
+    int8_t *row = malloc(front.inputs);
+    uint8_t *target = malloc(bytes);
+    int8_t *scratch = malloc(900);
+    for (uint32_t i = 0; i < 6 * front.window; i++) {
+        samples[i] = (int16_t)(size == 0 ? 0 : data[i % size] * 257u);
+    }
+    pf_status status = pf_front_record(&front, data, size, samples, row, target, scratch, 900);
+    REQUIRE(status == PF_OK || front.features == PF_FRONT_CONVOLUTION || front.features == PF_FRONT_IMU45);
+    free(scratch);
+    free(target);
+    free(row);
+    free(samples);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static void (*const parts[])(const uint8_t *data, size_t size) = {fuzz_frame, fuzz_frame_encode, fuzz_codec,
-        fuzz_codec_encode, fuzz_trainer, fuzz_ledger, fuzz_ratchet, fuzz_entropy, fuzz_convolution};
+        fuzz_codec_encode, fuzz_trainer, fuzz_ledger, fuzz_ratchet, fuzz_entropy, fuzz_convolution, fuzz_records,
+        fuzz_front};
     if (size > 0) {
         parts[data[0] % (sizeof parts / sizeof parts[0])](data + 1, size - 1);
     }

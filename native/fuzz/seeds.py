@@ -7,7 +7,8 @@ import struct
 import sys
 from pathlib import Path
 
-from picofed import native
+import numpy as np
+from picofed import native, records
 from picofed.learn.model import Model, Rectangle
 
 KEY = bytes([1, 2, 3]) + bytes(29)
@@ -56,6 +57,21 @@ def seeds() -> dict[str, bytes]:
     for width, channels, filters in ((5, 6, 8), (3, 8, 4)):
         layer = bytes([width, 1, filters, 2, 7]) + chooser.randbytes(filters * (width * channels + 1))
         found[f"convolution-{channels}"] = b"\x08" + bytes([40, channels]) + layer
+    for slots in (3, 9):
+        layout = records.Layout(bytes(8), 2, 50, 4, 8)
+        sessions = [
+            records.Session(np.arange(2 * n, dtype=np.int16).reshape(n, 2), n % 3) for n in range(5, 4 * slots, 9)
+        ]
+        head = bytes([1, 3, 7, slots, slots, 1, slots, 0xFF])
+        found[f"records-{slots}"] = b"\x09" + head + records.write(layout, sessions)[records.HEADER.size :]
+    layers = bytes([5, 1, 2, 2, 7]) + chooser.randbytes(2 * 31) + bytes([3, 1, 1, 2, 6]) + chooser.randbytes(7)
+    for name, front in {
+        "imu45": bytes([0, 0, 100, 0, 0, 45, 0]),
+        "itself": bytes([0, 2, 100, 0, 0, 45, 0]),
+        "next": bytes([1, 1, 40, 5, 2, 36, 0]),
+        "layers": bytes([2, 0, 100, 5, 0, 3, 0]),
+    }.items():
+        found[f"front-{name}"] = b"\x0a" + front + layers
     return found
 
 

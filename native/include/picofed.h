@@ -154,6 +154,47 @@ pf_status pf_frame_encode(uint8_t *out, size_t out_len, const uint8_t *payload, 
 /* In place: data holds what stood between two delimiters. Returns the payload length, or PF_E_FRAME. */
 pf_status pf_frame_decode(uint8_t *data, size_t len);
 
+/* ---- record store (SPEC 9) ------------------------------------------------------------------------------------- */
+
+/* A ring of slots, and what was found in it. */
+typedef struct {
+    uint32_t channels; /* 1..255 */
+    uint32_t samples;  /* of a slot, 1..255 */
+    uint32_t slots;    /* 1..2^31 - 1 */
+    uint32_t count;    /* found so far: slots that exist */
+    uint32_t next;     /* seq behind the newest of them */
+    uint32_t session;  /* of the newest of them */
+} pf_ring;
+
+/* Bytes of a slot; 0 if the ring is outside its ranges. */
+uint32_t pf_slot_bytes(const pf_ring *ring);
+/* Take n slots, of which the first is slot `number` of the ring: len bytes of data were read, the rest is not there.
+ * A slot that does not exist is marked in data, which has room for all n. Returns how many exist. data: aligned to 2.
+ */
+pf_status pf_slots_check(pf_ring *ring, uint32_t number, uint32_t n, uint8_t *data, size_t len);
+
+/* A walk over slots from one seq on, which puts windows together. The caller sets the first four to begin with, and
+ * zeros behind them. */
+typedef struct {
+    uint32_t window;     /* samples, 1..65535 */
+    uint32_t stride;     /* window..65535 */
+    uint32_t unlabelled; /* 1: windows without a label too */
+    uint32_t seq;        /* of the slot to be looked at; counts up */
+    uint32_t place;      /* of that slot in the data; 0 whenever the data are others */
+    uint32_t within;     /* a window of this slot was given already */
+    uint32_t behind;     /* index that goes on with the session, + 1; 0: none */
+    uint32_t session;
+    uint32_t start; /* sample of the session that the window begins with */
+    uint32_t have;  /* samples of the window so far */
+    uint32_t label;
+} pf_walk;
+
+#define PF_WALK_MORE 256
+/* Go on over n slots that pf_slots_check took. Returns the label of the next window, with its samples in `out` (window
+ * x channels), or PF_WALK_MORE: walk->seq is the slot behind the data. Slots may be taken anew between calls, from
+ * walk->seq on: what no longer exists then ends the windows that it is part of. */
+pf_status pf_windows_next(pf_walk *walk, const pf_ring *ring, uint32_t n, const uint8_t *data, int16_t *out);
+
 /* ---- features (SPEC 8) ----------------------------------------------------------------------------------------- */
 
 #define PF_IMU_AXES 6u
@@ -175,6 +216,36 @@ void pf_targets(uint8_t *out, const int8_t *values, size_t n, const int8_t *from
  * layer: its len bytes. Returns the number of outputs, step by step; out NULL: counts them only, and needs no `in`. */
 pf_status pf_convolution(
     int8_t *out, size_t out_len, const int8_t *in, uint32_t steps, uint32_t channels, const uint8_t *layer, size_t len);
+
+/* ---- from slots to records (SPEC 8, 9) ------------------------------------------------------------------------- */
+
+enum { PF_FRONT_IMU45 = 0, PF_FRONT_BLOCKS = 1, PF_FRONT_CONVOLUTION = 2 };
+enum { PF_TARGET_LABEL = 0, PF_TARGET_NEXT = 1, PF_TARGET_SELF = 2 };
+#define PF_ROWS 8 /* records that are put together at most: as many as the trainer accumulates in one pass */
+
+/* What a job makes of windows. */
+typedef struct {
+    uint32_t features;
+    uint32_t target;
+    uint32_t window;
+    uint32_t block;   /* 0 with imu45 */
+    uint32_t horizon; /* blocks to foretell; 0 but with PF_TARGET_NEXT */
+    uint32_t inputs;  /* of a record, 1..1023 */
+    uint32_t labels;  /* only windows of a label below it; 0: every window, where the target is no label */
+    uint32_t rows;    /* records in the rows so far; the caller sets it to 0 when it used them up */
+} pf_front;
+
+/* Bytes of a record's target: 1 for a label, which is not written. 0 if the front is not what SPEC 8 allows. */
+uint32_t pf_front_target_bytes(const pf_front *front);
+/* One record: its inputs in `row`, its target unless that is a label. samples: window x 6. filters: len bytes, none but
+ * with convolution. scratch: holds values of the record afterwards. PF_E_MEMORY where it is too small. */
+pf_status pf_front_record(const pf_front *front, const uint8_t *filters, size_t len, const int16_t *samples,
+    int8_t *row, uint8_t *target, int8_t *scratch, size_t scratch_len);
+/* Go on with a walk (pf_windows_next) until PF_ROWS records are in rows and targets (PF_OK) or the slots are at an end
+ * (PF_WALK_MORE). samples: room for a window. */
+pf_status pf_front_rows(pf_front *front, const uint8_t *filters, size_t len, pf_walk *walk, const pf_ring *ring,
+    uint32_t n, const uint8_t *slots, int16_t *samples, int8_t *rows, uint8_t *targets, int8_t *scratch,
+    size_t scratch_len);
 
 /* ---- training (SPEC 2, 7) -------------------------------------------------------------------------------------- */
 

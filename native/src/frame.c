@@ -11,35 +11,6 @@
 #define FRAME_INTERRUPT 0x03u
 #define FRAME_FLIP 0x20u
 
-PF_TABLE uint32_t pf_crc32_nibbles[16] = {
-    0x00000000u,
-    0x1db71064u,
-    0x3b6e20c8u,
-    0x26d930acu,
-    0x76dc4190u,
-    0x6b6b51f4u,
-    0x4db26158u,
-    0x5005713cu,
-    0xedb88320u,
-    0xf00f9344u,
-    0xd6d6a3e8u,
-    0xcb61b38cu,
-    0x9b64c2b0u,
-    0x86d3d2d4u,
-    0xa00ae278u,
-    0xbdbdf21cu,
-};
-
-uint32_t pf_crc32(uint32_t crc, const uint8_t *data, size_t len) {
-    crc = ~crc;
-    for (size_t i = 0; i < len; i++) {
-        crc ^= data[i];
-        crc = crc >> 4 ^ pf_crc32_nibbles[crc & 15u];
-        crc = crc >> 4 ^ pf_crc32_nibbles[crc & 15u];
-    }
-    return ~crc;
-}
-
 size_t pf_frame_bound(size_t len) {
     /* COBS adds one byte per 254 begun (and one for the empty rest); escaping doubles at most; two delimiters */
     size_t stuffed = len + 4;

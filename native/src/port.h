@@ -34,6 +34,12 @@
 #define PF_NOINLINE
 #endif
 
+/* A word of a byte buffer where it is little-endian and aligned to 4: what the caller makes sure of. */
+#if (defined(__GNUC__) || defined(__clang__)) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define PF_WORDS 1
+typedef uint32_t __attribute__((may_alias)) pf_word;
+#endif
+
 #ifdef PF_TABLES_EXTERNAL
 #define PF_TABLE const
 #else

@@ -52,7 +52,8 @@ def test_a_window_becomes_activations_and_leaves_no_trace():
         value = 64 * (t // 4)
         window[12 * t + 6] = value & 0xFF
         window[12 * t + 7] = value >> 8
-    front.record(window, row, None)
+    front.record(window, row, bytearray(1))
     assert list(row) == [(2 * i + 1) // 2 for i in range(12)], list(row)
+    assert any(front.scratch[:150]) and any(front.scratch[150:])
     front.wipe()
-    assert not any(front._points) and not any(front._between[0])
+    assert not any(front.scratch)

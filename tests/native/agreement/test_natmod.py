@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from picofed import native
 from picofed.flash import MemoryFlash
+from picofed.records import HEADER, Layout, Session, write
 from picofed.reference import Loss, Model, encode_model
 from picofed.toolchain import build
 
@@ -159,6 +160,7 @@ def test_primitives(board: Callable[[Script], None], rng: random.Random) -> None
         s.run("o = bytearray(12)")
         s.same(f"c.convolution(b, 8, 6, {layer!r}, o)", 12)
         s.same("bytes(o)", found.tobytes())
+        records_of(s, rng)
         arguments = rng.randrange(2**20), rng.randint(6, 25), rng.randint(1, 4095)
         try:
             units = native.charge(*arguments)
@@ -288,11 +290,46 @@ def test_stores(board: Callable[[Script], None], rng: random.Random) -> None:
     board(s)
 
 
+def records_of(s: Script, rng: random.Random) -> None:
+    """Windows and records from the slots of a store, as the host reads and makes them."""
+    samples = np.array([[rng.randint(-32768, 32767) for _ in range(6)] for _ in range(57)], np.int16)
+    layout = Layout(bytes(8), 6, 50, 20, 8)
+    data = write(layout, [Session(samples[:5], 1), Session(samples, 2)])
+    stored = data[HEADER.size :][: 4 * layout.slot_bytes]
+    s.run("ring = array_of('I', (6, 20, 8, 0, 0, 0))")
+    s.run("walk = array_of('I', (20, 25, 0) + (0,) * 8)")
+    s.run(f"slots = bytearray({stored!r})")
+    s.run("w = bytearray(240)")
+    s.same("c.slots_check(ring, 0, 4, slots, len(slots))", 4)
+    s.same("tuple(ring)", (6, 20, 8, 4, 4, 1))
+    for start in (0, 25):
+        s.same("c.windows_next(walk, ring, 4, slots, w)", 2)
+        s.same("bytes(w)", samples[start : start + 20].tobytes())
+    s.same("c.windows_next(walk, ring, 4, slots, w)", 256)
+    points = native.features_blocks(samples[:20], 5, 10)
+    wanted = native.targets(points[12:], points[6:12]).astype("<i2").tobytes()
+    s.run("front = array_of('I', (1, 1, 20, 5, 2, 12, 0, 0))")
+    s.run("row = bytearray(96)\ntarget = bytearray(192)\nroom = bytearray(24)")
+    s.same(f"c.front_record(front, b'', {samples[:20].tobytes()!r}, row, target, room)", 0)
+    s.same("bytes(row[:12])", points[:12].tobytes())
+    s.same("bytes(target[:24])", wanted)
+    s.run("row = bytearray(96)\ntarget = bytearray(192)")
+    s.run("walk = array_of('I', (20, 25, 0) + (0,) * 8)")
+    s.same("c.front_rows(front, b'', walk, ring, 4, slots, w, row, target, room)", 256)
+    s.same("tuple(front)[7]", 2)
+    s.same("bytes(row[:12])", points[:12].tobytes())
+    s.same("bytes(target[:24])", wanted)
+
+
 def test_refusals(board: Callable[[Script], None], rng: random.Random, random_model: Callable[..., Model]) -> None:
     """Short, misaligned, foreign and absurd arguments: an error code or a TypeError, never a crash."""
     s = Script()
     s.run("k = bytes(32)")
     s.run("b = bytearray(64)")
+    s.run("words = array_of('I', (6, 20, 8, 0, 0, 0))")
+    s.run("walk = array_of('I', (20, 25, 0) + (0,) * 8)")
+    s.run("front = array_of('I', (1, 1, 20, 5, 2, 12, 0, 0))")
+    s.run("row = bytearray(96)")
     for call, code in {
         "c.noise(k[1:], 6, b)": -3,
         "c.noise(k, 0, b)": -1,
@@ -327,6 +364,30 @@ def test_refusals(board: Callable[[Script], None], rng: random.Random, random_mo
         "c.convolution(b, 8, 1, b'\\1\\1\\1\\1\\0\\0\\0', b[:7])": -3,
         "c.convolution(b, 8, 1, b'\\1\\1\\1\\1\\0\\0', b)": -1,
         f"c.convolution(b, {2**32 - 1}, 64, b'\\1\\1\\1\\1\\0\\0\\0', b)": -1,
+        "c.slots_check(words[1:], 0, 1, bytearray(256), 256)": -3,
+        "c.slots_check(words, 0, 1, bytearray(255), 255)": -3,
+        f"c.slots_check(words, 0, {2**24}, bytearray(256), 256)": -3,
+        "c.slots_check(words, 8, 0, bytearray(256), 256)": -1,
+        "c.slots_check(array_of('I', (256, 20, 8, 0, 0, 0)), 0, 1, bytearray(256), 256)": -1,
+        "c.windows_next(words, words, 1, bytearray(256), b)": -3,
+        "c.windows_next(walk[1:], words, 1, bytearray(256), bytearray(240))": -3,
+        "c.windows_next(walk, words, 1, bytearray(256), bytearray(239))": -3,
+        "c.windows_next(walk, words, 2, bytearray(511), bytearray(240))": -3,
+        "c.windows_next(walk, words, 2, memoryview(bytearray(513))[1:], bytearray(240))": -3,
+        "c.windows_next(array_of('I', (21, 20) + (0,) * 9), words, 1, bytearray(256), bytearray(252))": -1,
+        "c.windows_next(array_of('I', (65537, 65537) + (0,) * 9), words, 1, bytearray(256), b)": -1,
+        "c.front_record(front[1:], b'', bytes(240), row, bytes(24), row)": -1,
+        "c.front_record(front, b'', bytes(239), row, bytearray(24), row)": -3,
+        "c.front_record(front, b'', bytes(240), row[:11], bytearray(24), row)": -3,
+        "c.front_record(front, b'', bytes(240), row, bytearray(23), row)": -3,
+        "c.front_record(front, b'', bytes(240), row, bytearray(24), row[:23])": -3,
+        f"c.front_record(array_of('I', (0, 0, {2**31}, 0, 0, 45, 3, 0)), b'', b'', row, row, row)": -1,
+        "c.front_rows(front, b'', walk, words, 1, bytearray(256), bytearray(240), row[:95], bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk, words, 1, bytearray(256), bytearray(240), row, bytearray(191), row)": -3,
+        "c.front_rows(front, b'', walk, words, 1, bytearray(255), bytearray(240), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk, words, 1, bytearray(256), bytearray(239), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', array_of('I', (21, 25) + (0,) * 9), words, 1, bytearray(256), bytearray(252), "
+        "row, bytearray(192), row)": -1,
         "c.frame_encode(b'', bytearray(2100))": -1,
         "c.frame_encode(bytes(1025), bytearray(3000))": -1,
         "c.frame_encode(b'abc', bytearray(5))": -3,
