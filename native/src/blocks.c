@@ -2,6 +2,7 @@
  * What is done does not depend on the samples' values. */
 #include "picofed.h"
 #include "fixed.h"
+#include "mean.h"
 #include "port.h"
 
 pf_status pf_features_blocks(int8_t *out, const int16_t *samples, uint32_t n, uint32_t block, uint32_t seen) {
@@ -12,21 +13,14 @@ pf_status pf_features_blocks(int8_t *out, const int16_t *samples, uint32_t n, ui
     if (blocks * block != n) {
         return PF_E_ARGUMENT;
     }
-    int32_t first = 0;
-    for (uint32_t t = 0; t < seen; t++) {
-        first += samples[PF_IMU_AXES * t]; /* |first| <= 128 * 2^15 = 2^22 */
-    }
-    int32_t sign = first >> 31 | 1;
-    /* floor(u / block) = floor(u inverse / 2^31): inverse block = 2^31 + e, e < block, and u e < 2^23 2^7 < 2^31 */
-    uint32_t inverse = pf_divide(((uint32_t)1 << 31) + block - 1u, block);
+    int32_t sums[PF_IMU_AXES];
+    pf_axis_sums(sums, samples, seen);
+    int32_t sign = sums[0] >> 31 | 1;
+    uint32_t inverse = pf_mean_inverse(block);
     for (uint32_t k = 0; k < blocks; k++) {
+        pf_axis_sums(sums, samples, block);
         for (uint32_t i = 0; i < PF_IMU_AXES; i++) {
-            int32_t sum = 0;
-            for (uint32_t t = 0; t < block; t++) {
-                sum += samples[PF_IMU_AXES * t + i]; /* within 2^22 */
-            }
-            uint32_t above = (uint32_t)(sum + 32768 * (int32_t)block); /* <= 128 * 65535 < 2^23 */
-            int32_t mean = (int32_t)(pf_multiply(above, inverse) >> 31) - 32768;
+            int32_t mean = pf_mean(sums[i], block, inverse);
             int32_t mirror = i == 0 || i >= 4u ? sign : 1;
             *out++ = (int8_t)pf_limit((mirror * mean) >> 6, -127, 127); /* |mean| <= 2^15 */
         }

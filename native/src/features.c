@@ -4,6 +4,7 @@
 #include "picofed.h"
 #include "armv6m.h"
 #include "fixed.h"
+#include "mean.h"
 #include "port.h"
 
 #ifdef PF_KERNELS_THUMB
@@ -12,11 +13,11 @@
 
 #define PF_IMU_PAIRS 15u
 #define PF_IMU_LAG 2u
-#define PF_IMU_BLOCK 8u
+#define PF_IMU_BLOCK 20u /* divides the usual 100 samples; features_thumb.h knows it */
 
 typedef struct {
     int32_t mean[PF_IMU_AXES];
-    int32_t mirror[PF_IMU_AXES]; /* g_i: 1 or -1 */
+    int32_t mirror[PF_IMU_AXES]; /* g_i: 1 or -1; right behind the means */
     int32_t lowest[3];
     int32_t highest[3];
     int32_t energy[PF_IMU_AXES];
@@ -55,13 +56,10 @@ static uint32_t pf_imu_sweep_shift(uint32_t j, uint32_t i) {
 
 static PF_NOINLINE void pf_imu_centre(pf_imu *imu, int8_t *out, const int16_t *samples, uint32_t n) {
     int32_t sum[PF_IMU_AXES];
+    uint32_t inverse = pf_mean_inverse(n);
+    pf_axis_sums(sum, samples, n);
     for (uint32_t i = 0; i < PF_IMU_AXES; i++) {
-        int32_t s = 0;
-        for (uint32_t t = 0; t < n; t++) {
-            s += samples[PF_IMU_AXES * t + i]; /* |s| <= 128 * 2^15 = 2^22 */
-        }
-        sum[i] = s;
-        imu->mean[i] = (int32_t)pf_divide((uint32_t)(s + 32768 * (int32_t)n), n) - 32768;
+        imu->mean[i] = pf_mean(sum[i], n, inverse);
     }
     int32_t sign = sum[0] >> 31 | 1;
     for (uint32_t i = 0; i < PF_IMU_AXES; i++) {
@@ -72,13 +70,12 @@ static PF_NOINLINE void pf_imu_centre(pf_imu *imu, int8_t *out, const int16_t *s
     }
 }
 
-/* One axis of a block: its n samples centred and its energy. Samples beyond the window's end count as zeros. */
-static PF_NOINLINE int32_t pf_imu_axis(int32_t *z, const int16_t *samples, uint32_t n, int32_t mean, int32_t mirror) {
-    z[0] = z[PF_IMU_BLOCK];
-    z[1] = z[PF_IMU_BLOCK + 1u];
-    z += PF_IMU_LAG;
-    const int32_t *end = z + n;
-    const int32_t *whole = z + PF_IMU_BLOCK;
+/* Samples of one axis, centred, from z to end; returns their energy. */
+#ifndef PF_KERNELS_THUMB
+static PF_NOINLINE int32_t pf_imu_samples(
+    int32_t *z, const int16_t *samples, const int32_t *end, const int32_t *centre) {
+    int32_t mean = centre[0];
+    int32_t mirror = centre[PF_IMU_AXES];
     int32_t energy = 0;
     do {
         int32_t value = (mirror * (*samples - mean)) >> 4; /* |x - m| < 2^16: |value| <= 2^12 */
@@ -86,6 +83,18 @@ static PF_NOINLINE int32_t pf_imu_axis(int32_t *z, const int16_t *samples, uint3
         *z++ = value;
         samples += PF_IMU_AXES;
     } while (z != end);
+    return energy;
+}
+#endif
+
+/* One axis of a block: its n samples centred and its energy. Samples beyond the window's end count as zeros. */
+static PF_NOINLINE int32_t pf_imu_axis(int32_t *z, const int16_t *samples, uint32_t n, const int32_t *centre) {
+    z[0] = z[PF_IMU_BLOCK];
+    z[1] = z[PF_IMU_BLOCK + 1u];
+    z += PF_IMU_LAG;
+    int32_t *whole = z + PF_IMU_BLOCK;
+    int32_t energy = pf_imu_samples(z, samples, z + n, centre);
+    z += n;
     while (z != whole) {
         *z++ = 0;
         PF_OPAQUE(z);
@@ -164,7 +173,7 @@ pf_status pf_features_imu(int8_t out[PF_IMU_FEATURES], const int16_t *samples, s
         uint32_t left = (uint32_t)n - t;
         uint32_t count = left < PF_IMU_BLOCK ? left : PF_IMU_BLOCK;
         for (uint32_t i = 0; i < PF_IMU_AXES; i++) {
-            imu.energy[i] += pf_imu_axis(imu.z[i], samples + PF_IMU_AXES * t + i, count, imu.mean[i], imu.mirror[i]);
+            imu.energy[i] += pf_imu_axis(imu.z[i], samples + PF_IMU_AXES * t + i, count, &imu.mean[i]);
         }
         for (uint32_t i = 0; i < 3u; i++) {
             pf_imu_extremes(imu.z[i] + PF_IMU_LAG, count, &imu.lowest[i], &imu.highest[i]);
