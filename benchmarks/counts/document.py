@@ -110,7 +110,10 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
     def share(part: int, whole: int) -> str:
         return f"{100 * part / max(1, whole):.0f} %"
 
-    reading, whole = n(pico, "motion: going through the record store"), n(pico, "motion: the whole round")
+    whole, seen = n(pico, "motion: the whole round"), n(pico, "motion: 200 records")
+    features = jobs.RECORDS * n(pico, "features imu45, a window of 100 samples")
+    examples = jobs.RECORDS * n(pico, "softmax 45-7: an example")
+    reading, handed = seen - features - examples, n(pico, "motion: going through the record store")
     fields = f"{jobs.LARGE.parameters:,} masked fields"
     hashed, drawn = n(pico, f"BLAKE2b of {fields}"), n(pico, f"mask of {jobs.LARGE.parameters:,} parameters")
     stream = n(pico, "ChaCha20, 1,024 bytes") * (17 * jobs.LARGE.parameters + 7) // 8 // 1024
@@ -122,8 +125,10 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
         "Features: the model's are compiled for speed (-O2), on boards all of the core is compiled for size.",
         f"X25519 takes {n(pico, wide):,} cycles in the UF2 and {n(plain, wide):,} as a native module: the Pico's SDK"
         " has a product of 64-bit integers in assembly, a native module one in C (lmul.c), as the model.",
-        f"A round of the firmware is more than arithmetic. Of the {whole:,} cycles of the demo's round, {reading:,}"
-        f" ({share(reading, whole)}) are reading records: MicroPython puts windows together from slots of a file.",
+        f"A round of the firmware is more than arithmetic. Of the {whole:,} cycles of the demo's round, {features:,}"
+        f" are features, {examples:,} training, and {reading:,} ({share(reading, whole)}), the rest of its 200 records,"
+        " reading: a file of LittleFS, the crc32 of each slot, windows out of slots. Going through the record store, a"
+        f" row above, is windows(): it hands each window to MicroPython, which a round does not, and takes {handed:,}.",
         f"Where the core is built in, ledger and seeds have flash of their own. On the plain board they are a file, and"
         f" a charge makes LittleFS write most of it anew: {n(plain, charge):,} cycles behind training, not"
         f" {n(pico, charge):,}.",
