@@ -251,23 +251,48 @@ def clip(activations: Sequence[Ints], deltas: Sequence[Ints], clip_norm: int) ->
     return scaled, int(before[0]), int(after[0])
 
 
-def trainer_size(descriptor: bytes, mode: int = Mode.GRADIENT) -> int:
-    """Bytes that a trainer of this model takes (pointers of this machine: a little more than on a board of 32 bits);
-    0 if the core does not take the descriptor."""
-    return int(lib.pf_trainer_size(descriptor, len(descriptor), mode))
+def trainer_size(descriptor: bytes, mode: int = Mode.GRADIENT, frozen_in_flash: bool = False) -> int:
+    """Bytes that a trainer of this model takes, with the pointers and the kernels of this machine; 0 if the core does
+    not take the descriptor. frozen_in_flash: without the frozen weights, which a board reads from its flash (SPEC 12).
+    A board of 32 bits takes a little less (pointers) or, with ARMv6-M's kernels, a little more."""
+    size = lib.pf_trainer_frozen_size if frozen_in_flash else lib.pf_trainer_size
+    return int(size(descriptor, len(descriptor), mode))
+
+
+def frozen_image(descriptor: bytes, weights: Ints) -> bytes:
+    """The image of a model's frozen weights for this machine (SPEC 12). weights: all of them, in the order of 7.2."""
+    descriptor = bytes(descriptor)
+    data = within(weights, WEIGHT_MIN, WEIGHT_MAX, "weights").astype("<i2").tobytes()
+    out = bytearray(int(lib.pf_frozen_size(descriptor, len(descriptor))))
+    window = ffi.from_buffer("uint8_t[]", out)
+    check(lib.pf_frozen_clear(window, 0, len(out), descriptor, len(descriptor)), "model")
+    status = lib.pf_frozen_put(window, 0, len(out), descriptor, len(descriptor), 0, data, len(data) // 2)
+    check(status, "weights")
+    return bytes(out)
 
 
 class Trainer:
     """One board's trainer (SPEC 2, 7): weights in, records in, a noised release out."""
 
-    def __init__(self, descriptor: bytes, mode: int = Mode.GRADIENT) -> None:
-        """descriptor: SPEC 7.1. CoreArgumentError if it is malformed, CoreRangeError if it leaves the proven ranges."""
+    def __init__(self, descriptor: bytes, mode: int = Mode.GRADIENT, image: bytes | None = None) -> None:
+        """descriptor: SPEC 7.1. CoreArgumentError if it is malformed, CoreRangeError if it leaves the proven ranges.
+        image: of its frozen weights (frozen_image), which the trainer then reads there; CoreCorruptError if it is
+        another model's."""
         descriptor = bytes(descriptor)
         if mode not in (Mode.GRADIENT, Mode.LOCAL):
             raise CoreArgumentError("trainer")
-        size = int(lib.pf_trainer_size(descriptor, len(descriptor), mode))
+        size = trainer_size(descriptor, mode, image is not None)
         self._memory = ffi.new("uint64_t[]", (size + 7) // 8 or 1)  # size 0: init says why
-        check(lib.pf_trainer_init(self._memory, size, descriptor, len(descriptor), mode), "model")
+        if image is None:
+            status = lib.pf_trainer_init(self._memory, size, descriptor, len(descriptor), mode)
+        else:
+            self._image = ffi.new("uint64_t[]", (len(image) + 7) // 8 or 1)
+            ffi.memmove(self._image, image, len(image))
+            words = ffi.cast("uint8_t *", self._image)
+            status = lib.pf_trainer_frozen_init(
+                self._memory, size, descriptor, len(descriptor), mode, words, len(image)
+            )
+        check(status, "model")
         self._trainer = ffi.cast("pf_trainer *", self._memory)
         self.size = size
         self.mode = Mode(mode)
@@ -389,6 +414,7 @@ __all__ = [
     "features_imu",
     "frame_decode",
     "frame_encode",
+    "frozen_image",
     "mask_add",
     "mask_encode",
     "mask_sum",

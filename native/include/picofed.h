@@ -267,6 +267,22 @@ typedef struct pf_trainer pf_trainer;
 size_t pf_trainer_size(const uint8_t *descriptor, size_t len, uint32_t mode);
 /* mem: 8-byte aligned, at least pf_trainer_size() bytes; the trainer lives in it. */
 pf_status pf_trainer_init(void *mem, size_t mem_len, const uint8_t *descriptor, size_t len, uint32_t mode);
+/* Frozen weights that stay where they are, in flash for one (SPEC 12): the caller makes an image of them once and keeps
+ * it unchanged for as long as the trainer lives. The trainer then holds the trained weights alone, and takes one
+ * example at a time: the same bits in less memory and more time. */
+/* Bytes of the image, 0 if the descriptor is refused. */
+size_t pf_frozen_size(const uint8_t *descriptor, size_t len);
+/* Bytes [at, at + n) of an image whose weights are all 0; at and n are even. */
+pf_status pf_frozen_clear(uint8_t *out, uint32_t at, size_t n, const uint8_t *descriptor, size_t len);
+/* Put those of the parameters [offset, offset + count), as for pf_trainer_set_weights, that lie in these bytes. */
+pf_status pf_frozen_put(uint8_t *out, uint32_t at, size_t n, const uint8_t *descriptor, size_t len, uint32_t offset,
+    const uint8_t *weights, size_t count);
+/* As pf_trainer_size and pf_trainer_init. image: 4-byte aligned; PF_E_CORRUPT if it is not one for this model and for
+ * the processor's order of weights. pf_trainer_set_weights writes trained weights, and refuses frozen ones that are not
+ * the image's (PF_E_STATE, nothing is written). */
+size_t pf_trainer_frozen_size(const uint8_t *descriptor, size_t len, uint32_t mode);
+pf_status pf_trainer_frozen_init(void *mem, size_t mem_len, const uint8_t *descriptor, size_t len, uint32_t mode,
+    const uint8_t *image, size_t image_len);
 /* Counts: all parameters, trainable parameters, inputs, outputs. */
 uint32_t pf_trainer_parameters(const pf_trainer *trainer);
 uint32_t pf_trainer_trainable(const pf_trainer *trainer);

@@ -13,11 +13,22 @@
 /* Words behind the accumulators that pf_outer may rewrite (with the values they have). */
 #define PF_OUTER_SLACK 3u
 
+/* Which order that is: images of frozen weights say it (SPEC 12). */
+#ifdef PF_KERNELS_THUMB
+#define PF_MATRIX_ORDER 1u
+#else
+#define PF_MATRIX_ORDER 0u
+#endif
+
 /* Elements (int16) that a matrix of this many rows and columns (1..1023 each) occupies; it begins 4-byte aligned and
  * is to be set to zeros by pf_matrix_clear before anything else. */
 uint32_t pf_matrix_elements(uint32_t rows, uint32_t columns);
 void pf_matrix_clear(int16_t *matrix, uint32_t rows, uint32_t columns);
 void pf_matrix_put(int16_t *matrix, uint32_t rows, uint32_t columns, uint32_t row, uint32_t column, int32_t value);
+/* Where an element is, and the int16 that stands for its value there: all that pf_matrix_put does. A 0 at element i has
+ * the code pf_matrix_code(i, 0). */
+uint32_t pf_matrix_index(uint32_t rows, uint32_t columns, uint32_t row, uint32_t column);
+int16_t pf_matrix_code(uint32_t column, int32_t value);
 int32_t pf_matrix_get(const int16_t *matrix, uint32_t rows, uint32_t columns, uint32_t row, uint32_t column);
 
 /* Words of scratch that pf_forward needs for this many columns, and words of z for this many rows. */

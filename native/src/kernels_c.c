@@ -15,6 +15,16 @@ void pf_matrix_clear(int16_t *matrix, uint32_t rows, uint32_t columns) {
     pf_zero(matrix, sizeof(int16_t) * pf_matrix_elements(rows, columns));
 }
 
+uint32_t pf_matrix_index(uint32_t rows, uint32_t columns, uint32_t row, uint32_t column) {
+    (void)rows;
+    return row * columns + column; /* < 1023^2 */
+}
+
+int16_t pf_matrix_code(uint32_t column, int32_t value) {
+    (void)column;
+    return (int16_t)value;
+}
+
 void pf_matrix_put(int16_t *matrix, uint32_t rows, uint32_t columns, uint32_t row, uint32_t column, int32_t value) {
     (void)rows;
     matrix[row * columns + column] = (int16_t)value;

@@ -30,15 +30,18 @@ static uint32_t pf_thumb_group(uint32_t rows, uint32_t first) {
     return left < 6u ? left : 6u;
 }
 
-static uint32_t pf_matrix_index(uint32_t rows, uint32_t columns, uint32_t row, uint32_t column) {
+uint32_t pf_matrix_index(uint32_t rows, uint32_t columns, uint32_t row, uint32_t column) {
     uint32_t first = 6u * pf_thumb_sixes(row);
     uint32_t group = pf_thumb_group(rows, first);
     return 2u * (first * PF_PAIRS(columns) + (column >> 1) * group + row - first) + (column & 1u);
 }
 
+int16_t pf_matrix_code(uint32_t column, int32_t value) {
+    return (int16_t)(value + (column & 1u ? 0 : PF_LOW_BIAS)); /* 0..2^15 - 1 in the low half */
+}
+
 void pf_matrix_put(int16_t *matrix, uint32_t rows, uint32_t columns, uint32_t row, uint32_t column, int32_t value) {
-    value += column & 1u ? 0 : PF_LOW_BIAS; /* 0..2^15 - 1 in the low half */
-    matrix[pf_matrix_index(rows, columns, row, column)] = (int16_t)value;
+    matrix[pf_matrix_index(rows, columns, row, column)] = pf_matrix_code(column, value);
 }
 
 int32_t pf_matrix_get(const int16_t *matrix, uint32_t rows, uint32_t columns, uint32_t row, uint32_t column) {

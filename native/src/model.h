@@ -36,6 +36,19 @@ PF_INLINE uint32_t pf_layer_columns(const pf_layer *layer) {
     return layer->column_end - layer->column_begin;
 }
 
+/* Whether an element of the layer is trained; column = inputs: a bias. */
+PF_INLINE uint32_t pf_layer_trains(const pf_layer *layer, uint32_t row, uint32_t column) {
+    if (row < layer->row_begin || row >= layer->row_end) {
+        return 0;
+    }
+    return column == layer->inputs ? layer->bias : column >= layer->column_begin && column < layer->column_end;
+}
+
+/* Weight k of a run of little-endian int16. */
+PF_INLINE int32_t pf_weight_read(const uint8_t *data, size_t k) {
+    return (int32_t)(pf_get_u16(data + 2u * k) ^ 0x8000u) - 0x8000;
+}
+
 /* A place in the parameter vector (SPEC 7.2) or, if subset is set, in the trainable vector (SPEC 7.3). In a bias,
  * column = the layer's number of inputs. */
 typedef struct {

@@ -1,4 +1,5 @@
 /* noise.c: PF-DG1, discrete Gaussian noise with sigma = 2^(m+1) (SPEC 3). */
+#include "noise_pause.h"
 #include "noise_trial.h"
 #include "picofed.h"
 #include "port.h"
@@ -52,6 +53,24 @@ static void noise_refill(pf_noise *noise) {
     noise->used = 0;
 }
 #endif
+
+void pf_noise_hold(pf_noise_pause *pause, const pf_noise *noise) {
+    pf_copy(pause->key, noise->key, 32);
+    pause->counter = noise->counter;
+    pause->used = noise->used;
+    pause->m = noise->m;
+}
+
+void pf_noise_resume(pf_noise *noise, const pf_noise_pause *pause) {
+    pf_copy(noise->key, pause->key, 32);
+    noise->m = pause->m;
+    noise->counter = pause->counter;
+    if (pause->counter != 0) {
+        noise->counter -= NOISE_WORDS / 16u; /* the blocks that were there, once more */
+        noise_refill(noise);
+    }
+    noise->used = pause->used;
+}
 
 void pf_noise_fill(pf_noise *noise, int32_t *out, size_t n) {
     uint32_t m = noise->m;

@@ -3,6 +3,7 @@
 #ifndef PF_TRAINER_H
 #define PF_TRAINER_H
 
+#include "frozen.h"
 #include "kernels.h"
 #include "model.h"
 
@@ -11,19 +12,24 @@
  * From RELEASED only `begin` leads on: two releases under one noise would show the difference of their records. */
 enum { PF_TRAINER_IDLE = 0, PF_TRAINER_FILLING = 1, PF_TRAINER_READY = 2, PF_TRAINER_RELEASED = 3 };
 
-/* One layer's memory; the pointers lie within the trainer's own. */
+/* One layer's memory; the pointers lie within the trainer's own, those to const in the image.
+ *
+ * Without an image `matrix` and `biases` are all of the layer's weights. With one they are its trained rectangle, and
+ * `frozen` is the whole matrix with zeros in that place: the products of both are added. */
 typedef struct {
     int16_t *matrix;
     int16_t *biases;
+    const int16_t *frozen; /* NULL: `matrix` has all */
+    const int16_t *frozen_biases;
     int8_t *inputs;   /* of the example under way; layer 0: NULL, the caller's */
-    int32_t *blocks;  /* activations of the batch (pf_spread); NULL where nothing is trained */
-    int32_t *deltas;  /* [trained row][example of the batch] */
+    int32_t *blocks;  /* activations of the batch (pf_spread); NULL where nothing is trained, or with an image */
+    int32_t *deltas;  /* [trained row][example of the batch]; with an image [trained row] */
     uint32_t squares; /* of the trained activations of the example under way, bias included */
 } pf_layer_memory;
 
 struct pf_trainer {
-    pf_model model;
-    pf_noise noise;
+    const uint8_t *image; /* of the frozen weights; NULL: all weights are here */
+    pf_noise *noise;      /* with an image it lies over what examples need: they wait until the noise is complete */
     uint32_t mode;
     uint32_t state;
     uint32_t filled;    /* accumulators that have their noise */
@@ -37,25 +43,58 @@ struct pf_trainer {
     int32_t *sums; /* backward, 32-bit partial sums */
     int64_t *wide; /* backward, exact sums; NULL where 32 bits always do */
     int32_t *scratch;
-    pf_layer_memory layer[PF_LAYERS_MAX];
+    pf_layer_memory *layer;
+    pf_model model; /* last: memory ends behind the layers that the model has */
 };
+
+/* Whether the trainer itself holds a weight, and not the image. */
+PF_INLINE uint32_t pf_trainer_holds(const pf_trainer *trainer, const pf_place *place) {
+    return trainer->image == NULL || pf_layer_trains(&trainer->model.layer[place->layer], place->row, place->column);
+}
+
+/* The rectangle of `matrix`. */
+typedef struct {
+    uint32_t row;
+    uint32_t rows;
+    uint32_t column;
+    uint32_t columns;
+} pf_held;
+
+PF_INLINE void pf_trainer_held(pf_held *held, const pf_trainer *trainer, const pf_layer *layer) {
+    held->row = trainer->image == NULL ? 0 : layer->row_begin;
+    held->rows = trainer->image == NULL ? layer->outputs : pf_layer_rows(layer);
+    held->column = trainer->image == NULL ? 0 : layer->column_begin;
+    held->columns = trainer->image == NULL ? layer->inputs : pf_layer_columns(layer);
+}
 
 PF_INLINE int32_t pf_trainer_weight(const pf_trainer *trainer, const pf_place *place) {
     const pf_layer *layer = &trainer->model.layer[place->layer];
     const pf_layer_memory *memory = &trainer->layer[place->layer];
-    if (place->column == layer->inputs) {
-        return memory->biases[place->row];
+    if (!pf_trainer_holds(trainer, place)) {
+        return place->column == layer->inputs
+                   ? memory->frozen_biases[place->row]
+                   : pf_matrix_get(memory->frozen, layer->outputs, layer->inputs, place->row, place->column);
     }
-    return pf_matrix_get(memory->matrix, layer->outputs, layer->inputs, place->row, place->column);
+    pf_held held;
+    pf_trainer_held(&held, trainer, layer);
+    if (place->column == layer->inputs) {
+        return memory->biases[place->row - held.row];
+    }
+    return pf_matrix_get(memory->matrix, held.rows, held.columns, place->row - held.row, place->column - held.column);
 }
+
+/* Only for what pf_trainer_holds. */
 
 PF_INLINE void pf_trainer_put_weight(pf_trainer *trainer, const pf_place *place, int32_t value) {
     const pf_layer *layer = &trainer->model.layer[place->layer];
     pf_layer_memory *memory = &trainer->layer[place->layer];
+    pf_held held;
+    pf_trainer_held(&held, trainer, layer);
     if (place->column == layer->inputs) {
-        memory->biases[place->row] = (int16_t)value;
+        memory->biases[place->row - held.row] = (int16_t)value;
     } else {
-        pf_matrix_put(memory->matrix, layer->outputs, layer->inputs, place->row, place->column, value);
+        pf_matrix_put(
+            memory->matrix, held.rows, held.columns, place->row - held.row, place->column - held.column, value);
     }
 }
 

@@ -18,10 +18,6 @@ void pf_trainer_restart(pf_trainer *trainer) {
     trainer->state = PF_TRAINER_IDLE;
 }
 
-static int32_t pf_weight_read(const uint8_t *data, size_t k) {
-    return (int32_t)(pf_get_u16(data + 2u * k) ^ 0x8000u) - 0x8000;
-}
-
 static pf_status pf_trainer_write(
     pf_trainer *trainer, uint32_t subset, uint32_t offset, const uint8_t *data, size_t n) {
     uint32_t total = subset ? trainer->model.trainable : trainer->model.parameters;
@@ -38,9 +34,20 @@ static pf_status pf_trainer_write(
         return PF_OK;
     }
     pf_place place;
+    if (trainer->image != NULL && !subset) {
+        pf_place_seek(&place, &trainer->model, 0, offset);
+        for (size_t k = 0; k < n; k++) {
+            if (!pf_trainer_holds(trainer, &place) && pf_trainer_weight(trainer, &place) != pf_weight_read(data, k)) {
+                return PF_E_STATE;
+            }
+            pf_place_next(&place, &trainer->model);
+        }
+    }
     pf_place_seek(&place, &trainer->model, subset, offset);
     for (size_t k = 0; k < n; k++) {
-        pf_trainer_put_weight(trainer, &place, pf_weight_read(data, k));
+        if (pf_trainer_holds(trainer, &place)) {
+            pf_trainer_put_weight(trainer, &place, pf_weight_read(data, k));
+        }
         pf_place_next(&place, &trainer->model);
     }
     pf_trainer_restart(trainer);

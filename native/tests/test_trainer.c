@@ -1,4 +1,8 @@
-/* Training against plain_trainer.h: whole models at random and at the extremes, subsets, batches, both modes. */
+/* Training against plain_trainer.h: whole models at random and at the extremes, subsets, batches, both modes; all of it
+ * with every weight in the trainer, and with the frozen ones in an image that nobody can write to. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include <sys/mman.h>
+
 #include "plain_trainer.h"
 
 #define MEMORY (4u << 20)
@@ -8,28 +12,76 @@ static int8_t features[64 * 1024];
 static uint8_t targets[64 * 2048];
 static uint8_t bytes[2 * PLAIN_PARAMETERS];
 static const uint8_t key[32] = {1, 2, 3};
+static int frozen;
+static uint8_t *image;
+static uint64_t windows = 5; /* state of the random windows */
 
 static pf_trainer *trainer(void) {
     return (pf_trainer *)(void *)memory;
 }
 
-static void put_weights(void) {
+static void set_bytes(void) {
     int n = plain_count(&plain);
     for (int k = 0; k < n; k++) {
         bytes[2 * k] = (uint8_t)((uint32_t)plain.w[k] & 255u);
         bytes[2 * k + 1] = (uint8_t)((uint32_t)plain.w[k] >> 8 & 255u);
     }
-    CHECK_EQ(pf_trainer_set_weights(trainer(), 0, bytes, (size_t)n), PF_OK);
+}
+
+static void put_weights(void) {
+    set_bytes();
+    CHECK_EQ(pf_trainer_set_weights(trainer(), 0, bytes, (size_t)plain_count(&plain)), PF_OK);
+}
+
+/* The image of the plain weights, made in windows, each from weights in pieces; returns its length. */
+static size_t make_image(const uint8_t *descriptor, size_t len) {
+    size_t size = pf_frozen_size(descriptor, len);
+    uint32_t n = (uint32_t)plain_count(&plain);
+    CHECK(size >= 16 && size % 8 == 0 && size <= MEMORY);
+    if (image == NULL) {
+        image = mmap(NULL, MEMORY, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(image != MAP_FAILED);
+    }
+    CHECK_EQ(mprotect(image, MEMORY, PROT_READ | PROT_WRITE), 0);
+    memset(image, 0xa5, size + 64);
+    for (uint32_t at = 0; at < size;) {
+        uint32_t window = 2u + 2u * check_below(&windows, (uint32_t)size);
+        window = window < size - at ? window : (uint32_t)size - at;
+        uint8_t *out = malloc(window); /* its own, so that the sanitizer sees what is outside */
+        CHECK_EQ(pf_frozen_clear(out, at, window, descriptor, len), PF_OK);
+        for (uint32_t k = 0; k < n;) {
+            uint32_t piece = 1u + check_below(&windows, n);
+            piece = piece < n - k ? piece : n - k;
+            CHECK_EQ(pf_frozen_put(out, at, window, descriptor, len, k, bytes + 2u * k, piece), PF_OK);
+            k += piece;
+        }
+        memcpy(image + at, out, window);
+        free(out);
+        at += window;
+    }
+    CHECK_EQ(image[size], 0xa5);
+    CHECK_EQ(mprotect(image, MEMORY, PROT_READ), 0);
+    return size;
 }
 
 static void create(uint32_t mode) {
     uint8_t descriptor[128];
     size_t len = plain_descriptor(&plain, descriptor);
-    size_t size = pf_trainer_size(descriptor, len, mode);
+    size_t size = frozen ? pf_trainer_frozen_size(descriptor, len, mode) : pf_trainer_size(descriptor, len, mode);
     CHECK(size > 0 && size <= MEMORY);
     memset(memory, 0xa5, sizeof memory);
-    CHECK_EQ(pf_trainer_init(memory, size, descriptor, len, mode), PF_OK);
+    if (frozen) {
+        set_bytes();
+        CHECK(size < pf_trainer_size(descriptor, len, mode));
+        size_t image_len = make_image(descriptor, len);
+        CHECK_EQ(pf_trainer_frozen_init(memory, size - 1, descriptor, len, mode, image, image_len), PF_E_MEMORY);
+        CHECK_EQ(pf_trainer_frozen_init(memory, size, descriptor, len, mode, image, image_len - 1), PF_E_MEMORY);
+        CHECK_EQ(pf_trainer_frozen_init(memory, size, descriptor, len, mode, image, image_len), PF_OK);
+    } else {
+        CHECK_EQ(pf_trainer_init(memory, size, descriptor, len, mode), PF_OK);
+    }
     put_weights();
+    CHECK_EQ(((uint8_t *)memory)[size], 0xa5);
 }
 
 static void check_weights(void) {
@@ -101,6 +153,17 @@ static void random_values(uint64_t *state, int kind, int count) {
     }
 }
 
+static void check_logits(void) {
+    static plain_pass pass;
+    static int64_t z[1024];
+    static int32_t logits[1024];
+    plain_forward(&plain, features, &pass, z);
+    CHECK_EQ(pf_trainer_logits(trainer(), features, logits), PF_OK);
+    for (int j = 0; j < plain.widths[plain.layers]; j++) {
+        CHECK_EQ(logits[j], z[j]);
+    }
+}
+
 /* Start the core's accumulators as noise and copy them. */
 static void begin(uint32_t log2_sigma, uint32_t clip_norm) {
     uint32_t trainable = pf_trainer_trainable(trainer());
@@ -111,6 +174,7 @@ static void begin(uint32_t log2_sigma, uint32_t clip_norm) {
     pf_noise_fill(&noise, (int32_t *)plain.acc, trainable);
     CHECK_EQ(pf_trainer_examples(trainer(), features, targets, 1), PF_E_STATE);
     CHECK_EQ(pf_trainer_fill(trainer(), trainable / 3), trainable - trainable / 3);
+    check_logits(); /* the noise goes on as if nothing had been */
     CHECK_EQ(pf_trainer_examples(trainer(), features, targets, 1), PF_E_STATE);
     CHECK_EQ(pf_trainer_fill(trainer(), 0xffffffffu), 0);
     CHECK_EQ(pf_trainer_fill(trainer(), 5), 0);
@@ -127,17 +191,6 @@ static int plain_examples(int count, uint32_t clip_norm) {
 
 static void check_accumulators(void) {
     CHECK_BYTES(pf_trainer_release(trainer()), plain.acc, 4 * (size_t)pf_trainer_trainable(trainer()));
-}
-
-static void check_logits(void) {
-    static plain_pass pass;
-    static int64_t z[1024];
-    static int32_t logits[1024];
-    plain_forward(&plain, features, &pass, z);
-    CHECK_EQ(pf_trainer_logits(trainer(), features, logits), PF_OK);
-    for (int j = 0; j < plain.widths[plain.layers]; j++) {
-        CHECK_EQ(logits[j], z[j]);
-    }
 }
 
 static void begin_baseline(void) {
@@ -401,13 +454,99 @@ static void test_weights(void) {
     }
 }
 
+static void count_frozen(plain_trainer *p, int k, int l, int row, int column, void *context) {
+    uint8_t *is_trained = context;
+    (void)k;
+    is_trained[plain_weight_index(p, l, row, column)] = 1;
+}
+
+/* A trainer with an image takes trained weights, and frozen ones only if they are the image's. */
+static void test_image_weights(void) {
+    uint64_t state = check_seed();
+    static uint8_t piece[2 * PLAIN_PARAMETERS];
+    static uint8_t is_trained[PLAIN_PARAMETERS];
+    for (int i = 0; i < 300; i++) {
+        random_model(&state, 14);
+        random_values(&state, 1, 1);
+        create(PF_MODE_GRADIENT);
+        int n = plain_count(&plain);
+        memset(is_trained, 0, sizeof is_trained);
+        (void)plain_walk(&plain, count_frozen, is_trained);
+        int at = (int)check_below(&state, (uint32_t)n);
+        int len = 1 + (int)check_below(&state, (uint32_t)(n - at));
+        memcpy(piece, bytes, 2 * (size_t)n);
+        for (int k = at; k < at + len; k++) {
+            if (is_trained[k]) {
+                piece[2 * k] ^= 1;
+                plain.w[k] ^= 1;
+            }
+        }
+        CHECK_EQ(pf_trainer_set_weights(trainer(), (uint32_t)at, piece + 2 * at, (size_t)len), PF_OK);
+        check_weights();
+        int k = at + (int)check_below(&state, (uint32_t)len);
+        piece[2 * k] ^= 1;
+        CHECK_EQ(pf_trainer_set_weights(trainer(), (uint32_t)at, piece + 2 * at, (size_t)len),
+            is_trained[k] ? PF_OK : PF_E_STATE);
+        plain.w[k] ^= is_trained[k];
+        check_weights();
+    }
+}
+
+static void test_images_that_are_refused(void) {
+    uint64_t state = check_seed();
+    for (int i = 0; i < 50; i++) {
+        uint8_t descriptor[128];
+        random_model(&state, 14);
+        random_values(&state, 1, 1);
+        size_t len = plain_descriptor(&plain, descriptor);
+        set_bytes();
+        size_t size = make_image(descriptor, len);
+        uint8_t *copy = malloc(size + 8);
+        memcpy(copy, image, size);
+        CHECK_EQ(pf_trainer_frozen_init(memory, MEMORY, descriptor, len, 0, copy, size), PF_OK);
+        CHECK_EQ(pf_trainer_frozen_init(memory, MEMORY, descriptor, len, 2, copy, size), PF_E_ARGUMENT);
+        CHECK_EQ(pf_trainer_frozen_init(memory, MEMORY, descriptor, len, 0, NULL, size), PF_E_MEMORY);
+        CHECK_EQ(pf_trainer_frozen_init(memory, MEMORY, descriptor, len, 0, copy, 15), PF_E_MEMORY);
+        CHECK_EQ(pf_trainer_frozen_init(memory, MEMORY, descriptor, len - 1, 0, copy, size), PF_E_ARGUMENT);
+        uint32_t place = check_below(&state, 16);
+        copy[place] ^= 2;
+        CHECK_EQ(pf_trainer_frozen_init(memory, MEMORY, descriptor, len, 0, copy, size), PF_E_CORRUPT);
+        descriptor[1] ^= 1; /* the other loss: another model */
+        CHECK(pf_trainer_frozen_init(memory, MEMORY, descriptor, len, 0, image, size) != PF_OK);
+        descriptor[1] ^= 1;
+        memcpy(copy + 2, image, size);
+        CHECK_EQ(pf_trainer_frozen_init(memory, MEMORY, descriptor, len, 0, copy + 2, size), PF_E_MEMORY);
+        uint32_t n = (uint32_t)plain_count(&plain);
+        CHECK_EQ(pf_frozen_clear(copy, 1, 2, descriptor, len), PF_E_ARGUMENT);
+        CHECK_EQ(pf_frozen_clear(copy, 0, 3, descriptor, len), PF_E_ARGUMENT);
+        CHECK_EQ(pf_frozen_clear(copy, 2, size, descriptor, len), PF_E_ARGUMENT);
+        CHECK_EQ(pf_frozen_clear(copy, 0, SIZE_MAX - 1, descriptor, len), PF_E_ARGUMENT);
+        CHECK_EQ(pf_frozen_put(copy, 0, 2, descriptor, len, n, bytes, 1), PF_E_ARGUMENT);
+        CHECK_EQ(pf_frozen_put(copy, 0, 2, descriptor, len, 0xffffffffu, bytes, 1), PF_E_ARGUMENT);
+        CHECK_EQ(pf_frozen_put(copy, 0, 2, descriptor, len, n, bytes, 0), PF_OK);
+        const uint8_t large[2] = {0x00, 0x40}; /* 16384 */
+        CHECK_EQ(pf_frozen_put(copy, 0, 2, descriptor, len, 0, large, 1), PF_E_RANGE);
+        CHECK_EQ(pf_frozen_size(descriptor, len - 1), 0);
+        CHECK_EQ(pf_trainer_frozen_size(descriptor, len - 1, 0), 0);
+        CHECK_EQ(pf_trainer_frozen_size(descriptor, len, 2), 0);
+        free(copy);
+    }
+}
+
 int main(void) {
-    RUN(test_random_models);
-    RUN(test_extremes);
-    RUN(test_batches);
-    RUN(test_subset_is_part);
-    RUN(test_nothing_follows_a_release_under_its_noise);
-    RUN(test_local_mode);
+    for (frozen = 0; frozen < 2; frozen++) {
+        printf("  %s\n", frozen ? "frozen weights in an image" : "all weights in the trainer");
+        RUN(test_random_models);
+        RUN(test_extremes);
+        RUN(test_batches);
+        RUN(test_subset_is_part);
+        RUN(test_nothing_follows_a_release_under_its_noise);
+        RUN(test_local_mode);
+    }
+    frozen = 0;
     RUN(test_weights);
+    frozen = 1;
+    RUN(test_image_weights);
+    RUN(test_images_that_are_refused);
     return 0;
 }

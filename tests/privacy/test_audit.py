@@ -22,7 +22,7 @@ from scipy import stats
 ROOT = Path(__file__).parents[2]
 Run = Callable[[Mapping[str, tuple[str, str]], list[str]], subprocess.CompletedProcess[str]]
 ARGUMENTS = ["audit", "--json", "--canaries", "10000", "--seed", "7"]
-FILL = "pf_noise_fill(&trainer->noise, (int32_t *)trainer->accumulators + trainer->filled, n);"
+FILL = "pf_noise_fill(trainer->noise, (int32_t *)trainer->accumulators + trainer->filled, n);"
 BUGS: dict[str, tuple[Mapping[str, tuple[str, str]], str]] = {
     "noise times 0.35": (
         {
