@@ -81,6 +81,28 @@ def training_tables(machine: CortexM0) -> list[str]:
     return lines + rounds + details
 
 
+def frozen_table(machine: CortexM0) -> list[str]:
+    """The same records, with all weights in the trainer's memory and with the frozen ones beside it."""
+    lines = [
+        "",
+        "## Frozen weights in an image (SPEC 12), of MLP 64-32-10",
+        "",
+        "Memory is the trainer's, in gradient mode. With an image it has the trained weights alone, and one example at a",
+        "time. The image is in SRAM here; from flash, add what its cache misses.",
+        "",
+        "| trained | parameters | memory | memory, image | example | example, image |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, model in workload.SUBSETS.items():
+        whole, image = (workload.measure_training(machine, model, frozen) for frozen in (False, True))
+        cycles = [result.example.cycles / workload.EXAMPLES for result in (whole, image)]
+        lines.append(
+            f"| frozen: {name} | {model.trainable} | {whole.sizes[0]} B | {image.sizes[0]} B "
+            f"| {cycles[0]:.0f} | {cycles[1]:.0f} |"
+        )
+    return lines
+
+
 def native_module(folder: Path, source: Path) -> list[str]:
     """Training compiled as MicroPython's native modules are: for size, all in one unit."""
     machine = CortexM0(m0_build.build(folder, source, "-Os", one_unit=True).elf)
@@ -102,7 +124,7 @@ def table(folder: Path) -> str:
     source = monocypher()
     built = m0_build.build(folder / "parts", source)
     machine = CortexM0(built.elf)
-    lines = [PREAMBLE, f"Compiler: {built.compiler}", "", *training_tables(machine)]
+    lines = [PREAMBLE, f"Compiler: {built.compiler}", "", *training_tables(machine), *frozen_table(machine)]
     lines += [*native_module(folder / "unit", source), "", "## Other functions", ""]
     lines += ["| function | cycles |", "|---|---|"]
     lines.append(f"| pf_noise_fill, a sample | {workload.measure_noise(machine):.1f} |")

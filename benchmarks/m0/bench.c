@@ -13,6 +13,7 @@
 #define BENCH_SAMPLES 2048u
 
 BENCH uint64_t bench_memory[12288]; /* the trainer's 96 KiB */
+BENCH uint64_t bench_image[4096];
 BENCH uint8_t bench_descriptor[128];
 BENCH uint8_t bench_weights[16384];
 BENCH int8_t bench_features[BENCH_EXAMPLES * 64u];
@@ -28,6 +29,7 @@ BENCH pf_noise bench_stream;
 
 BENCH pf_trainer *bench_trainer(void);
 BENCH pf_status bench_init(size_t descriptor_len, uint32_t mode);
+BENCH pf_status bench_frozen_init(size_t descriptor_len, uint32_t mode, uint32_t n);
 BENCH pf_status bench_begin(uint32_t log2_sigma, uint32_t clip_norm);
 BENCH pf_status bench_examples(uint32_t count);
 BENCH pf_status bench_step(uint32_t multiplier, uint32_t shift);
@@ -41,6 +43,7 @@ BENCH pf_status bench_imu(uint32_t n);
 BENCH pf_status bench_blocks(uint32_t n, uint32_t block);
 BENCH pf_status bench_convolution(uint32_t steps, uint32_t channels, size_t len);
 BENCH size_t bench_size(size_t descriptor_len, uint32_t mode);
+BENCH size_t bench_frozen_size(size_t descriptor_len, uint32_t mode);
 
 pf_trainer *bench_trainer(void) {
     return (pf_trainer *)(void *)bench_memory;
@@ -52,6 +55,28 @@ size_t bench_size(size_t descriptor_len, uint32_t mode) {
 
 pf_status bench_init(size_t descriptor_len, uint32_t mode) {
     return pf_trainer_init(bench_memory, sizeof bench_memory, bench_descriptor, descriptor_len, mode);
+}
+
+size_t bench_frozen_size(size_t descriptor_len, uint32_t mode) {
+    return pf_trainer_frozen_size(bench_descriptor, descriptor_len, mode);
+}
+
+/* With an image of the n weights in bench_weights. */
+pf_status bench_frozen_init(size_t descriptor_len, uint32_t mode, uint32_t n) {
+    uint8_t *image = (uint8_t *)bench_image;
+    size_t size = pf_frozen_size(bench_descriptor, descriptor_len);
+    pf_status status = size > sizeof bench_image ? PF_E_MEMORY : PF_OK;
+    if (status == PF_OK) {
+        status = pf_frozen_clear(image, 0, size, bench_descriptor, descriptor_len);
+    }
+    if (status == PF_OK) {
+        status = pf_frozen_put(image, 0, size, bench_descriptor, descriptor_len, 0, bench_weights, n);
+    }
+    if (status == PF_OK) {
+        status = pf_trainer_frozen_init(
+            bench_memory, sizeof bench_memory, bench_descriptor, descriptor_len, mode, image, size);
+    }
+    return status;
 }
 
 pf_status bench_set_weights(uint32_t n) {

@@ -21,8 +21,10 @@ PARTS = (
     "model",
     "kernels_c",
     "kernels_thumb",
+    "frozen",
     "weights",
     "elements",
+    "single",
     "example",
     "trainer",
     "features",
@@ -31,6 +33,7 @@ PARTS = (
     "noise",
     "noise_exp",
     "crypto",
+    "frame",
 )
 
 

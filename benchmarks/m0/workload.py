@@ -66,6 +66,16 @@ MODELS = {
 }
 
 
+MLP = (64, 32, 10)
+SUBSETS = {
+    "output layer": Model(MLP, areas=((0, 0, 0, 0, 0), (0, 10, 0, 32, 1))),
+    "output layer, 8 hidden units": Model(MLP, areas=((0, 8, 0, 64, 1), (0, 10, 0, 32, 1))),
+    "output layer, 16 hidden units": Model(MLP, areas=((0, 16, 0, 64, 1), (0, 10, 0, 32, 1))),
+    "everything": Model(MLP),
+}
+"""What is trained of MLP 64-32-10."""
+
+
 @dataclass(slots=True)
 class Training:
     example: Call
@@ -76,19 +86,24 @@ class Training:
     forward: int
 
 
-def measure_training(machine: CortexM0, model: Model) -> Training:
-    """Deterministic: the weights, features and labels come from a fixed seed."""
+def measure_training(machine: CortexM0, model: Model, frozen: bool = False) -> Training:
+    """Deterministic: the weights, features and labels come from a fixed seed. frozen: what is not trained is in an
+    image, beside the trainer's memory."""
     chooser = random.Random(1)
     descriptor = model.descriptor()
     machine.write("bench_descriptor", descriptor)
-    gradient, local = (machine.call("bench_size", len(descriptor), mode).result for mode in (0, 1))
+    size = "bench_frozen_size" if frozen else "bench_size"
+    gradient, local = (machine.call(size, len(descriptor), mode).result for mode in (0, 1))
     weights = (chooser.randint(-500, 500) for _ in range(model.parameters))
     machine.write("bench_weights", struct.pack(f"<{model.parameters}h", *weights))
     features = (chooser.randint(-127, 127) for _ in range(EXAMPLES * model.widths[0]))
     machine.write("bench_features", struct.pack(f"<{EXAMPLES * model.widths[0]}b", *features))
     machine.write("bench_targets", bytes(chooser.randrange(model.widths[-1]) for _ in range(EXAMPLES)))
     machine.write("bench_key", bytes(range(32)))
-    expect(machine.call("bench_init", len(descriptor), 0))
+    if frozen:
+        expect(machine.call("bench_frozen_init", len(descriptor), 0, model.parameters))
+    else:
+        expect(machine.call("bench_init", len(descriptor), 0))
     expect(machine.call("bench_set_weights", model.parameters))
     fill = expect(machine.call("bench_begin", LOG2_SIGMA, CLIP_NORM)).cycles
     example = expect(machine.call("bench_examples", EXAMPLES))

@@ -276,7 +276,7 @@ class Trainer:
 
     def __init__(self, descriptor: bytes, mode: int = Mode.GRADIENT, image: bytes | None = None) -> None:
         """descriptor: SPEC 7.1. CoreArgumentError if it is malformed, CoreRangeError if it leaves the proven ranges.
-        image: of its frozen weights (frozen_image), which the trainer then reads there; CoreCorruptError if it is
+        image: of its frozen weights (frozen_image), which the trainer then reads there; CorruptStoreError if it is
         another model's."""
         descriptor = bytes(descriptor)
         if mode not in (Mode.GRADIENT, Mode.LOCAL):

@@ -2,7 +2,6 @@
 #include "clip.h"
 #include "elements.h"
 #include "fixed.h"
-#include "noise_pause.h"
 #include "single.h"
 
 /* Ready a layer's inputs for its forward pass and, as example e of the batch, for accumulating. */
@@ -11,10 +10,7 @@ static void pf_example_inputs(pf_trainer *trainer, uint32_t l, const int8_t *a, 
     pf_layer_memory *memory = &trainer->layer[l];
     uint32_t columns = pf_layer_columns(layer);
     uint32_t squares = 0; /* < 2^24 */
-    if (trainer->image != NULL) {
-        pf_factors(trainer->scratch, a, layer->inputs);
-        squares = pf_single_squares(a + layer->column_begin, columns);
-    } else if (columns == layer->inputs) {
+    if (columns == layer->inputs) {
         squares = pf_factors_spread(trainer->scratch, memory->blocks, e, a, columns);
     } else {
         pf_factors(trainer->scratch, a, layer->inputs);
@@ -25,43 +21,6 @@ static void pf_example_inputs(pf_trainer *trainer, uint32_t l, const int8_t *a, 
     memory->squares = squares + (layer->bias << (2u * pf_bias_shift(l == 0)));
 }
 
-/* z: the products of a layer whose inputs' factors are in the scratch. With an image there are two sums, of the frozen
- * weights and of the trained; the other's are zeros in each, so that both are within the bounds of the whole one. */
-static void pf_example_products(pf_trainer *trainer, uint32_t l, const int8_t *a) {
-    const pf_layer *layer = &trainer->model.layer[l];
-    const pf_layer_memory *memory = &trainer->layer[l];
-    int32_t *z = trainer->z;
-    if (memory->frozen == NULL) {
-        pf_forward(z, memory->matrix, layer->outputs, layer->inputs, a, trainer->scratch);
-        return;
-    }
-    uint32_t rows = pf_layer_rows(layer);
-    uint32_t columns = pf_layer_columns(layer);
-    pf_forward(z, memory->frozen, layer->outputs, layer->inputs, a, trainer->scratch);
-    if (rows != 0 && columns != 0) {
-        int32_t *part = trainer->delta; /* unused on the way forward */
-        const int8_t *begin = a + layer->column_begin;
-        pf_factors(trainer->scratch, begin, columns);
-        pf_forward(part, memory->matrix, rows, columns, begin, trainer->scratch);
-        for (uint32_t j = 0; j < rows; j++) {
-            z[layer->row_begin + j] += part[j];
-        }
-    }
-}
-
-/* Adds those biases to z that pf_relu, or pf_add_biases for the last layer, is not given; returns the others. */
-static const int16_t *pf_example_biases(pf_trainer *trainer, uint32_t l) {
-    const pf_layer *layer = &trainer->model.layer[l];
-    const pf_layer_memory *memory = &trainer->layer[l];
-    if (memory->frozen_biases == NULL) {
-        return memory->biases;
-    }
-    if (layer->bias) {
-        pf_add_biases(trainer->z + layer->row_begin, memory->biases, pf_layer_rows(layer), pf_bias_shift(l == 0));
-    }
-    return memory->frozen_biases;
-}
-
 /* From the features to the last layer's pre-activations in trainer->z; hidden activations stay in the layers' memory.
  * e: the example's place in the batch, or PF_BATCH if it is not trained on. */
 static void pf_example_forward(pf_trainer *trainer, const int8_t *features, uint32_t e) {
@@ -69,82 +28,50 @@ static void pf_example_forward(pf_trainer *trainer, const int8_t *features, uint
     int32_t *z = trainer->z;
     for (uint32_t l = 0;; l++) {
         const pf_layer *layer = &trainer->model.layer[l];
+        const pf_layer_memory *memory = &trainer->layer[l];
         uint32_t bias_shift = pf_bias_shift(l == 0);
         if (e < PF_BATCH) {
             pf_example_inputs(trainer, l, a, e);
         } else {
             pf_factors(trainer->scratch, a, layer->inputs);
         }
-        pf_example_products(trainer, l, a);
-        const int16_t *biases = pf_example_biases(trainer, l);
+        pf_forward(z, memory->matrix, layer->outputs, layer->inputs, a, trainer->scratch);
         if (l + 1u == trainer->model.layers) {
-            pf_add_biases(z, biases, layer->outputs, bias_shift);
+            pf_add_biases(z, memory->biases, layer->outputs, bias_shift);
             return;
         }
         int8_t *hidden = trainer->layer[l + 1u].inputs;
-        pf_relu(hidden, z, biases, layer->outputs, bias_shift);
+        pf_relu(hidden, z, memory->biases, layer->outputs, bias_shift);
         a = hidden;
     }
-}
-
-/* Adds a matrix's part of the sums on the way back to s, or to wide if there is one: s is then thrown away. */
-static void pf_example_sums(
-    int32_t *s, int64_t *wide, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta) {
-    if (wide == NULL) {
-        pf_backward(s, matrix, rows, columns, delta, 0, rows);
-        return;
-    }
-    for (uint32_t begin = 0; begin < rows; begin += PF_BACKWARD_ROWS) {
-        uint32_t end = begin + PF_BACKWARD_ROWS < rows ? begin + PF_BACKWARD_ROWS : rows;
-        pf_clear(s, (columns + 1u) & ~1u);
-        pf_backward(s, matrix, rows, columns, delta, begin, end);
-        for (uint32_t i = 0; i < columns; i++) {
-            wide[i] += s[i]; /* < 1023 * 2^28 + 2^10 < 2^39 over all rows */
-        }
-    }
-}
-
-/* Those of the trained rectangle, where the rest of the layer is in an image. */
-static void pf_example_part_sums(pf_trainer *trainer, uint32_t l, int64_t *wide) {
-    const pf_layer *layer = &trainer->model.layer[l];
-    uint32_t rows = pf_layer_rows(layer);
-    uint32_t columns = pf_layer_columns(layer);
-    if (rows == 0 || columns == 0) {
-        return;
-    }
-    int32_t *delta = trainer->z; /* unused on the way back */
-    for (uint32_t j = 0; j < pf_forward_outputs(rows); j++) {
-        delta[j] = j < rows ? trainer->delta[layer->row_begin + j] : 0;
-    }
-    pf_example_sums(wide == NULL ? trainer->sums + layer->column_begin : trainer->sums,
-        wide == NULL ? NULL : wide + layer->column_begin, trainer->layer[l].matrix, rows, columns, delta);
 }
 
 /* trainer->delta holds the deltas of layer l > 0 and receives those of layer l - 1. */
 static void pf_example_backward(pf_trainer *trainer, uint32_t l) {
     const pf_layer *layer = &trainer->model.layer[l];
     const pf_layer_memory *memory = &trainer->layer[l];
-    const int16_t *matrix = memory->frozen == NULL ? memory->matrix : memory->frozen;
     const int8_t *a = memory->inputs;
     uint32_t rows = layer->outputs;
     uint32_t inputs = layer->inputs;
     int32_t *s = trainer->sums;
     int32_t *delta = trainer->delta;
+    uint32_t even = (inputs + 1u) & ~1u;
     if (rows <= PF_BACKWARD_ROWS || (l + 1u == trainer->model.layers && trainer->model.loss == PF_LOSS_SOFTMAX)) {
-        pf_clear(s, (inputs + 1u) & ~1u);
-        pf_example_sums(s, NULL, matrix, rows, inputs, delta);
-        if (memory->frozen != NULL) {
-            pf_example_part_sums(trainer, l, NULL);
-        }
+        pf_clear(s, even);
+        pf_backward(s, memory->matrix, rows, inputs, delta, 0, rows);
         pf_gate(delta, s, a, inputs); /* |s| <= 6 * 2^14 * 16383 < 2^31 - 2^28 */
     } else {
         int64_t *wide = trainer->wide;
         for (uint32_t i = 0; i < inputs; i++) {
             wide[i] = 1 << 10;
         }
-        pf_example_sums(s, wide, matrix, rows, inputs, delta);
-        if (memory->frozen != NULL) {
-            pf_example_part_sums(trainer, l, wide);
+        for (uint32_t begin = 0; begin < rows; begin += PF_BACKWARD_ROWS) {
+            uint32_t end = begin + PF_BACKWARD_ROWS < rows ? begin + PF_BACKWARD_ROWS : rows;
+            pf_clear(s, even);
+            pf_backward(s, memory->matrix, rows, inputs, delta, begin, end);
+            for (uint32_t i = 0; i < inputs; i++) {
+                wide[i] += s[i]; /* < 1023 * 2^28 + 2^10 < 2^39 */
+            }
         }
         pf_gate_wide(delta, wide, a, inputs);
     }
@@ -153,30 +80,19 @@ static void pf_example_backward(pf_trainer *trainer, uint32_t l) {
     }
 }
 
-/* Example number e of the batch, up to its clipped deltas and spread activations; with an image all of it. */
+/* Example number e of the batch, up to its clipped deltas and spread activations. */
 static void pf_example(pf_trainer *trainer, const int8_t *features, const uint8_t *target, uint32_t e) {
     const pf_model *model = &trainer->model;
     uint32_t last = model->layers - 1u;
-    uint32_t outputs = model->layer[last].outputs;
-    uint32_t bits = pf_fraction_bits(last == 0);
     pf_example_forward(trainer, features, e);
-    if (model->loss == PF_LOSS_SOFTMAX) {
-        pf_softmax_delta(trainer->delta, trainer->z, outputs, bits, target[0]);
-    } else {
-        pf_squared_delta(trainer->delta, trainer->z, outputs, bits, target);
-    }
-    for (uint32_t j = outputs; j < pf_forward_outputs(outputs); j++) {
-        trainer->delta[j] = 0;
-    }
+    pf_example_loss(trainer, target);
     uint64_t square = 0; /* < 2^64: pf_model_parse */
     for (uint32_t l = last;; l--) {
         const pf_layer *layer = &model->layer[l];
         if (pf_layer_rows(layer) != 0) {
             uint32_t overflow = 0;
-            int32_t *kept = trainer->layer[l].deltas;
-            const int32_t *delta = trainer->delta + layer->row_begin;
-            uint64_t deltas = trainer->image == NULL ? pf_keep(kept + e, delta, pf_layer_rows(layer))
-                                                     : pf_single_keep(kept, delta, pf_layer_rows(layer));
+            uint64_t deltas =
+                pf_keep(trainer->layer[l].deltas + e, trainer->delta + layer->row_begin, pf_layer_rows(layer));
             square += pf_clip_product(deltas, trainer->layer[l].squares, &overflow);
         }
         if (l == model->first_trained) {
@@ -185,10 +101,6 @@ static void pf_example(pf_trainer *trainer, const int8_t *features, const uint8_
         pf_example_backward(trainer, l);
     }
     uint32_t factor = pf_clip_factor(square, trainer->clip_norm);
-    if (trainer->image != NULL) {
-        pf_single_accumulate(trainer, features, factor);
-        return;
-    }
     for (uint32_t l = model->first_trained; l <= last; l++) {
         if (pf_layer_rows(&model->layer[l]) != 0) {
             pf_scale(trainer->layer[l].deltas + e, pf_layer_rows(&model->layer[l]), factor);
@@ -239,6 +151,10 @@ pf_status pf_trainer_examples(pf_trainer *trainer, const int8_t *features, const
             }
         }
     }
+    if (trainer->image != NULL) {
+        pf_single_examples(trainer, features, targets, count);
+        return PF_OK;
+    }
     while (count > 0) {
         uint32_t batch = count < PF_BATCH ? count : PF_BATCH;
         for (uint32_t e = 0; e < batch; e++) {
@@ -246,9 +162,7 @@ pf_status pf_trainer_examples(pf_trainer *trainer, const int8_t *features, const
             features += inputs;
             targets += target_size;
         }
-        if (trainer->image == NULL) {
-            pf_batch_accumulate(trainer, batch);
-        }
+        pf_batch_accumulate(trainer, batch);
         count -= batch;
     }
     return PF_OK;
@@ -258,17 +172,11 @@ pf_status pf_trainer_logits(pf_trainer *trainer, const int8_t *features, int32_t
     if (pf_outside(features, pf_trainer_inputs(trainer))) {
         return PF_E_ARGUMENT;
     }
-    pf_noise_pause pause;
     if (trainer->image != NULL) {
-        pf_noise_hold(&pause, trainer->noise); /* this is done in its memory */
+        pf_single_logits(trainer, features, logits);
+        return PF_OK;
     }
     pf_example_forward(trainer, features, PF_BATCH);
     pf_copy(logits, trainer->z, sizeof(int32_t) * pf_trainer_outputs(trainer));
-    if (trainer->image != NULL && trainer->state == PF_TRAINER_FILLING) {
-        pf_noise_resume(trainer->noise, &pause);
-    }
-    if (trainer->image != NULL) {
-        pf_wipe(&pause, sizeof pause);
-    }
     return PF_OK;
 }

@@ -1,14 +1,28 @@
-/* single.h: training on one example at a time, where there is no memory for a batch: trainers with an image. */
+/* single.h: trainers with an image of their frozen weights (SPEC 12), which take one example at a time. */
 #ifndef PF_SINGLE_H
 #define PF_SINGLE_H
 
+#include "fixed.h"
 #include "trainer.h"
 
-/* Sum of squares of n activations, <= 1023 * 127^2 < 2^24. */
-uint32_t pf_single_squares(const int8_t *a, uint32_t n);
-/* Copies n deltas within +-16383; returns the sum of squares, < 1023 * 2^28. */
-uint64_t pf_single_keep(int32_t *out, const int32_t *delta, uint32_t n);
-/* Scales the deltas that were kept and adds the example to the accumulators. */
-void pf_single_accumulate(pf_trainer *trainer, const int8_t *features, uint32_t factor);
+/* The last layer's deltas from trainer->z, for one example's target. */
+PF_ALWAYS_INLINE void pf_example_loss(pf_trainer *trainer, const uint8_t *target) {
+    uint32_t last = trainer->model.layers - 1u;
+    uint32_t outputs = trainer->model.layer[last].outputs;
+    uint32_t bits = pf_fraction_bits(last == 0);
+    if (trainer->model.loss == PF_LOSS_SOFTMAX) {
+        pf_softmax_delta(trainer->delta, trainer->z, outputs, bits, target[0]);
+    } else {
+        pf_squared_delta(trainer->delta, trainer->z, outputs, bits, target);
+    }
+    for (uint32_t j = outputs; j < pf_forward_outputs(outputs); j++) {
+        trainer->delta[j] = 0;
+    }
+}
+
+/* Checked examples. */
+void pf_single_examples(pf_trainer *trainer, const int8_t *features, const uint8_t *targets, uint32_t count);
+/* Noise that is being drawn goes on afterwards. */
+void pf_single_logits(pf_trainer *trainer, const int8_t *features, int32_t *logits);
 
 #endif

@@ -101,13 +101,14 @@ def random_model(chooser: random.Random, width: int) -> Model:
     return Model(tuple(widths), loss=chooser.randint(0, 1), areas=tuple(areas))
 
 
-def run(machine: Host, model: Model, seed: int, mode: int, count: int) -> list[bytes]:
-    """One step of training; what the machine ends up with."""
+def run(machine: Host, model: Model, seed: int, mode: int, count: int, frozen: bool = False) -> list[bytes]:
+    """One step of training; what the machine ends up with. frozen: weights that are not trained are in an image."""
     chooser = random.Random(seed)
     extreme = seed % 3 == 0
     descriptor = model.descriptor()
     machine.write("bench_descriptor", descriptor)
-    assert machine.call("bench_init", len(descriptor), mode) == 0
+    if not frozen:
+        assert machine.call("bench_init", len(descriptor), mode) == 0
     reach = 16383 if seed % 2 else 700
     weights = [
         chooser.choice((-16384, 16383)) if extreme else chooser.randint(-reach, reach) for _ in range(model.parameters)
@@ -122,6 +123,8 @@ def run(machine: Host, model: Model, seed: int, mode: int, count: int) -> list[b
         targets = chooser.randbytes(2 * count * model.widths[-1])
     machine.write("bench_targets", targets)
     machine.write("bench_key", KEY)
+    if frozen:
+        assert machine.call("bench_frozen_init", len(descriptor), mode, model.parameters) == 0
     assert machine.call("bench_set_weights", model.parameters) == 0
     assert machine.call("bench_begin", chooser.randint(6, 25), 1 << chooser.randint(8, 19)) == 0
     assert machine.call("bench_examples", count) == 0
@@ -142,7 +145,10 @@ def test_training_is_bit_identical(board: CortexM0, host: ctypes.CDLL) -> None:
         seed = chooser.randrange(1 << 30)
         mode = case % 2
         count = chooser.randint(1, 9)
-        assert run(Board(board), model, seed, mode, count) == run(Host(host), model, seed, mode, count), (model, seed)
+        wanted = run(Host(host), model, seed, mode, count)
+        assert run(Board(board), model, seed, mode, count) == wanted, (model, seed)
+        assert run(Board(board), model, seed, mode, count, frozen=True) == wanted, (model, seed, "frozen")
+        assert run(Host(host), model, seed, mode, count, frozen=True) == wanted, (model, seed, "frozen, host")
 
 
 def test_features_are_bit_identical(board: CortexM0, host: ctypes.CDLL) -> None:
