@@ -1,5 +1,7 @@
 """What the host asks boards to learn (SPEC 6.4), checked."""
 
+import struct
+
 import picofed_core as core
 
 from . import cbor
@@ -100,6 +102,7 @@ class Job:
             _refuse("unknown target " + plain(self.target))
         widths = _widths(self.model)
         self.loss = self.model[1]
+        self.inputs, self.outputs = widths[0], widths[-1]
         self.parameters = sum([(widths[i] + 1) * widths[i + 1] for i in range(len(widths) - 1)])
         if self.channels != CHANNELS:
             _refuse("%s takes %d channels" % (self.features, CHANNELS))
@@ -141,9 +144,19 @@ class Job:
         if self.round_shift + 2 > self.log2_sigma or self.mode != GRADIENT:
             _refuse("masks need gradient mode and a round_shift of at most log2_sigma - 2")
 
-    def trainer_size(self):
-        """Bytes that a trainer needs; refuses a model that the core refuses."""
-        return check(core.trainer_size(self.model, self.mode), "job: model")
+    def trainer_size(self, frozen=False):
+        """Bytes that a trainer needs; refuses a model that the core refuses. frozen: with the weights that are not
+        trained in an image (frozen.Image)."""
+        size = core.trainer_frozen_size if frozen else core.trainer_size
+        return check(size(self.model, self.mode), "job: model")
+
+    def trainable(self):
+        """Number of trained parameters, of a model that trainer_size took (SPEC 7.1)."""
+        total = 0
+        for at in range(6 + 2 * self.model[2], len(self.model), 10):
+            top, bottom, left, right, bias = struct.unpack_from("<4HB", self.model, at)
+            total += (bottom - top) * (right - left + bias)
+        return total
 
     def charge(self):
         """Units of 2^-24 mu^2 that one release of this job costs; 2^32 - 1 if no budget could hold it."""

@@ -26,6 +26,8 @@ RECORDS = FOLDER + "/records.bin"
 ENTROPY_BYTES = const(1024)
 BLOCK = const(4096)
 _BLOCKS = const(4)  # 0 and 1: ledger; 2 and 3: seed store
+_FROZEN_BLOCKS = const(32)  # in front of them: frozen weights (SPEC 12)
+_XIP = const(0x10000000)  # where an RP2's flash is in its memory
 
 _emulated_step = getattr(boardserve, "flash_op", None)
 
@@ -257,6 +259,26 @@ def flash_regions():
         return BlockFlash(device, first, page), BlockFlash(device, first + 2, page)
     file = open_regions(FOLDER + "/flash.bin")
     return FileFlash(file, 0), FileFlash(file, 2)
+
+
+def frozen_region():
+    """(device, first block, blocks, address) of flash that is kept for frozen weights and that the processor reads as
+    memory; None where there is none."""
+    if sys.platform != "rp2" or not hasattr(core, "frozen_size"):
+        return None
+    import rp2
+
+    device = rp2.Flash()
+    total = device.ioctl(4, 0)
+    status = os.statvfs("/")
+    first = total - _BLOCKS - _FROZEN_BLOCKS
+    if first < status[1] * status[2] // BLOCK:
+        return None
+    # the device ends where the chip does, and upstream's boards give it less than all and more than half, or have 2 MB
+    chip = 2 << 20
+    while chip < total * BLOCK:
+        chip *= 2
+    return device, first, _FROZEN_BLOCKS, _XIP + chip - (total - first) * BLOCK
 
 
 class Watchdog:

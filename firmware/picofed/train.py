@@ -9,10 +9,11 @@ from array import array
 import picofed_core as core
 from micropython import const
 
-from .errors import ARGUMENT, RECORDS, SPACE, UNKNOWN, PicofedError, check
+from .errors import ARGUMENT, RECORDS, SPACE, STATE, UNKNOWN, PicofedError, check
 from .features import LABEL, SELF, Front
 from .job import LOCAL
 from .keys import update_head
+from .platform import frozen_region
 from .records import Walk
 
 IDLE = const(0)
@@ -44,10 +45,14 @@ class Trainer:
 
     def __init__(self, job):
         self.job = job
-        self.mem = _bytearray(job.trainer_size())
-        check(core.trainer_init(self.mem, job.model, job.mode), "model")
-        counts = core.trainer_counts(self.mem)
-        self.parameters, self.trainable, self.inputs, self.outputs = counts
+        size = job.trainer_size()
+        self.parameters, self.trainable = job.parameters, job.trainable()
+        self.inputs, self.outputs = job.inputs, job.outputs
+        self.image = self._find_image()
+        self.mem = _bytearray(job.trainer_size(True) if self.image else size)
+        self.made = self.image is None or self.image.valid()
+        if self.made:
+            self._make()
         # Rice coding with k = 30 takes at most 34 bits a value, and the encoder takes the shortest (SPEC 7.6)
         size = _HEADER + 3 + (34 * self.trainable + 7) // 8 + _TAG
         if job.mask_bits:
@@ -60,7 +65,27 @@ class Trainer:
         self.front = Front(job)
         self.targets = _bytearray(_BATCH * (1 if job.target == LABEL else 2 * self.outputs))
         self.row = memoryview(self.features)[: self.inputs]
-        self.whole = False  # all weights were given since this was made
+        self.whole = self.image is not None and self.made  # frozen weights are here
+        self.loaded = False  # all weights are
+
+    def _find_image(self):
+        """Where frozen weights are to be read, if not from RAM."""
+        if self.trainable == self.parameters:
+            return None
+        region = frozen_region()
+        if region is None:
+            return None
+        from .frozen import Image
+
+        image = Image(self.job, *region)
+        return image if image.fits else None
+
+    def _make(self):
+        if self.image is not None:
+            check(core.trainer_frozen_init(self.mem, self.job.model, self.job.mode, self.image.view()), "model")
+        else:
+            check(core.trainer_init(self.mem, self.job.model, self.job.mode), "model")
+        self.made = True
 
     def load(self, file, length):
         """Take weights from an open weights object (SPEC 6.5); returns the version number."""
@@ -77,20 +102,35 @@ class Trainer:
         if kind and not self.whole:
             raise PicofedError(UNKNOWN, "all weights are needed once after a start")
         give = core.trainer_set_subset if kind else core.trainer_set_weights
+        self.whole = self.loaded = False
+        code = self._give(file, length, give) if self.made else STATE
+        if code == STATE and kind == 0 and self.image is not None:
+            # not those whose image is in flash
+            self.made = False
+            self.image.write(file)
+            self._make()
+            code = self._give(file, length, give)
+        check(code, "weights")
+        self.whole = self.loaded = True
+        return number
+
+    def _give(self, file, length, give):
+        """Hand the core the weights of an open object; what it says to the first piece that it refuses, or 0."""
         piece = bytearray(_PIECE)
-        self.whole = False
+        file.seek(16)
         for at in range(16, length, _PIECE):
             n = min(_PIECE, length - at)
-            if file.readinto(piece) != n:
+            if file.readinto(piece) < n:
                 raise PicofedError(UNKNOWN, "weights object is cut off")
-            check(give(self.mem, (at - 16) // 2, memoryview(piece)[:n]), "weights")
-        self.whole = True
-        return number
+            code = give(self.mem, (at - 16) // 2, memoryview(piece)[:n])
+            if code < 0:
+                return code
+        return 0
 
     def score(self, window):
         """How strange a window of samples (as in `window`) is to an auto-encoder that holds its weights: the sum of
         squared deltas (SPEC 8.5). It stays here: nothing sends it."""
-        if self.job.target != SELF or not self.whole:
+        if self.job.target != SELF or not self.loaded:
             raise PicofedError(UNKNOWN, "a score needs a job with target self, and its weights")
         logits = array("i", [0] * self.outputs)
         self.front.record(window, self.row, self.targets)
@@ -106,22 +146,31 @@ class Trainer:
     def wipe(self):
         """Overwrite everything that came from records. Weights stay if a later subset may build on them."""
         kept = None
+        self.loaded = False
+        if self.image is not None:
+            self._wipe()
+            if self.made:
+                self._make()
+            return
         if self.whole and self.trainable < self.parameters:
             try:
                 kept = bytearray(2 * self.parameters)
                 check(core.trainer_get_weights(self.mem, 0, kept))
             except (MemoryError, PicofedError):
                 kept = None
+        self._wipe()
+        self.whole = False
+        self._make()
+        if kept is not None:
+            check(core.trainer_set_weights(self.mem, 0, kept), "weights")
+            self.whole = self.loaded = True
+
+    def _wipe(self):
         core.trainer_wipe(self.mem)
         core.trainer_wipe(self.window)
         core.trainer_wipe(self.features)
         core.trainer_wipe(self.targets)
         self.front.wipe()
-        self.whole = False
-        check(core.trainer_init(self.mem, self.job.model, self.job.mode), "model")
-        if kept is not None:
-            check(core.trainer_set_weights(self.mem, 0, kept), "weights")
-            self.whole = True
 
 
 class Round:

@@ -10,6 +10,10 @@
  * each says what it is and where it was made, so that a wrong, copied or moved buffer is refused.
  *
  * A flash is a Python object with block_size and read(offset, buffer), program(offset, bytes), erase(offset). */
+#ifdef MICROPY_ENABLE_DYNRUNTIME
+/* A native module lies in RAM, on boards whose flash nobody has prepared for images of weights. */
+#define PF_WITHOUT_IMAGES
+#endif
 #include "../src/unit.c" /* before MicroPython's headers, so that the core cannot come to need them */
 
 #ifdef MICROPY_ENABLE_DYNRUNTIME
@@ -49,7 +53,19 @@ EXPORT void *memset(void *mem, int value, size_t len) {
 
 /* ---- module ---------------------------------------------------------------------------------------------------- */
 
+#ifdef PF_WITHOUT_IMAGES
+#define ENTRIES_IMAGES
+#else
+#define ENTRIES_IMAGES                                                                                                 \
+    ENTRY(MP_QSTR_frozen_size, core_frozen_size_obj)                                                                   \
+    ENTRY(MP_QSTR_frozen_clear, core_frozen_clear_obj)                                                                 \
+    ENTRY(MP_QSTR_frozen_put, core_frozen_put_obj)                                                                     \
+    ENTRY(MP_QSTR_trainer_frozen_size, core_trainer_frozen_size_obj)                                                   \
+    ENTRY(MP_QSTR_trainer_frozen_init, core_trainer_frozen_init_obj)
+#endif
+
 #define ENTRIES                                                                                                        \
+    ENTRIES_IMAGES                                                                                                     \
     ENTRY(MP_QSTR_blake2b, core_blake2b_obj)                                                                           \
     ENTRY(MP_QSTR_chacha20, core_chacha20_obj)                                                                         \
     ENTRY(MP_QSTR_x25519, core_x25519_obj)                                                                             \

@@ -17,6 +17,11 @@ static mp_obj_t core_trainer_size(mp_obj_t descriptor_in, mp_obj_t mode_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(core_trainer_size_obj, core_trainer_size);
 
+static void finish_trainer(guarded *new, size_t size, const uint8_t *descriptor) {
+    uint32_t outputs = pf_trainer_outputs((const pf_trainer *)new->object);
+    finish_new(new, KIND_TRAINER, GUARD + size, descriptor[1] == PF_LOSS_SOFTMAX ? 1 : 2 * outputs);
+}
+
 /* trainer_init(mem, descriptor, mode) -> 0 */
 static mp_obj_t core_trainer_init(mp_obj_t mem_in, mp_obj_t descriptor_in, mp_obj_t mode_in) {
     size_t len;
@@ -30,12 +35,90 @@ static mp_obj_t core_trainer_init(mp_obj_t mem_in, mp_obj_t descriptor_in, mp_ob
     REFUSE_NULL(new);
     pf_status status = pf_trainer_init(new->object, size, descriptor, len, mode);
     if (status == PF_OK) {
-        uint32_t outputs = pf_trainer_outputs((const pf_trainer *)new->object);
-        finish_new(new, KIND_TRAINER, GUARD + size, descriptor[1] == PF_LOSS_SOFTMAX ? 1 : 2 * outputs);
+        finish_trainer(new, size, descriptor);
     }
     return answer(status);
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(core_trainer_init_obj, core_trainer_init);
+
+#ifndef PF_WITHOUT_IMAGES
+
+/* frozen_size(descriptor) -> bytes of the image of a model's frozen weights; PF_E_ARGUMENT if the model is refused */
+static mp_obj_t core_frozen_size(mp_obj_t descriptor_in) {
+    size_t len;
+    const uint8_t *descriptor = take_buffer(descriptor_in, MP_BUFFER_READ, 0, 1, &len);
+    size_t size = pf_frozen_size(descriptor, len);
+    return size == 0 ? answer(PF_E_ARGUMENT) : mp_obj_new_int_from_uint(size);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(core_frozen_size_obj, core_frozen_size);
+
+/* frozen_clear(out, at, descriptor) -> 0; out becomes the image from `at` on, with weights that are 0 */
+static mp_obj_t core_frozen_clear(mp_obj_t out_in, mp_obj_t at_in, mp_obj_t descriptor_in) {
+    size_t n;
+    uint8_t *out = take_buffer(out_in, MP_BUFFER_WRITE, 0, 1, &n);
+    TAKE_U32(at, at_in);
+    size_t len;
+    const uint8_t *descriptor = take_buffer(descriptor_in, MP_BUFFER_READ, 0, 1, &len);
+    return answer(pf_frozen_clear(out, at, n, descriptor, len));
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(core_frozen_clear_obj, core_frozen_clear);
+
+/* frozen_put(out, at, descriptor, offset, data) -> 0; data: int16, as many as it holds, of which those are put into out
+ * that lie there */
+static mp_obj_t core_frozen_put(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t n;
+    uint8_t *out = take_buffer(args[0], MP_BUFFER_WRITE, 0, 1, &n);
+    TAKE_U32(at, args[1]);
+    size_t len;
+    const uint8_t *descriptor = take_buffer(args[2], MP_BUFFER_READ, 0, 1, &len);
+    TAKE_U32(offset, args[3]);
+    size_t data_len;
+    const uint8_t *data = take_buffer(args[4], MP_BUFFER_READ, 0, 1, &data_len);
+    if ((data_len & 1) != 0) {
+        return answer(PF_E_ARGUMENT);
+    }
+    return answer(pf_frozen_put(out, at, n, descriptor, len, offset, data, data_len / 2));
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_frozen_put_obj, 5, 5, core_frozen_put);
+
+/* trainer_frozen_size(descriptor, mode) -> bytes, as trainer_size; the image is not counted */
+static mp_obj_t core_trainer_frozen_size(mp_obj_t descriptor_in, mp_obj_t mode_in) {
+    size_t len;
+    const uint8_t *descriptor = take_buffer(descriptor_in, MP_BUFFER_READ, 0, 1, &len);
+    TAKE_U32(mode, mode_in);
+    size_t size = pf_trainer_frozen_size(descriptor, len, mode);
+    if (size == 0) {
+        return answer(pf_trainer_init(NULL, 0, descriptor, len, mode)); /* says why */
+    }
+    return mp_obj_new_int_from_uint(size + GUARD);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(core_trainer_frozen_size_obj, core_trainer_frozen_size);
+
+/* trainer_frozen_init(mem, descriptor, mode, image) -> 0; the caller keeps the image for as long as mem is used */
+static mp_obj_t core_trainer_frozen_init(size_t n_args, const mp_obj_t *args) {
+    (void)n_args;
+    size_t len;
+    const uint8_t *descriptor = take_buffer(args[1], MP_BUFFER_READ, 0, 1, &len);
+    TAKE_U32(mode, args[2]);
+    size_t image_len;
+    const uint8_t *image = take_buffer(args[3], MP_BUFFER_READ, 0, 4, &image_len);
+    REFUSE_NULL(image);
+    size_t size = pf_trainer_frozen_size(descriptor, len, mode);
+    if (size == 0) {
+        return answer(pf_trainer_init(NULL, 0, descriptor, len, mode));
+    }
+    guarded *new = take_new(args[0], size);
+    REFUSE_NULL(new);
+    pf_status status = pf_trainer_frozen_init(new->object, size, descriptor, len, mode, image, image_len);
+    if (status == PF_OK) {
+        finish_trainer(new, size, descriptor);
+    }
+    return answer(status);
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_trainer_frozen_init_obj, 4, 4, core_trainer_frozen_init);
+
+#endif
 
 /* trainer_counts(mem) -> (parameters, trainable, inputs, outputs) */
 static mp_obj_t core_trainer_counts(mp_obj_t mem_in) {

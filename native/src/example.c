@@ -151,7 +151,7 @@ pf_status pf_trainer_examples(pf_trainer *trainer, const int8_t *features, const
             }
         }
     }
-    if (trainer->image != NULL) {
+    if (pf_trainer_split(trainer)) {
         pf_single_examples(trainer, features, targets, count);
         return PF_OK;
     }
@@ -172,7 +172,7 @@ pf_status pf_trainer_logits(pf_trainer *trainer, const int8_t *features, int32_t
     if (pf_outside(features, pf_trainer_inputs(trainer))) {
         return PF_E_ARGUMENT;
     }
-    if (trainer->image != NULL) {
+    if (pf_trainer_split(trainer)) {
         pf_single_logits(trainer, features, logits);
         return PF_OK;
     }

@@ -43,17 +43,18 @@ static void pf_trainer_layer_weights(
     pf_trainer_held(&held, trainer, layer);
     uint32_t elements = held.rows == 0 || held.columns == 0 ? 0 : pf_matrix_elements(held.rows, held.columns);
     memory->matrix = pf_arena_take(arena, sizeof(int16_t) * elements);
-    memory->biases = pf_arena_take(arena, sizeof(int16_t) * (trainer->image == NULL || layer->bias ? held.rows : 0u));
+    memory->biases =
+        pf_arena_take(arena, sizeof(int16_t) * (!pf_trainer_split(trainer) || layer->bias ? held.rows : 0u));
 }
 
 static void pf_trainer_layer_example(
     pf_arena *arena, const pf_trainer *trainer, const pf_layer *layer, pf_layer_memory *memory, uint32_t first) {
-    uint32_t examples = trainer->image == NULL ? PF_BATCH : 1u;
+    uint32_t examples = !pf_trainer_split(trainer) ? PF_BATCH : 1u;
     memory->inputs = first ? NULL : pf_arena_take(arena, layer->inputs);
     memory->blocks = NULL;
     memory->deltas = NULL;
     if (pf_layer_rows(layer) != 0) {
-        if (trainer->image == NULL) {
+        if (!pf_trainer_split(trainer)) {
             memory->blocks = pf_arena_take(arena, sizeof(int32_t) * pf_spread_words(pf_layer_columns(layer)));
         }
         memory->deltas = pf_arena_take(arena, sizeof(int32_t) * examples * pf_layer_rows(layer));
@@ -107,7 +108,7 @@ static size_t pf_trainer_layout(pf_trainer *trainer, uint8_t *base) {
     size_t noise_at = arena.used;
     trainer->noise = pf_arena_take(&arena, sizeof(pf_noise));
     size_t noise_end = arena.used;
-    if (trainer->image != NULL) {
+    if (pf_trainer_split(trainer)) {
         arena.used = noise_at;
     }
     pf_trainer_widest widest;
@@ -185,7 +186,7 @@ static pf_status pf_trainer_make(void *mem, size_t mem_len, const uint8_t *descr
             pf_matrix_clear(trainer->layer[l].matrix, held.rows, held.columns);
         }
     }
-    if (image != NULL) {
+    if (pf_trainer_split(trainer)) {
         pf_trainer_attach(trainer);
     }
     return PF_OK;

@@ -47,9 +47,20 @@ struct pf_trainer {
     pf_model model; /* last: memory ends behind the layers that the model has */
 };
 
+/* Whether frozen weights are in an image. */
+PF_INLINE uint32_t pf_trainer_split(const pf_trainer *trainer) {
+#ifdef PF_WITHOUT_IMAGES
+    (void)trainer;
+    return 0; /* so that what images need is left out */
+#else
+    return trainer->image != NULL;
+#endif
+}
+
 /* Whether the trainer itself holds a weight, and not the image. */
 PF_INLINE uint32_t pf_trainer_holds(const pf_trainer *trainer, const pf_place *place) {
-    return trainer->image == NULL || pf_layer_trains(&trainer->model.layer[place->layer], place->row, place->column);
+    return !pf_trainer_split(trainer) ||
+           pf_layer_trains(&trainer->model.layer[place->layer], place->row, place->column);
 }
 
 /* The rectangle of `matrix`. */
@@ -61,10 +72,10 @@ typedef struct {
 } pf_held;
 
 PF_INLINE void pf_trainer_held(pf_held *held, const pf_trainer *trainer, const pf_layer *layer) {
-    held->row = trainer->image == NULL ? 0 : layer->row_begin;
-    held->rows = trainer->image == NULL ? layer->outputs : pf_layer_rows(layer);
-    held->column = trainer->image == NULL ? 0 : layer->column_begin;
-    held->columns = trainer->image == NULL ? layer->inputs : pf_layer_columns(layer);
+    held->row = !pf_trainer_split(trainer) ? 0 : layer->row_begin;
+    held->rows = !pf_trainer_split(trainer) ? layer->outputs : pf_layer_rows(layer);
+    held->column = !pf_trainer_split(trainer) ? 0 : layer->column_begin;
+    held->columns = !pf_trainer_split(trainer) ? layer->inputs : pf_layer_columns(layer);
 }
 
 PF_INLINE int32_t pf_trainer_weight(const pf_trainer *trainer, const pf_place *place) {

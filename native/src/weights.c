@@ -34,7 +34,7 @@ static pf_status pf_trainer_write(
         return PF_OK;
     }
     pf_place place;
-    if (trainer->image != NULL && !subset) {
+    if (pf_trainer_split(trainer) && !subset) {
         pf_place_seek(&place, &trainer->model, 0, offset);
         for (size_t k = 0; k < n; k++) {
             if (!pf_trainer_holds(trainer, &place) && pf_trainer_weight(trainer, &place) != pf_weight_read(data, k)) {

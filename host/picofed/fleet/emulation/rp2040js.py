@@ -23,7 +23,8 @@ FLASH_BYTES: Final = 2 * 1024 * 1024
 # The end of the flash is MicroPython's file system (MICROPY_HW_FLASH_STORAGE_BYTES of upstream's RPI_PICO).
 STORAGE_BYTES: Final = 1408 * 1024
 PAGE_BYTES: Final = 256
-# What the firmware with picofed in it keeps out of its file system: ledger and seed store.
+# What the firmware with picofed in it keeps out of its file system: frozen weights, then ledger and seed store.
+FROZEN_BYTES: Final = 32 * BLOCK
 REGION_BYTES: Final = 4 * BLOCK
 _INJECTED: Final = "/lib/boardserve.py"
 
@@ -87,13 +88,16 @@ class Rp2040jsBoard(EmulatedBoard):
         with self.flash.open("rb") as flash:
             flash.seek(FLASH_BYTES - STORAGE_BYTES)
             whole = bytearray(flash.read(STORAGE_BYTES))
-        smaller = whole[:-REGION_BYTES]
-        return smaller if Image(smaller, PAGE_BYTES, self.flash).is_whole() else whole
+        for kept in (FROZEN_BYTES + REGION_BYTES, REGION_BYTES):
+            smaller = whole[:-kept]
+            if Image(smaller, PAGE_BYTES, self.flash).is_whole():
+                return smaller
+        return whole
 
     def _make_flash(self) -> None:
         if self.flash.exists():
             return
-        size = STORAGE_BYTES - (REGION_BYTES if self._firmware == "picofed" else 0)
+        size = STORAGE_BYTES - (FROZEN_BYTES + REGION_BYTES if self._firmware == "picofed" else 0)
         content = bytearray(b"\xff" * size)
         image = Image(content, PAGE_BYTES, self.flash)
         image.format()
