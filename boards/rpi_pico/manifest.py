@@ -1,5 +1,5 @@
 # What picofed's MicroPython for the Pico freezes beside what upstream's port needs. PICOFED_FROZEN=1 in the build's
-# environment: picofed itself too, and a start-up that keeps 16 kB of flash out of the file system for it.
+# environment: picofed itself too, and a start-up that keeps 144 kB of flash out of the file system for it.
 import os
 
 include("$(MPY_DIR)/extmod/asyncio")

@@ -259,11 +259,16 @@ def trainer_size(descriptor: bytes, mode: int = Mode.GRADIENT, frozen_in_flash: 
     return int(size(descriptor, len(descriptor), mode))
 
 
+def frozen_size(descriptor: bytes) -> int:
+    """Bytes of the image of a model's frozen weights (SPEC 12); 0 if the core does not take the descriptor."""
+    return int(lib.pf_frozen_size(descriptor, len(descriptor)))
+
+
 def frozen_image(descriptor: bytes, weights: Ints) -> bytes:
     """The image of a model's frozen weights for this machine (SPEC 12). weights: all of them, in the order of 7.2."""
     descriptor = bytes(descriptor)
     data = within(weights, WEIGHT_MIN, WEIGHT_MAX, "weights").astype("<i2").tobytes()
-    out = bytearray(int(lib.pf_frozen_size(descriptor, len(descriptor))))
+    out = bytearray(frozen_size(descriptor))
     window = ffi.from_buffer("uint8_t[]", out)
     check(lib.pf_frozen_clear(window, 0, len(out), descriptor, len(descriptor)), "model")
     status = lib.pf_frozen_put(window, 0, len(out), descriptor, len(descriptor), 0, data, len(data) // 2)
@@ -415,6 +420,7 @@ __all__ = [
     "frame_decode",
     "frame_encode",
     "frozen_image",
+    "frozen_size",
     "mask_add",
     "mask_encode",
     "mask_sum",

@@ -40,12 +40,24 @@ static void run_noise(void) {
     }
 }
 
-/* layers 0: softmax 12-3; 1: MLP 12-9-4, softmax; 2: MLP 12-9-4, squared error. Clipping works and does not in turn. */
-static void train(uint32_t layers, uint32_t squared, uint32_t clip_norm) {
+/* An image of the frozen weights in `bytes`, and a trainer that reads it. */
+static void split(uint64_t *memory, size_t size, const uint8_t *descriptor, size_t len, uint32_t n) {
+    static uint64_t words[256];
+    uint8_t *image = (uint8_t *)words;
+    size_t image_len = pf_frozen_size(descriptor, len);
+    expect(image_len <= sizeof words, "image size");
+    expect(pf_frozen_clear(image, 0, image_len, descriptor, len) == PF_OK, "image");
+    expect(pf_frozen_put(image, 0, image_len, descriptor, len, 0, bytes, n) == PF_OK, "frozen weights");
+    expect(pf_trainer_frozen_init(memory, size, descriptor, len, PF_MODE_GRADIENT, image, image_len) == PF_OK, "split");
+}
+
+/* layers 0: softmax 12-3; else MLP 12-9-4, softmax or squared error; image: of what is frozen, a part of the first
+ * layer then. Clipping works and does not in turn. */
+static void train(uint32_t layers, uint32_t squared, uint32_t image, uint32_t clip_norm) {
     static uint64_t memory[4096];
     const uint8_t one[] = {1, 0, 1, 0, 12, 0, 3, 0, 0, 0, 3, 0, 0, 0, 12, 0, 1, 0};
-    const uint8_t two[] = {
-        1, (uint8_t)squared, 2, 0, 12, 0, 9, 0, 4, 0, 0, 0, 9, 0, 0, 0, 12, 0, 1, 0, 0, 0, 4, 0, 0, 0, 9, 0, 1, 0};
+    const uint8_t two[] = {1, (uint8_t)squared, 2, 0, 12, 0, 9, 0, 4, 0, image ? 2 : 0, 0, image ? 7 : 9, 0,
+        image ? 1 : 0, 0, image ? 10 : 12, 0, 1, 0, image ? 1 : 0, 0, 4, 0, 0, 0, 9, 0, 1, 0};
     const uint8_t *descriptor = layers ? two : one;
     size_t len = layers ? sizeof two : sizeof one;
     expect(pf_trainer_size(descriptor, len, PF_MODE_GRADIENT) <= sizeof memory, "size");
@@ -55,6 +67,9 @@ static void train(uint32_t layers, uint32_t squared, uint32_t clip_norm) {
     for (uint32_t i = 0; i < n; i++) {
         bytes[2 * i] = next();
         bytes[2 * i + 1] = (uint8_t)(next() & 7u); /* weights up to 1: logits that differ */
+    }
+    if (image) {
+        split(memory, sizeof memory, descriptor, len, n);
     }
     expect(pf_trainer_set_weights(trainer, 0, bytes, n) == PF_OK, "weights");
     expect(pf_trainer_begin(trainer, key, 20, clip_norm) == PF_OK, "begin");
@@ -77,8 +92,10 @@ static void train(uint32_t layers, uint32_t squared, uint32_t clip_norm) {
 
 static void run_training(void) {
     for (uint32_t kind = 0; kind < 3; kind++) {
-        train(kind > 0, kind == 2, 5000);
-        train(kind > 0, kind == 2, PF_CLIP_NORM_MAX);
+        for (uint32_t image = 0; image < 2; image++) {
+            train(kind > 0, kind == 2, image, 5000);
+            train(kind > 0, kind == 2, image, PF_CLIP_NORM_MAX);
+        }
     }
 }
 

@@ -68,6 +68,27 @@ def test_the_search_finds_the_best_of_all(widths: tuple[int, ...], mode: int, rn
         assert subset.best(subset.least - 1) is None
 
 
+@pytest.mark.parametrize("mode", [0, 1])
+def test_frozen_weights_in_flash_take_no_memory(mode: int, rng: np.random.Generator) -> None:
+    """With room for the image of every selection, for one that trains much only, and for none."""
+    subset = invented((45, 16, 8, 7), rng, mode)
+    head = subset.trained(Selection((0.0, 0.0, 1.0), 0))
+    size = native.frozen_size(head.descriptor)
+    assert 2 * (45 * 16 + 16 * 8) < size < 2 * (46 * 16 + 17 * 8 + 8) + 100
+    for room, in_flash in ((size, True), (size - 1, False)):
+        given = replace(invented((45, 16, 8, 7), rng, mode), frozen=room)
+        for selection, held in ((Selection((0.0, 0.0, 1.0), 0), in_flash), (Selection((1.0, 1.0, 1.0), 3), False)):
+            wanted = native.trainer_size(given.trained(selection).descriptor, mode, frozen_in_flash=held)
+            assert given.memory(selection) == wanted
+    roomy = replace(invented((45, 16, 8, 7), rng, mode), frozen=1 << 17)
+    every = everything(roomy)
+    for limit in np.linspace(roomy.least, roomy.most, 5).astype(int).tolist():
+        point = roomy.best(limit)
+        assert point is not None and point.found.memory <= limit
+        assert point.found.gain == pytest.approx(max(gain for memory, gain in every if memory <= limit), abs=1e-12)
+    assert roomy.least < subset.least / 2
+
+
 def test_a_search_that_is_cut_short_says_how_far_off_it_may_be(rng: np.random.Generator) -> None:
     """5 layers, 18,749 selections, but only 20 nodes: the best lies between what was found and the bound."""
     gaps = []
@@ -261,6 +282,19 @@ def test_the_command_writes_a_job_that_runs(folder: Path, name: str) -> None:
     assert page.count("<svg") == 3 and "Accuracy against memory" in page and "<script" not in page
     told = picofed("subset", "job.toml", "--data", "data.npz", "--memory", 4000, cwd=folder)
     assert told.returncode == 0 and "in 4000 bytes: layer" in told.stdout and "\n> " in told.stdout
+
+
+def test_boards_that_read_frozen_weights_from_flash_train_more(folder: Path) -> None:
+    found = {}
+    for boards in (("rpi_pico",), ("rpi_pico", "unix")):
+        options = [word for kind in boards for word in ("--board", kind)]
+        done = picofed(
+            "subset", "job.toml", "--data", "data.npz", "--memory", 4000, "--rounds", 2, "--json", *options, cwd=folder
+        )
+        assert done.returncode == 0, done.stderr
+        found[boards] = json.loads(done.stdout)
+    flash, ram = found.values()
+    assert flash["points"][0]["memory"] < ram["points"][0]["memory"]
 
 
 @pytest.mark.parametrize(

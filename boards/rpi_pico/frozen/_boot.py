@@ -1,6 +1,6 @@
-# Start-up of the firmware with picofed in it: mounts a file system that leaves the last 36 blocks of the flash device to
-# frozen weights, the ledger and the seed store (picofed/platform.py). One that was made before, by other firmware or by
-# ours when it kept four blocks, is taken as it is and formatted by nobody.
+# Start-up of the firmware with picofed in it: mounts a file system that leaves the last 36 blocks of the flash device
+# to frozen weights, the ledger and the seed store (picofed/platform.py). One that was made before, by other firmware or
+# by ours when it kept four blocks, is taken as it is and formatted by nobody.
 import rp2
 import vfs
 

@@ -69,13 +69,20 @@ def subset(
     Example: picofed subset job.toml --data watch.npy --memory 6000 --output small.toml --page subset.html
     """
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
-    limit = memory if memory is not None else budget(kinds)
+    chosen_kinds = known(kinds)
+    limit = memory if memory is not None else min(kind.memory.for_jobs for kind in chosen_kinds)
+    frozen = min(kind.memory.frozen for kind in chosen_kinds)
     clients, people = deal(data.load(data_file, job), held)
     proxy = Proxy.of(job, plan, clients, people)
     console = Console(stderr=True, highlight=False)
     with console.status("measuring") as status:
         found = Subset.measure(
-            job.model, start_weights(job.model, plan), proxy, job.mode, lambda text: status.update(f"measuring {text}")
+            job.model,
+            start_weights(job.model, plan),
+            proxy,
+            job.mode,
+            lambda text: status.update(f"measuring {text}"),
+            frozen,
         )
         best = found.best(limit)
         if best is None:
@@ -101,13 +108,14 @@ def subset(
         show(found, steps, chosen, limit, curve[chosen], output)
 
 
-def budget(kinds: tuple[str, ...]) -> int:
-    """Bytes for a job on the smallest of these kinds of boards; none named: of all that boards/ knows."""
-    known = catalog.kinds()
-    unknown = [kind for kind in kinds if kind not in known]
+def known(kinds: tuple[str, ...]) -> list[catalog.Kind]:
+    """These kinds of boards; none named: all that boards/ knows. What fits them all, fits the smallest, and frozen
+    weights are in flash only where all of them have it."""
+    listed = catalog.kinds()
+    unknown = [kind for kind in kinds if kind not in listed]
     if unknown:
-        raise PicofedError(f"boards/ has no {unknown[0]!r}: it has {', '.join(known)}; or give --memory")
-    return min(known[kind].memory.for_jobs for kind in kinds or known)
+        raise PicofedError(f"boards/ has no {unknown[0]!r}: it has {', '.join(listed)}; or give --memory")
+    return [listed[kind] for kind in kinds or listed]
 
 
 def deal(everyone: dict[str, Examples], held: tuple[str, ...]) -> tuple[dict[str, Examples], dict[str, Examples]]:

@@ -46,7 +46,8 @@ class MicroPython:
 @dataclass(frozen=True)
 class Memory:
     """Bytes. heap: MicroPython's; firmware_heap: what of it picofed's firmware takes, the native module included;
-    job_heap: what a job may take, which is less than the rest, as the rest is in pieces; 0: not measured."""
+    job_heap: what a job may take, which is less than the rest, as the rest is in pieces; 0: not measured; frozen: of
+    flash, for an image of frozen weights (SPEC 12); 0: they take heap."""
 
     flash: int
     ram: int
@@ -54,6 +55,7 @@ class Memory:
     firmware_heap: int
     job_heap: int = 0
     word: int = 4
+    frozen: int = 0
 
     @property
     def for_jobs(self) -> int:
@@ -187,6 +189,7 @@ def _check(kind: Kind, where: str) -> None:
     refuse(bool(flash.family) and not _FAMILY.fullmatch(flash.family), "flash: family is not eight hex digits")
     refuse((flash.method == "esptool") != bool(flash.chip), "flash: chip goes with method esptool, and only with it")
     refuse(memory.word not in (4, 8), "memory: word is 4 or 8")
+    refuse(memory.frozen > memory.flash, "memory: frozen <= flash")
     refuse(not 0 < memory.firmware_heap < memory.heap <= memory.ram, "memory: firmware_heap < heap <= ram")
     refuse(memory.job_heap > memory.heap - memory.firmware_heap, "memory: job_heap <= heap - firmware_heap")
     refuse(kind.profile is not None and not kind.profile.clock_hz, "profile: clock_hz is not 0")

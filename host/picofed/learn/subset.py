@@ -121,10 +121,17 @@ class Subset:
     contributions: Contributions
     mode: int = 0
     _sizes: dict[Selection, int] = field(default_factory=dict)
+    frozen: int = 0  # bytes of flash that every board has for an image of frozen weights (SPEC 12)
 
     @classmethod
     def measure(
-        cls, model: Model, start: Weights, proxy: Proxy, mode: str = "gradient", tick: Tick = lambda text: None
+        cls,
+        model: Model,
+        start: Weights,
+        proxy: Proxy,
+        mode: str = "gradient",
+        tick: Tick = lambda text: None,
+        frozen: int = 0,
     ) -> Subset:
         """Train every part of the model by itself. tick: told what is next. Raises ModelError for what cannot be."""
         if model.loss != "softmax":
@@ -138,7 +145,7 @@ class Subset:
         orders = rank(model.widths, moved - start)
         weights = renumber(model.widths, start, orders)
         window = _window(model, moved - start)
-        made = cls(model, Contributions(before, after, (), (), weights, window), MODES.index(mode))
+        made = cls(model, Contributions(before, after, (), (), weights, window), MODES.index(mode), frozen=frozen)
         depth = len(model.widths) - 1
         gains: list[dict[float, float]] = []
         for layer in range(depth):
@@ -177,9 +184,15 @@ class Subset:
     def memory(self, selection: Selection) -> int:
         """Bytes of the core's trainer for a selection."""
         if selection not in self._sizes:
-            size = native.trainer_size(self.trained(selection).descriptor, self.mode)
+            model = self.trained(selection)
+            size = native.trainer_size(model.descriptor, self.mode, self.in_flash(model))
             self._sizes[selection] = size or 1 << 62  # what the core does not take never fits
         return self._sizes[selection]
+
+    def in_flash(self, model: Model) -> bool:
+        """Whether boards read this model's frozen weights from flash, as firmware/picofed/train.py decides it."""
+        frozen = len(model.trainable) < model.parameters
+        return frozen and native.frozen_size(model.descriptor) <= self.frozen
 
     def _trainable(self, layer: int, part: float) -> int:
         rectangle = self._rectangle(layer, part, False)

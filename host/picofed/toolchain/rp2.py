@@ -117,8 +117,8 @@ def rp2_firmware(flavour: str = "picofed", board: str = "rpi_pico") -> Path:
     """Folder with firmware.uf2 and firmware.bin for a board of the RP2040.
 
     flavour: "picofed" for MicroPython with the firmware frozen in and the core compiled in, its file system leaving
-    16 kB of flash to the ledger; "plain" for MicroPython alone, as upstream makes it but for the modules that it
-    freezes. Takes a minute and a half the first time. Raises ToolchainError.
+    16 kB of flash to ledger and seed store, and 128 kB to frozen weights; "plain" for MicroPython alone, as upstream
+    makes it but for the modules that it freezes. Takes a minute and a half the first time. Raises ToolchainError.
     """
     if flavour not in FLAVOURS or board not in _BOARDS:
         raise ToolchainError(f"no firmware {flavour!r} for {board!r}: choose {' or '.join(FLAVOURS)} for rpi_pico")

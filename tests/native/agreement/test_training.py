@@ -29,9 +29,7 @@ def records(rng: random.Random, model: Model, n: int) -> tuple[list[list[int]], 
     return features, [[rng.randint(-32768, 32767) for _ in range(model.outputs)] for _ in range(n)]
 
 
-def both(
-    model: Model, mode: int, frozen: list[int] | None = None
-) -> tuple[native.Trainer, reference.Trainer]:
+def both(model: Model, mode: int, frozen: list[int] | None = None) -> tuple[native.Trainer, reference.Trainer]:
     """frozen: all weights, of which the compiled trainer then reads those that are not trained from an image."""
     descriptor = encode_model(model)
     image = None if frozen is None else native.frozen_image(descriptor, frozen)
