@@ -182,9 +182,17 @@ def test_plans_check_themselves() -> None:
         {"delta": 0.0},
         {"capacity": 0},
         {"average": 1.5},
+        {"decay": -0.1},
         {"learning_rate": 0.0},
     ):
         with pytest.raises(JobError):
             Plan(**wrong)  # type: ignore[arg-type]
     assert Plan(rounds=20, average=0.25).average_from == 16
     assert Plan(rounds=20).average_from == 21
+
+
+def test_rate_falls_at_the_end() -> None:
+    plan = Plan(rounds=10, learning_rate=2.0, decay=0.4)
+    assert [plan.rate(number) for number in range(1, 11)] == pytest.approx([2.0] * 7 + [1.5, 1.0, 0.5])
+    assert Plan(rounds=10, learning_rate=2.0).rate(10) == 2.0
+    assert plan.rate(11) > 0  # a run that was given fewer rounds than it has versions

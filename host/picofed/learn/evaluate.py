@@ -80,6 +80,7 @@ def train_float(job: Job, plan: Plan, clients: Sequence[Examples]) -> list[NDArr
     for number in range(1, plan.rounds + 1):
         gradient = gradients(job.model.widths, weights, features, wanted)[0][job.model.trainable]
         weights = weights.copy()
+        optimiser.learning_rate = plan.rate(number)
         weights[job.model.trainable] = np.clip(optimiser.step(weights[job.model.trainable], gradient), *LIMITS)
         if number >= plan.average_from:
             count += 1

@@ -254,6 +254,7 @@ class Plan:
 
     rounds: versions to make; epsilon: the target that the charge was fitted to, if any; delta: for reports;
     average: the last part of the rounds whose versions are averaged for use (0: the last version is used);
+    decay: the last part of the rounds over which the learning rate falls, in equal steps, towards 0;
     deadline: seconds after which a version is made without stragglers; patience: seconds that a board may stay
     silent before it is left out; max_records: more records than a board can have, so that one that claims them
     is refused: in gradient mode the sum is divided by all boards' records; absence: seconds that a run goes on while
@@ -285,6 +286,7 @@ class Plan:
     beta2: float = 0.99
     tau: float = 1e-3
     average: float = 0.0
+    decay: float = 0.0
     seed: int = 0
     patience: float = 60.0
     max_records: int = 1 << 16
@@ -318,7 +320,7 @@ class Plan:
                 all(0 <= x < 1 for x in (self.momentum, self.beta1, self.beta2)),
                 "momenta must be at least 0, below 1",
             ),
-            (0 <= self.average <= 1, "average must be 0 to 1"),
+            (0 <= self.average <= 1 and 0 <= self.decay <= 1, "average and decay must be 0 to 1"),
             (self.seed >= 0, "seed must not be negative"),
             (self.masks in ("helper", "pairwise"), "masks must be helper or pairwise"),
             (
@@ -345,3 +347,10 @@ class Plan:
     def average_from(self) -> int:
         """The first version that goes into the average; beyond `rounds` if none does."""
         return self.rounds - int(self.rounds * self.average) + 1
+
+    def rate(self, number: int) -> float:
+        """The learning rate of the step that makes version `number`: what is left to do decides, so that a run that
+        is gone on with, or given more rounds, takes the same one."""
+        left = self.rounds - number + 1
+        falling = self.rounds * self.decay
+        return self.learning_rate * (min(1.0, left / falling) if falling > 0 and left > 0 else 1.0)

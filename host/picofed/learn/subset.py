@@ -83,6 +83,7 @@ class Proxy:
                 trainer.fill()
                 trainer.examples(examples.features, examples.labels)
                 total += trainer.release()
+            optimiser.learning_rate = self.plan.rate(number + 1)
             weights[trainable] = np.clip(optimiser.step(weights[trainable], total * units / max(records, 1)), *LIMITS)
             trainer.set_subset(quantise(weights)[trainable])
             if number >= self.plan.rounds - _LAST:

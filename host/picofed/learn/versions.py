@@ -58,6 +58,7 @@ def next_version(
     else:
         gradient = -aggregate.total * 2.0**-23 / len(aggregate.members)
     trainable = job.model.trainable
+    optimiser.learning_rate = plan.rate(before.number + 1)
     master[trainable] = np.clip(optimiser.step(master[trainable], gradient), *LIMITS)
     number = before.number + 1
     return Version(

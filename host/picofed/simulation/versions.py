@@ -27,6 +27,7 @@ def next_version(job: Job, plan: Plan, optimiser: Optimiser, before: Version, ag
         gradient = aggregate.total * model.gradient_units / max(aggregate.records, 1)
     else:
         gradient = -aggregate.total * 2.0**-23 / len(aggregate.members)
+    optimiser.learning_rate = plan.rate(before.number + 1)
     moved = optimiser.step(master[model.trainable], gradient)
     master[model.trainable] = np.clip(moved, WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
     number = before.number + 1

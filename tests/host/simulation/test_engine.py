@@ -32,7 +32,7 @@ def by_name(setup: Setup) -> dict[str, Examples]:
         {},
         {"steps": 3, "learning_rate": 1.0, "momentum": 0.0},
         {"epsilon": None},
-        {"optimiser": "adam", "learning_rate": 0.05, "average": 0.5},
+        {"optimiser": "adam", "learning_rate": 0.05, "average": 0.5, "decay": 0.7},
     ],
     ids=["gradient", "local", "no privacy", "adam and an average"],
 )
