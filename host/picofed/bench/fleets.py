@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from picofed import native
 from picofed.bench.settings import RECORDS, Scale, Setting
+from picofed.learn.clients import Examples
 from picofed.learn.job import Plan
 from picofed.learn.model import Model
+from picofed.learn.pretrain import pretrain
 from picofed.learn.subset import Proxy, Subset
+from picofed.learn.subset_search import Selection
 from picofed.simulation import dataset, partition
 from picofed.simulation.api import pool_of
 from picofed.simulation.dataset import DatasetError, Pool, Population
 from picofed.simulation.fleet import Fleet
 from picofed.simulation.profile import DeviceProfile
+from picofed.simulation.task import make_task
 
-WIDTHS: Final = (64, 32, 10)
+WIDTHS: Final = (64, 128, 10)
 KINDS: Final = 10  # speeds of boards
 SLOWER: Final = 10.0  # a straggler's processor and link
-PROXY: Final = Plan(rounds=40, optimiser="adam", learning_rate=0.1)
+PARTS: Final = (1.0, 0.7, 0.4)  # of the limit: what the search finds for each is trained
+
+
+@dataclass(frozen=True)
+class Public:
+    """What the operator does with the public digits. copies: of them, each altered in another way, that the first
+    weights are made of; proxies: clients that a subset is chosen with, a quarter of them to measure on."""
+
+    copies: int
+    start: Plan
+    proxies: int
+    plan: Plan
+
+
+_START: Final = Plan(rounds=150, optimiser="adam", learning_rate=0.02, decay=1.0)
+_PROXY: Final = Plan(rounds=60, learning_rate=0.5, momentum=0.9, decay=1.0)
+EFFORT: Final = {
+    "mnist:8": Public(3, _START, 90, _PROXY),
+    "digits": Public(1, replace(_START, rounds=40), 24, replace(_PROXY, rounds=15)),  # for tests
+}
 
 
 @lru_cache(maxsize=4)
@@ -61,21 +85,92 @@ def boards(setting: Setting) -> Fleet:
 
 
 @lru_cache(maxsize=4)
-def chosen_subset(data: str, memory: int) -> tuple[Model, NDArray[np.float64]]:
-    """What boards train in so many bytes, and the first weights with the chosen hidden units in front.
+def public(data: str) -> Pool:
+    """What the operator holds: 8 x 8 digits of others, scikit-learn's for MNIST, as many of MNIST's for those."""
+    if data.startswith("mnist"):
+        return dataset.digits()
+    pool, few = dataset.mnist(8), np.random.Generator(np.random.PCG64(9)).permutation(10000)[:1797]
+    return Pool(pool.features[few], pool.labels[few])
 
-    Measured on 8 x 8 digits of other writers: those of scikit-learn for MNIST, MNIST's for those.
-    """
-    other = dataset.digits() if data.startswith("mnist") else dataset.mnist(8)
-    few = partition.choose(partition.deal(other, "iid", len(other.labels) // RECORDS, 1), list(range(90)))
+
+@lru_cache(maxsize=4)
+def pretrained(data: str) -> NDArray[np.float64]:
+    """The first weights, of every rule: the public digits have taught them."""
+    pools = [altered(public(data), seed) for seed in range(1, 1 + EFFORT[data].copies)]
+    job = make_task("start", Model.dense(WIDTHS), Plan(epsilon=None), clients=1, records=len(pools[0].labels))
+    return pretrain(job, [Examples(pool.features, pool.labels) for pool in pools], plan=EFFORT[data].start)
+
+
+def altered(pool: Pool, seed: int) -> Pool:
+    """The same digits as a board may see them: up to a pixel off in either direction, and fainter."""
+    draw = np.random.Generator(np.random.PCG64([seed, 8]))
+    side = math.isqrt(pool.features.shape[1])
+    images = pool.features.reshape(-1, side, side)
+    found = np.zeros_like(images)
+    for number, (down, right) in enumerate(draw.integers(-1, 2, (len(images), 2)).tolist()):
+        rows, columns = side - abs(down), side - abs(right)
+        part = images[number, max(0, -down) :, max(0, -right) :][:rows, :columns]
+        found[number, max(0, down) :, max(0, right) :][:rows, :columns] = part
+    faint = found * draw.uniform(0.6, 1.0, (len(images), 1, 1))
+    return Pool(np.rint(faint).astype(np.int8).reshape(len(images), -1), pool.labels)
+
+
+def transposed(pool: Pool) -> Pool:
+    """The same digits with rows and columns exchanged."""
+    side = math.isqrt(pool.features.shape[1])
+    images = pool.features.reshape(-1, side, side).transpose(0, 2, 1)
+    return Pool(np.ascontiguousarray(images).reshape(len(images), -1), pool.labels)
+
+
+@lru_cache(maxsize=4)
+def chosen_subset(scale: Scale, private: bool) -> tuple[Model, NDArray[np.float64]]:
+    """What boards train in the part of float32's memory that the scale says, and the first weights with the chosen
+    hidden units in front. Sums of contributions only promise: taken is what was best when it was trained. Measured on
+    the public digits, transposed: something to learn that the first weights do not know yet; with privacy under the
+    noise of epsilon 8, as if there were as many proxies as clients."""
+    effort, other = EFFORT[scale.data], transposed(public(scale.data))
+    few = partition.choose(partition.deal(other, "iid", len(other.labels) // RECORDS, 1), list(range(effort.proxies)))
     clients = {name: few.examples(number) for number, name in enumerate(few.names)}
     people = {name: clients.pop(name) for name in few.names[::4]}
-    model = Model.dense(WIDTHS)
-    found = Subset.measure(model, model.initial(0), Proxy(clients, people, PROXY))
-    best = found.best(memory)
-    if best is None:
-        raise DatasetError(f"nothing of the model can be trained in {memory} bytes: the least is {found.least}")
-    return best.model, found.contributions.weights
+    model, fleet = Model.dense(WIDTHS), max(scale.clients)
+    plan = replace(effort.plan, rounds=scale.rounds[1], epsilon=8.0) if private else effort.plan
+    job = make_task("subset", model, plan, clients=fleet, records=RECORDS)
+    less = round(math.log2(fleet / len(clients)) / 2) if private else 0
+    proxy = Proxy(clients, people, plan, job.clip, job.log2_sigma - less)
+    found = OnBoards.measure(model, pretrained(scale.data), proxy)
+    measured = found.measured(proxy, int(scale.memory * float_bytes(private)))
+    return found.trained(max(measured, key=measured.__getitem__)), found.contributions.weights
+
+
+class OnBoards(Subset):
+    """Subsets of boards that read frozen weights from flash."""
+
+    def memory(self, selection: Selection) -> int:
+        """See Subset."""
+        return bytes_of(self.trained(selection), False, False) or 1 << 62
+
+    def measured(self, proxy: Proxy, limit: int) -> dict[Selection, float]:
+        """Accuracy after training every part of a layer alone, and what the search finds, within `limit` bytes."""
+        given = self.contributions
+        known = {
+            Selection(tuple(part if at == layer else 0.0 for at in range(len(given.layers))), 0): given.start + gain
+            for layer, gains in enumerate(given.layers)
+            for part, gain in gains.items()
+            if part
+        }
+        found = {selection: accuracy for selection, accuracy in known.items() if self.memory(selection) <= limit}
+        for part in PARTS:
+            point = self.best(int(part * limit))
+            if point is not None and point.found.selection not in found:
+                found[point.found.selection] = proxy.train(point.model, given.weights)[0]
+        if not found:
+            raise DatasetError(f"nothing of the model can be trained in {limit} bytes: the least is {self.least}")
+        return found
+
+
+def bytes_of(model: Model, private: bool, floats: bool) -> int:
+    """Bytes of RAM to train a model: of the core's trainer, frozen weights in flash, or of float32."""
+    return float_bytes(private) if floats else native.trainer_size(model.descriptor, frozen_in_flash=True)
 
 
 def float_bytes(private: bool) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+
+_T = TypeVar("_T")
 
 RECORDS: Final = 18  # of a client
 SEARCH_SEED: Final = 1000  # in no reported result
@@ -37,6 +39,7 @@ VARIANTS: Final = (
     Variant("fedavg", "FedAvg, float32, waits for all", "fedavg", floats=True),
     Variant("fedavg-deadline", "FedAvg, float32, with a deadline", "fedavg", floats=True, deadline=True),
     Variant("fedavg-coded", "FedAvg, picofed's encoding", "fedavg"),
+    Variant("fedavg-subset", "FedAvg, picofed's encoding, subset", "fedavg", subset=True),
     Variant("fedasync", "FedAsync", "fedasync"),
     Variant("fedbuff", "FedBuff", "fedbuff"),
     Variant("ftte", "FTTE-style", "ftte", subset=True),
@@ -71,7 +74,9 @@ class Setting:
 @dataclass(frozen=True)
 class Scale:
     """How large all of it is. rounds: of each client at most, without privacy (its energy) and with (its epsilon);
-    trials: of the search for each variant; search_clients: of its fleet; memory: bytes that a trainer may take."""
+    cheap: times as many rounds that the same energy pays for, where they are not of float32; trials: of the search for
+    each variant; search_clients: of its fleets, without privacy and with; memory: the part of float32's bytes that a
+    subset may take."""
 
     data: str
     clients: tuple[int, ...]
@@ -80,10 +85,11 @@ class Scale:
     epsilons: tuple[float, ...]
     seeds: tuple[int, ...]
     rounds: tuple[int, int]
+    cheap: int
     trials: int
-    search_clients: int
+    search_clients: tuple[int, int]
     held_out: int
-    memory: int
+    memory: float
 
     @property
     def headline(self) -> tuple[Setting, ...]:
@@ -98,12 +104,13 @@ FULL: Final = Scale(
     (0.9, 0.6, 0.3),
     ("iid", "dirichlet:0.1"),
     (math.inf, 8.0, 4.0, 2.0, 1.0),
-    (1, 2, 3, 4, 5),
-    (60, 30),
-    4,
-    100,
+    (11, 12, 13, 14, 15),
+    (40, 30),
+    3,
+    6,
+    (100, 500),
     55,
-    16000,
+    0.15,
 )
 QUICK: Final = replace(
     FULL,
@@ -115,7 +122,7 @@ QUICK: Final = replace(
     seeds=(1, 2),
     rounds=(16, 12),
     trials=2,
-    search_clients=20,
+    search_clients=(20, 20),
     held_out=30,
 )
 
@@ -131,7 +138,7 @@ def settings(scale: Scale) -> list[Setting]:
 class Hyper:
     """What is searched, the same space for all; a rule that has no use for a part ignores it. rate: for an aggregate of
     all clients; one of k of n gets rate sqrt(k / n). capacity: of the clients; patience: how stale an update may be, in
-    versions that all clients together make; deadline: in rounds of the fastest client."""
+    versions that all clients together make; deadline: in rounds of the fastest client; decay: as in Plan."""
 
     optimiser: str
     rate: float
@@ -141,23 +148,34 @@ class Hyper:
     exponent: float
     patience: float
     deadline: float
+    decay: float
 
 
 def trial(number: int) -> Hyper:
-    """The hyper-parameters of one trial of the search: the same for every variant."""
-    draw = np.random.Generator(np.random.PCG64([SEARCH_SEED, number]))
-    adam = number % 2 == 0
-    low, high = (0.01, 0.2) if adam else (0.1, 2.0)
+    """The hyper-parameters of one trial of the search: the same for every variant. Any six in a row have both
+    optimisers, with rates from each third of their range, and each value of everything else."""
+    pair, adam = number // 2, number % 2 == 0
+    low, high = (math.log(rate) for rate in ((0.02, 0.2) if adam else (0.1, 2.0)))
+    spread = float(np.random.Generator(np.random.PCG64([SEARCH_SEED, number])).random())
+    third = _dealt((0, 1, 2), pair, 0 + adam)
     return Hyper(
         "adam" if adam else "sgd",
-        float(f"{math.exp(draw.uniform(math.log(low), math.log(high))):.3g}"),
-        (0.0, 0.5, 0.9)[int(draw.integers(3))],
-        (0.0, 0.25, 0.5)[int(draw.integers(3))],
-        (0.1, 0.25, 0.5)[int(draw.integers(3))],
-        (0.25, 0.5, 1.0)[int(draw.integers(3))],
-        (1.0, 5.0)[int(draw.integers(2))],
-        (2.0, 8.0, 20.0)[int(draw.integers(3))],
+        float(f"{math.exp(low + (high - low) * (third + spread) / 3):.3g}"),
+        _dealt((0.0, 0.5, 0.9), pair, 2 + adam),
+        _dealt((0.0, 0.25, 0.5), pair, 4),
+        _dealt((0.25, 0.5, 0.9), pair, 5 + adam),
+        _dealt((0.25, 0.5, 1.0), pair, 7),
+        _dealt((1.0, 5.0), number, 8),
+        _dealt((2.0, 8.0, 20.0), number, 9),
+        _dealt((0.0, 0.5, 1.0), pair, 10 + adam),
     )
+
+
+def _dealt(values: Sequence[_T], number: int, stream: int) -> _T:
+    """Like cards: none comes a second time before all have come."""
+    deal, place = divmod(number, len(values))
+    order = np.random.Generator(np.random.PCG64([SEARCH_SEED, 1, stream, deal])).permutation(len(values))
+    return values[int(order[place])]
 
 
 @dataclass(frozen=True)
@@ -172,8 +190,13 @@ class Run:
 
 
 def searched(setting: Setting, scale: Scale) -> Setting:
-    """The fleet on which a setting's hyper-parameters are searched: one for each split, with privacy or without."""
-    return Setting(scale.search_clients, max(scale.stragglers), setting.split, 8.0 if setting.private else math.inf)
+    """The fleet on which a setting's hyper-parameters are searched: one without privacy and one with."""
+    return Setting(
+        scale.search_clients[setting.private],
+        max(scale.stragglers),
+        scale.splits[0],
+        8.0 if setting.private else math.inf,
+    )
 
 
 def search_runs(scale: Scale, chosen: Iterable[Setting], variants: Iterable[Variant]) -> list[Run]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from picofed import accounting, native
+from picofed import accounting
 from picofed.bench import fleets
 from picofed.bench.settings import Run
 from picofed.learn.job import Plan
@@ -22,19 +22,18 @@ from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.simulation import api
 from picofed.simulation.task import make_task
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 FLOAT: Final = 4  # bytes
 POINTS: Final = 100  # of a curve
 LAST: Final = 5  # of them whose mean is the final accuracy
 PLAIN_SHIFT: Final = 17  # without noise: rounding of sums over 18 records
-NOISE_SHIFT: Final = 1  # with noise: to 2 sigma
 _COLUMNS: Final = ("seconds", "accuracy", "bytes_up", "bytes_down", "joules", "total")
 
 
 def identity(run: Run) -> str:
     """The same for two runs if and only if they give the same result."""
     scale = asdict(run.scale)
-    kept = {name: scale[name] for name in ("data", "rounds", "held_out", "memory")}
+    kept = {name: scale[name] for name in ("data", "rounds", "cheap", "held_out", "memory")}
     words = asdict(run.variant)
     words.pop("words")
     item = [FORMAT, kept, asdict(run.setting), words, asdict(run.hyper), run.seed]
@@ -43,7 +42,7 @@ def identity(run: Run) -> str:
 
 def perform(run: Run) -> dict[str, Any]:
     """Simulate. Raises PicofedError."""
-    subset, start = fleets.chosen_subset(run.scale.data, run.scale.memory)
+    subset, start = fleets.chosen_subset(run.scale, run.setting.private)
     with tempfile.TemporaryDirectory(prefix="picofed-bench-") as folder:
         weights = Path(folder) / "start.npy"
         np.save(weights, start)
@@ -64,7 +63,7 @@ def perform(run: Run) -> dict[str, Any]:
         "curve": curve,
         "accuracy": float(np.mean(curve["accuracy"][-LAST:])),
         "update_bytes": float(np.mean(updates["bytes"])),
-        "memory": fleets.float_bytes(job.private) if run.variant.floats else native.trainer_size(job.model.descriptor),
+        "memory": fleets.bytes_of(job.model, job.private, run.variant.floats),
         "trainable": len(job.model.trainable),
         "versions": versions["version"][-1],
         "updates": len(updates["bytes"]),
@@ -79,8 +78,9 @@ def _setup(run: Run, model: Model, start: str) -> api.Setup:
     training, held_out = fleets.population(run.scale, setting, run.seed)
     clients = len(training)
     rounds = run.scale.rounds[setting.private]
+    allowed = rounds if setting.private or variant.floats else rounds * run.scale.cheap
     buffer = {"fedavg": clients, "fedasync": 1}.get(variant.aggregator, max(1, round(hyper.capacity * clients)))
-    versions = rounds * clients // buffer
+    versions = allowed * clients // buffer
     if variant.deadline:
         buffer = max(1, round((1 - setting.stragglers) * clients))
         versions = 2 * rounds  # those in time make half of them; when their rounds are used up come the others
@@ -97,6 +97,7 @@ def _setup(run: Run, model: Model, start: str) -> api.Setup:
         momentum=hyper.momentum,
         beta1=hyper.momentum,
         average=hyper.average,
+        decay=hyper.decay,
         start=start,
         epsilon=None,
     )
@@ -104,7 +105,7 @@ def _setup(run: Run, model: Model, start: str) -> api.Setup:
     # The budget is for so many rounds of a client, however many versions its updates go into.
     budget = replace(plan, rounds=rounds, epsilon=setting.epsilon if setting.private else None)
     job = make_task("benchmark", model, budget, clients=clients, records=len(training.labels) // clients)
-    shift = 0 if variant.floats else job.log2_sigma + NOISE_SHIFT if job.private else PLAIN_SHIFT
+    shift = 0 if variant.floats else job.round_shift if job.private else PLAIN_SHIFT
     return api.Setup(
         replace(job, round_shift=shift),
         plan,
@@ -112,7 +113,7 @@ def _setup(run: Run, model: Model, start: str) -> api.Setup:
         held_out,
         fleets.boards(setting),
         run.seed,
-        rounds,
+        allowed,
         max(1, versions // POINTS),
         FLOAT if variant.floats else 0,
     )

@@ -76,7 +76,9 @@ def ftte(
         if seeds > len(FULL.seeds):
             raise PicofedError(f"--seeds {seeds}: the grid has {len(FULL.seeds)}")
         scale = replace(scale, seeds=FULL.seeds[:seeds])
-    scale = replace(scale, trials=trials or scale.trials, search_clients=search_clients or scale.search_clients)
+    if search_clients is not None:
+        scale = replace(scale, search_clients=(search_clients, search_clients))
+    scale = replace(scale, trials=trials or scale.trials)
     grid = settings(scale)
     chosen = [
         one

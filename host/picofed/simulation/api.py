@@ -61,7 +61,7 @@ def run(
     checkpoint_seconds: float = 1.0,
 ) -> Outcome:
     """Run a simulation, from the last checkpoint in `results` if there is one. Raises PicofedError."""
-    kept = Results(results, settings_of(setup))
+    kept = Results(results, settings_of(setup), all_weights=results is not None)  # nobody could read them
     try:
         engine = Engine(setup, kept, workers or os.cpu_count() or 1, checkpoint_seconds)
         engine.run(on_version)

@@ -59,9 +59,10 @@ class ResultsError(PicofedError):
 class Results:
     """One file, or memory (path None). One writer at a time."""
 
-    def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
-        """Opens or makes the file. settings: what makes the simulation the same. Raises ResultsError."""
-        self.path = path
+    def __init__(self, path: Path | None, settings: Mapping[str, Any], *, all_weights: bool = True) -> None:
+        """Opens or makes the file. settings: what makes the simulation the same; all_weights: of every version, not
+        only of the newest. Raises ResultsError."""
+        self.path, self._all_weights = path, all_weights
         text = json.dumps(settings, sort_keys=True)
         try:
             self._db = sqlite3.connect(":memory:" if path is None else str(path), timeout=1.0)
@@ -107,7 +108,11 @@ class Results:
         try:
             with self._db:
                 marks = ", ".join("?" * (len(VERSION_COLUMNS) + 1))
-                self._db.executemany(f"INSERT INTO version VALUES ({marks})", ((*row, w) for row, w in versions))
+                rows = [(*row, weights) for row, weights in versions]
+                if rows and not self._all_weights:
+                    self._db.execute("UPDATE version SET weights = x'' WHERE weights <> x''")
+                    rows[:-1] = [(*row[:-1], b"") for row in rows[:-1]]
+                self._db.executemany(f"INSERT INTO version VALUES ({marks})", rows)
                 marks = ", ".join("?" * len(UPDATE_COLUMNS))
                 self._db.executemany(f'INSERT INTO "update" VALUES ({marks})', updates)
                 self._db.executemany("INSERT OR REPLACE INTO client VALUES (?, ?, ?, ?, ?, ?, ?, ?)", clients)

@@ -16,12 +16,15 @@ from picofed.bench.settings import FULL, QUICK, VARIANTS, Run, Setting, search_r
 from picofed.bench.trial import identity, perform
 from picofed.cli import cli
 from picofed.errors import PicofedError
+from picofed.learn.evaluate import forward
 from picofed.learn.model import Model, quantise
 from picofed.simulation.api import prepare, run
 from scipy import stats
 
 PLAIN = Setting(10, 0.9, "iid", math.inf)
-SMALL = replace(QUICK, clients=(10,), epsilons=(math.inf,), seeds=(1,), rounds=(3, 3), trials=1, search_clients=10)
+SMALL = replace(
+    QUICK, clients=(10,), epsilons=(math.inf,), seeds=(1,), rounds=(3, 3), trials=1, search_clients=(10, 10)
+)
 FEW = tuple(variant for variant in VARIANTS if variant.name in ("fedavg", "fedbuff", "ftte"))
 
 
@@ -99,8 +102,8 @@ def test_clients_are_held_out_whole_and_the_same_whatever_the_fleet(split: str) 
 
 
 def test_memory_of_floats_is_the_documented_formula() -> None:
-    parameters = Model.dense((64, 32, 10)).parameters
-    assert fleets.float_bytes(False) == 4 * (2 * parameters + 64 + 32 + 10 + 32 + 10)
+    parameters = Model.dense((64, 128, 10)).parameters
+    assert fleets.float_bytes(False) == 4 * (2 * parameters + 64 + 128 + 10 + 128 + 10)
     assert fleets.float_bytes(True) - fleets.float_bytes(False) == 4 * parameters
 
 
@@ -112,6 +115,44 @@ def test_the_search_is_the_same_for_all_and_on_a_seed_of_its_own() -> None:
     assert settings(FULL)[: len(FULL.headline)] == [one for one in settings(FULL) if one in FULL.headline]
 
 
+def test_six_trials_try_everything() -> None:
+    for six in ([trial(n) for n in range(6)], [trial(n) for n in range(6, 12)]):
+        assert {hyper.capacity for hyper in six} == {0.25, 0.5, 0.9} and {hyper.decay for hyper in six} == {
+            0.0,
+            0.5,
+            1.0,
+        }
+        for name, low, high in (("adam", 0.02, 0.2), ("sgd", 0.1, 2.0)):
+            mine = [hyper for hyper in six if hyper.optimiser == name]
+            assert {hyper.momentum for hyper in mine} == {0.0, 0.5, 0.9}
+            thirds = [3 * math.log(hyper.rate / low) / math.log(high / low) for hyper in mine]
+            assert sorted(int(third) for third in thirds) == [0, 1, 2]
+
+
+def test_proxies_are_what_the_first_weights_do_not_know() -> None:
+    pool = fleets.public("mnist:8")
+    assert np.array_equal(fleets.transposed(fleets.transposed(pool)).features, pool.features)
+    image, turned = pool.features[5].reshape(8, 8), fleets.transposed(pool).features[5].reshape(8, 8)
+    assert np.array_equal(image.T, turned) and not np.array_equal(image, turned)
+    other = fleets.altered(pool, 1)
+    assert np.array_equal(other.labels, pool.labels) and other.features.sum() < pool.features.sum()
+    moves = [np.roll(image, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    whole = other.features[5].reshape(8, 8).astype(int)
+    assert any(np.all((whole[1:7, 1:7] > 0) <= (move[1:7, 1:7] > 0)) for move in moves)
+
+
+@pytest.mark.slow
+def test_subset_fits_and_is_better_than_none() -> None:
+    model, start = fleets.chosen_subset(QUICK, False)
+    assert fleets.bytes_of(model, False, False) <= QUICK.memory * fleets.float_bytes(False)
+    assert 0 < len(model.trainable) < model.parameters / 4
+    whole = fleets.bytes_of(Model.dense(fleets.WIDTHS), False, False)
+    assert whole > 2 * fleets.bytes_of(model, False, False)
+    pool = fleets.altered(fleets.public(QUICK.data), 99)  # in no set that the weights were made of
+    outputs = forward(fleets.WIDTHS, start, pool.features / 128)[-1]
+    assert (outputs.argmax(axis=1) == pool.labels).mean() > 0.5
+
+
 def test_results_are_known_by_all_that_they_depend_on() -> None:
     run = Run(QUICK, PLAIN, FEW[2], trial(0), 1)
     others = [
@@ -119,7 +160,7 @@ def test_results_are_known_by_all_that_they_depend_on() -> None:
         replace(run, hyper=trial(1)),
         replace(run, variant=FEW[1]),
         replace(run, setting=replace(PLAIN, epsilon=8.0)),
-        replace(run, scale=replace(QUICK, memory=14000)),
+        replace(run, scale=replace(QUICK, memory=0.1)),
     ]
     assert len({identity(one) for one in [run, *others]}) == 1 + len(others)
     assert identity(replace(run, scale=replace(QUICK, seeds=(1,)))) == identity(run)
@@ -140,6 +181,8 @@ def test_floats_are_charged_for_and_codes_are_not() -> None:
     assert floats["curve"]["bytes_down"][-1] == 3 * 10 * (16 + 4 * parameters)
     assert coded["update_bytes"] < floats["update_bytes"] / 4
     assert coded["curve"]["seconds"][-1] < floats["curve"]["seconds"][-1]
+    assert coded["updates"] == SMALL.cheap * floats["updates"]  # more rounds, and still less energy
+    assert coded["curve"]["joules"][-1] < floats["curve"]["joules"][-1]
     assert floats["memory"] == fleets.float_bytes(False)
 
 
