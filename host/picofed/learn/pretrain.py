@@ -20,12 +20,15 @@ from picofed.learn.model import Model
 ROUNDS: Final = 200
 
 
-def pretrain(job: Job, examples: Sequence[Examples], rounds: int = ROUNDS, seed: int = 0) -> NDArray[np.float64]:
-    """All of the job's layers, trained on these examples by full-batch descent from the public seed's weights.
+def pretrain(
+    job: Job, examples: Sequence[Examples], rounds: int = ROUNDS, seed: int = 0, plan: Plan | None = None
+) -> NDArray[np.float64]:
+    """All of the job's layers, trained on these examples by full-batch descent from the public seed's weights. plan:
+    another optimiser than SGD with momentum, whose rounds and seed count instead.
 
     These weights go to every board: the examples' owners agree to that, for nothing here is private."""
     whole = replace(job, model=Model.dense(job.model.widths, job.model.loss))
-    plan = Plan(rounds=rounds, learning_rate=1.0, momentum=0.9, seed=seed)
+    plan = plan or Plan(rounds=rounds, learning_rate=1.0, momentum=0.9, seed=seed)
     return train_float(whole, plan, examples)[-1]
 
 
