@@ -162,7 +162,8 @@ def pictures(
     """A picture for each setting that the targets are about; file names by setting."""
     names = {}
     for setting in chosen:
-        found = {v.name: results(scale, setting, v, cache) for v in variants if v.name in _DRAWN}
+        every = {v.name: results(scale, setting, v, cache) for v in variants if v.name in _DRAWN}
+        found = {name: by_seed for name, by_seed in every.items() if by_seed}
         seeds = set.intersection(*(set(by_seed) for by_seed in found.values())) if found else set()
         if setting not in scale.headline or BASE not in found or not seeds:
             continue

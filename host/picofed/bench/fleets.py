@@ -138,6 +138,7 @@ def chosen_subset(scale: Scale, private: bool) -> tuple[Model, NDArray[np.float6
     less = round(math.log2(fleet / len(clients)) / 2) if private else 0
     proxy = Proxy(clients, people, plan, job.clip, job.log2_sigma - less)
     found = OnBoards.measure(model, pretrained(scale.data), proxy)
+    assert isinstance(found, OnBoards)
     measured = found.measured(proxy, int(scale.memory * float_bytes(private)))
     return found.trained(max(measured, key=measured.__getitem__)), found.contributions.weights
 
