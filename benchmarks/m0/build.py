@@ -33,7 +33,7 @@ PARTS = (
     "noise",
     "noise_exp",
     "crypto",
-    "frame",
+    "crc32",
 )
 
 

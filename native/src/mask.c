@@ -6,12 +6,12 @@
 #define MASK_SHIFT_MAX 16u
 #define MASK_WORDS 64u /* of keystream at once: what a call of ChaCha20 costs beside its blocks is shared by four */
 
-/* ChaCha20's keystream as little-endian words. */
+/* ChaCha20's keystream, read as little-endian words. */
 typedef struct {
     const uint8_t *key;
     uint32_t counter;
     uint32_t at; /* next word */
-    uint32_t words[MASK_WORDS];
+    uint8_t bytes[4 * MASK_WORDS];
 } mask_stream;
 
 static void mask_open(mask_stream *stream, const uint8_t *key) {
@@ -23,15 +23,11 @@ static void mask_open(mask_stream *stream, const uint8_t *key) {
 static uint32_t mask_word(mask_stream *stream) {
     if (stream->at == MASK_WORDS) {
         uint8_t nonce[12];
-        uint8_t *bytes = (uint8_t *)stream->words;
         pf_zero(nonce, sizeof nonce);
-        stream->counter = pf_chacha20(bytes, NULL, 4 * MASK_WORDS, stream->key, nonce, stream->counter);
-        for (uint32_t i = 0; i < MASK_WORDS; i++) {
-            stream->words[i] = pf_get_u32(bytes + 4 * i);
-        }
+        stream->counter = pf_chacha20(stream->bytes, NULL, 4 * MASK_WORDS, stream->key, nonce, stream->counter);
         stream->at = 0;
     }
-    return stream->words[stream->at++];
+    return pf_get_u32(stream->bytes + 4 * stream->at++); /* at < MASK_WORDS before */
 }
 
 static uint32_t mask_limit(uint32_t bits) {
