@@ -88,3 +88,23 @@ def test_counts_on_boards_are_within_what_was_promised() -> None:
     sizes = (ROOT / "benchmarks" / "sizes.md").read_text()
     code = re.search(r"^\| both, with functions for MicroPython \| (\d+) \|", sizes, re.MULTILINE)
     assert code is not None and int(code[1]) < 20_000
+
+
+def test_readme_quotes_the_benchmark() -> None:
+    readme, page = (ROOT / "README.md").read_text(), (ROOT / "docs" / "benchmark-ftte.md").read_text()
+    for epsilon, quote in (
+        ("inf", "{} less memory on boards and {} less payload without privacy"),
+        ("8", "{} and {} less at epsilon 8"),
+    ):
+        row = re.search(rf"^\| 500 clients, 90% stragglers, iid, epsilon {epsilon} \|(.*)$", page, re.MULTILINE)
+        assert row is not None
+        memory, payload = re.findall(r"([\d.]+)%: met", row[1])
+        assert quote.format(f"{memory} %", f"{payload} %") in readme
+    # "two to three points lower", and "where FedAvg does"
+    for part in page.split("\n## 500 clients")[1:]:
+        ends = {
+            rule: float(re.search(rf"^\| {re.escape(rule)} \| \d+ \| ([\d.]+)", part, re.MULTILINE)[1])  # type: ignore[index]
+            for rule in ("FedAvg, float32, waits for all", "FTTE-style", "FTTE-style, no subset")
+        }
+        base, subset, whole = ends.values()
+        assert 1.5 <= base - subset < 3.5 and abs(base - whole) < 1.0
