@@ -389,6 +389,31 @@ def test_an_owner_signs_for_the_helper(tmp_path: Path, fleet: Fleet) -> None:
         sign_roster(site, file, boards, owner, 4)
 
 
+def test_signing_anew_does_not_lower_the_minimum(tmp_path: Path, fleet: Fleet) -> None:
+    """As after a board was lost: nobody has to remember what was said the first time."""
+    owner, other = emulated_owner(b"seed of a test"), Owner(b"x" * 32)
+    boards = [
+        Provision.new(replace(board.provision.policy, number=1), b"seed of a test", owner) for board in fleet.boards
+    ]
+    site, file = tmp_path / "site", tmp_path / "helper.cbor"
+    site.mkdir()
+    assert sign_roster(site, file, boards, owner, None).minimum == 2
+    assert sign_roster(site, file, boards, owner, 4).minimum == 4
+    assert sign_roster(site, file, boards, owner, None).minimum == 4  # from the helper's file: the site has no roster
+    host = Roster(7, helper_roster.roster_of(boards, 2).boards)
+    host.save(site / "roster.cbor", owner)
+    assert sign_roster(site, file, boards, owner, None).minimum == 4
+    file.unlink()
+    assert sign_roster(site, file, boards, owner, None).minimum == 4  # from the site's, which keeps it
+    host.save(site / "roster.cbor", owner)
+    helper_roster.roster_of(boards, 3).save(file, other)
+    assert sign_roster(site, file, boards, owner, None).minimum == 2  # what somebody else signed says nothing
+    few = dict(list(host.boards.items())[:3])
+    Roster(8, few, minimum=4).save(site / "roster.cbor", owner)
+    with pytest.raises(RosterError, match="a minimum of 4 for 3 boards"):
+        sign_roster(site, file, boards, owner, None)
+
+
 # ---- processes ---------------------------------------------------------------------------------------------------
 
 

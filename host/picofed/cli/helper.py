@@ -57,11 +57,11 @@ def key(state: Path, as_json: bool) -> None:
     envvar="PICOFED_OWNER",
     help="Folder of the owner's signing key  [default: the site]",
 )
-@click.option("--minimum", type=click.IntRange(2), default=2, show_default=True, help="Least boards of a sum.")
+@click.option("--minimum", type=click.IntRange(2), help="Least boards of a sum  [default: as before, or 2]")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @passphrase_option
 @common.json_option
-def roster(site: Path, owner: Path | None, minimum: int, file: Path, passphrase: bool, as_json: bool) -> None:
+def roster(site: Path, owner: Path | None, minimum: int | None, file: Path, passphrase: bool, as_json: bool) -> None:
     """Write FILE: the public mask keys of all boards, or of those on the site's roster. It holds no secret.
 
     It prints the owner's public key, by which the helper knows this roster and later ones.
@@ -74,7 +74,7 @@ def roster(site: Path, owner: Path | None, minimum: int, file: Path, passphrase:
         raise PicofedError(f"{site} holds a host's keys, from which no roster follows: run this at the owner's --site")
     signer = load_owner(owner or site, passphrase)
     made = sign_roster(site, file, owned, signer, minimum, owner)
-    boards, public = len(made.boards), signer.public.hex()
+    boards, minimum, public = len(made.boards), made.minimum, signer.public.hex()
     if as_json:
         common.print_json({"boards": boards, "minimum": minimum, "owner": public, "roster": made.number})
     else:

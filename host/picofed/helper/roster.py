@@ -39,14 +39,18 @@ def _sensible(made: Roster) -> None:
 
 
 def sign_roster(
-    site: Path, file: Path, boards: Sequence[Provision], owner: Owner, minimum: int, folder: Path | None = None
+    site: Path, file: Path, boards: Sequence[Provision], owner: Owner, minimum: int | None, folder: Path | None = None
 ) -> Roster:
     """What a helper gets, in `file`. A site that keeps a roster says which boards there are, and its number goes up, so
-    that host and helper go by rosters of one sequence; the owner's folder keeps it too. Raises RosterError.
+    that host and helper go by rosters of one sequence; the owner's folder keeps it too. minimum None: as
+    before, as who signs anew because a board was lost must not let smaller sums pass. Raises RosterError.
     """
     kept = site / "roster.cbor"
     signed, before = roster.load(kept), roster.load(file)
     known = before.roster.number if before else 0
+    if minimum is None:
+        own = [one.roster.minimum for one in (signed, before) if one is not None and one.owner == owner.public]
+        minimum = next((one for one in own if one), COHORT_MIN)
     if signed is None:
         if strangers := [one.policy.name for one in boards if one.owner != owner.public]:
             raise RosterError(
