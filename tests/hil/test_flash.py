@@ -186,6 +186,11 @@ def test_boards_that_hide_among_each_other_get_policy_and_roster(site: Path) -> 
         assert "would go on the roster" in run(site, boards[2], "--peers", 3, "--dry-run").stdout
         kept = roster.load(site / "roster.cbor")
         assert kept is not None and kept.roster.number == 3 and info.board not in kept.roster.boards
+        # a damaged roster is seen before a board is touched
+        registered = (site / "boards.json").read_bytes()
+        (site / "roster.cbor").write_bytes(b"damaged")
+        assert "roster.cbor is damaged" in run(site, boards[0], "--peers", 4, ok=False).stderr
+        assert (site / "boards.json").read_bytes() == registered
 
 
 def test_only_what_differs_is_copied(site: Path, board: UnixBoard) -> None:

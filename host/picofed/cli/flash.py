@@ -110,6 +110,8 @@ def flash(
     wanted = keys.Wanted(budget, max_charge, name, bytes.fromhex(helper) if helper else None, peers)
     registry = common.open_registry(site)
     giver = keys.Keys(registry, wanted, _heads(site), lambda: _owner(owner or site))
+    if not no_keys:
+        Ownership(owner or site, site)  # a damaged roster is told before a board has keys; read again after, to sign
     stop = threading.Event()
     with FlashProgress(quiet=as_json) as progress:
         outcomes = flash_boards(chosen, options, giver, progress, stop)
