@@ -17,6 +17,7 @@ from picofed.privacy import canaries, on_board
 from picofed.privacy.audit import audit
 from picofed.privacy.canaries import Setting
 from picofed.privacy.one_run import AuditError, best_guesses, epsilon_lower_bound, probability
+from picofed.toolchain.build import mpy_cross
 from scipy import stats
 
 ROOT = Path(__file__).parents[2]
@@ -225,18 +226,18 @@ def test_the_firmware_on_a_board_is_audited() -> None:
 
 
 @pytest.mark.slow
-def test_firmware_with_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_firmware_with_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A board whose firmware clips at twice the norm that it charges for."""
     source = (ROOT / "firmware" / "picofed" / "train.py").read_text()
     line = "core.trainer_begin(self.trainer.mem, key, job.log2_sigma, job.clip)"
     assert source.count(line) == 1
     files = on_board.board_files
+    changed_source, compiled = tmp_path / "train.py", tmp_path / "train.mpy"
+    changed_source.write_text(source.replace(line, line.replace("job.clip", "2 * job.clip")))
+    subprocess.run([mpy_cross(), "-s", "picofed/train.py", "-o", compiled, changed_source], check=True)
 
     def changed(*given: Any) -> dict[str, bytes]:
-        found = files(*given)
-        del found["/lib/picofed/train.mpy"]
-        found["/lib/picofed/train.py"] = source.replace(line, line.replace("job.clip", "2 * job.clip")).encode()
-        return found
+        return files(*given) | {"/lib/picofed/train.mpy": compiled.read_bytes()}
 
     monkeypatch.setattr(on_board, "board_files", changed)
     result = audit(Setting(1 << 18, 20, 8), canaries=744, seed=1, board="unix")
