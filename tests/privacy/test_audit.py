@@ -226,6 +226,17 @@ def test_the_firmware_on_a_board_is_audited() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["qemu_m3", "rp2040js"])
+def test_boards_with_a_processor_of_their_own_are_audited(kind: str) -> None:
+    """Also the emulated Pico, which takes seconds to start."""
+    done = picofed("audit", "--json", "--board", kind, "--canaries", "372", "--releases", "2", "--seed", "1")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["passed"] and told["board"] == kind and told["canaries"] == 372
+    assert told["units"] == 2 * accounting.charge(1 << 18, 20)
+    assert abs(told["mu_estimate"] - told["mu_claimed"]) < 5 * told["mu_standard_error"]
+
+
+@pytest.mark.slow
 def test_firmware_with_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A board whose firmware clips at twice the norm that it charges for."""
     source = (ROOT / "firmware" / "picofed" / "train.py").read_text()
