@@ -22,6 +22,7 @@ from picofed.fleet.payload import MAIN, MODULE
 from picofed.fleet.provision import Registry
 from picofed.fleet.repl import Repl
 from picofed.link.stream import SerialStream
+from picofed.provisioning import emulated_owner
 from picofed.toolchain import build
 from picofed.toolchain.layout import firmware_root
 from picofed.toolchain.mip import firmware_files
@@ -46,7 +47,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 def flashed(boards: list[EmulatedBoard], site: Path) -> None:
     """Flash these boards at once."""
-    keys = Keys(Registry(site / "boards.json"), Wanted(), {})
+    keys = Keys(Registry(site / "boards.json"), Wanted(), {}, lambda: emulated_owner(b"benchmark"))
     outcomes = flash([str(board.port) for board in boards], Options(), keys, lambda *_: None)
     problems = [outcome.problem for outcome in outcomes if outcome.problem]
     if problems:
