@@ -28,6 +28,7 @@ from picofed.simulation.task import make_task
 WIDTHS: Final = (64, 128, 10)
 KINDS: Final = 10  # speeds of boards
 SLOWER: Final = 10.0  # a straggler's processor and link
+FLASH: Final = 1 << 20  # bytes that every board has for frozen weights: more than the model
 PARTS: Final = (1.0, 0.7, 0.4)  # of the limit: what the search finds for each is trained
 
 
@@ -137,36 +138,28 @@ def chosen_subset(scale: Scale, private: bool) -> tuple[Model, NDArray[np.float6
     job = make_task("subset", model, plan, clients=fleet, records=RECORDS)
     less = round(math.log2(fleet / len(clients)) / 2) if private else 0
     proxy = Proxy(clients, people, plan, job.clip, job.log2_sigma - less)
-    found = OnBoards.measure(model, pretrained(scale.data), proxy)
-    assert isinstance(found, OnBoards)
-    measured = found.measured(proxy, int(scale.memory * float_bytes(private)))
+    found = Subset.measure(model, pretrained(scale.data), proxy, frozen=FLASH)
+    measured = trained_parts(found, proxy, int(scale.memory * float_bytes(private)))
     return found.trained(max(measured, key=measured.__getitem__)), found.contributions.weights
 
 
-class OnBoards(Subset):
-    """Subsets of boards that read frozen weights from flash."""
-
-    def memory(self, selection: Selection) -> int:
-        """See Subset."""
-        return bytes_of(self.trained(selection), False, False) or 1 << 62
-
-    def measured(self, proxy: Proxy, limit: int) -> dict[Selection, float]:
-        """Accuracy after training every part of a layer alone, and what the search finds, within `limit` bytes."""
-        given = self.contributions
-        known = {
-            Selection(tuple(part if at == layer else 0.0 for at in range(len(given.layers))), 0): given.start + gain
-            for layer, gains in enumerate(given.layers)
-            for part, gain in gains.items()
-            if part
-        }
-        found = {selection: accuracy for selection, accuracy in known.items() if self.memory(selection) <= limit}
-        for part in PARTS:
-            point = self.best(int(part * limit))
-            if point is not None and point.found.selection not in found:
-                found[point.found.selection] = proxy.train(point.model, given.weights)[0]
-        if not found:
-            raise DatasetError(f"nothing of the model can be trained in {limit} bytes: the least is {self.least}")
-        return found
+def trained_parts(subset: Subset, proxy: Proxy, limit: int) -> dict[Selection, float]:
+    """Accuracy after training every part of a layer alone, and what the search finds, within `limit` bytes."""
+    given = subset.contributions
+    known = {
+        Selection(tuple(part if at == layer else 0.0 for at in range(len(given.layers))), 0): given.start + gain
+        for layer, gains in enumerate(given.layers)
+        for part, gain in gains.items()
+        if part
+    }
+    found = {selection: accuracy for selection, accuracy in known.items() if subset.memory(selection) <= limit}
+    for part in PARTS:
+        point = subset.best(int(part * limit))
+        if point is not None and point.found.selection not in found:
+            found[point.found.selection] = proxy.train(point.model, given.weights)[0]
+    if not found:
+        raise DatasetError(f"nothing of the model can be trained in {limit} bytes: the least is {subset.least}")
+    return found
 
 
 def bytes_of(model: Model, private: bool, floats: bool) -> int:

@@ -126,12 +126,9 @@ class Ownership:
             owner, {ident: key for ident, key in self.roster.boards.items() if ident != gone}, self.roster.helper
         )
 
-    def admit(self, owner: Owner, members: Mapping[bytes, bytes]) -> int:
-        """Put boards, by id and public key, on the roster; nothing is signed if they are on it. Its number."""
-        everyone = {**self.roster.boards, **members}
-        if everyone != self.roster.boards:
-            self._admit(owner, everyone, self.roster.helper)
-        return self.roster.number
+    def admit(self, owner: Owner, members: Mapping[bytes, bytes]) -> None:
+        """Put boards, by id and public key, on the roster."""
+        self._admit(owner, {**self.roster.boards, **members}, self.roster.helper)
 
     def _keep(self, made: Provision, port: str) -> None:
         self.registry.add(made.without_secret(), port)
