@@ -1,6 +1,7 @@
 /* bench.c: what the cycle model runs. Buffers are global so that the host side can read and write them; there is no
  * main: m0_cycles.py calls these functions by name. */
 #include "picofed.h"
+#include "fixed.h"
 
 /* Kept although the whole program is one unit (-fwhole-program, as the native module is built). */
 #if defined(__clang__)
@@ -39,6 +40,7 @@ BENCH const uint32_t *bench_release(void);
 BENCH pf_status bench_noise_init(uint32_t log2_sigma);
 BENCH void bench_noise_fill(uint32_t n);
 BENCH pf_status bench_clip(uint32_t clip_norm);
+BENCH uint32_t bench_quotient(uint32_t remainder, uint32_t divisor, uint32_t next);
 BENCH pf_status bench_imu(uint32_t n);
 BENCH pf_status bench_blocks(uint32_t n, uint32_t block);
 BENCH pf_status bench_convolution(uint32_t steps, uint32_t channels, size_t len);
@@ -118,6 +120,10 @@ pf_status bench_clip(uint32_t clip_norm) {
     uint16_t count = 42;
     uint32_t squares = 64u * 127u * 127u + 16384u;
     return pf_clip(&deltas, &count, &squares, 1, clip_norm, &bench_norms[0], &bench_norms[1]);
+}
+
+uint32_t bench_quotient(uint32_t remainder, uint32_t divisor, uint32_t next) {
+    return pf_quotient(remainder, divisor, next);
 }
 
 pf_status bench_imu(uint32_t n) {

@@ -6,7 +6,7 @@ uint32_t pf_clip_factor(uint64_t square, uint32_t clip_norm) {
     uint32_t root = pf_sqrt_ceil(square);
     /* numerator < denominator is needed by the division: where it does not hold, its result is not used. */
     uint32_t denominator = root > clip_norm ? root : clip_norm + 1u;
-    uint32_t factor = pf_fraction(clip_norm, denominator, 15);
+    uint32_t factor = pf_quotient(clip_norm, denominator, 0);
     /* square <= C^2 exactly if ceil(sqrt square) <= C */
     uint32_t within = (uint32_t)(root <= clip_norm) | (uint32_t)(clip_norm == 0);
     return factor + ((32768u - factor) & (0u - within));

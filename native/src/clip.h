@@ -14,6 +14,13 @@ PF_INLINE uint64_t pf_clip_product(uint64_t d, uint32_t a, uint32_t *overflow) {
     return product;
 }
 
+/* The same for one layer of a model: d <= 1023 * 16383^2 < 2^38 and a <= 1023 * 127^2 + 2^14 < 2^25, so that the upper
+ * product is below 2^6 * 2^25 and there is no overflow. */
+PF_INLINE uint64_t pf_clip_layer(uint64_t d, uint32_t a) {
+    uint32_t high = (uint32_t)(d >> 32) * a;
+    return pf_multiply((uint32_t)d, a) + ((uint64_t)high << 32);
+}
+
 /* f of SPEC 2.6, in 0..2^15: 2^15 where the squared norm is within clip_norm^2 (then nothing changes), otherwise
  * floor(C 2^15 / ceil(sqrt square)) < 2^15. clip_norm 1..2^20 - 1; 0: no clipping. The work done does not depend on the
  * values. */

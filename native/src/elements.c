@@ -31,6 +31,11 @@ PF_NOINLINE void pf_relu(int8_t *out, const int32_t *z, const int16_t *biases, u
 }
 #endif
 
+#ifdef PF_KERNELS_THUMB
+void pf_clear(int32_t *s, uint32_t n) {
+    pf_thumb_clear(s, s + n);
+}
+#else
 PF_NOINLINE void pf_clear(int32_t *s, uint32_t n) {
     const int32_t *end = s + n;
     do {
@@ -40,6 +45,7 @@ PF_NOINLINE void pf_clear(int32_t *s, uint32_t n) {
         PF_OPAQUE(s);
     } while (s != end);
 }
+#endif
 
 /* `rounded` limited, where the ReLU is neither off nor saturated: a - 1 and 126 - a are both non-negative there. */
 PF_INLINE int32_t pf_gated(int32_t rounded, int32_t a) {
@@ -68,34 +74,38 @@ PF_NOINLINE void pf_gate_wide(int32_t *delta, const int64_t *s, const int8_t *a,
 }
 
 #ifdef PF_KERNELS_THUMB
-uint64_t pf_keep(int32_t *out, const int32_t *delta, uint32_t n) {
-    return pf_thumb_keep(out, delta, n);
+uint64_t pf_squares(const int32_t *delta, uint32_t n) {
+    return pf_thumb_squares(delta, n);
+}
+
+void pf_scale(int32_t *out, const int32_t *delta, uint32_t n, uint32_t factor) {
+    if (n & 1u) {
+        *out = pf_clip_scale(*delta++, factor);
+        out += PF_BATCH;
+    }
+    if (n > 1u) {
+        pf_thumb_scale(out, delta, factor, delta + (n & ~1u));
+    }
 }
 #else
-PF_NOINLINE uint64_t pf_keep(int32_t *out, const int32_t *delta, uint32_t n) {
+PF_NOINLINE uint64_t pf_squares(const int32_t *delta, uint32_t n) {
     const int32_t *end = delta + n;
     uint64_t sum = 0;
     do {
         int32_t d = *delta++;
-        *out = d;
-        out += PF_BATCH;
         sum += (uint32_t)(d * d); /* < 2^28 */
     } while (delta != end);
     return sum;
 }
-#endif
 
-PF_NOINLINE void pf_scale(int32_t *delta, uint32_t n, uint32_t factor) {
-    const int32_t *end = delta + PF_BATCH * n;
-    if (n & 1u) {
-        delta[0] = pf_clip_scale(delta[0], factor);
-        delta += PF_BATCH;
-    }
-    for (; delta != end; delta += 2u * PF_BATCH) {
-        delta[0] = pf_clip_scale(delta[0], factor);
-        delta[PF_BATCH] = pf_clip_scale(delta[PF_BATCH], factor);
-    }
+PF_NOINLINE void pf_scale(int32_t *out, const int32_t *delta, uint32_t n, uint32_t factor) {
+    const int32_t *end = delta + n;
+    do {
+        *out = pf_clip_scale(*delta++, factor);
+        out += PF_BATCH;
+    } while (delta != end);
 }
+#endif
 
 PF_NOINLINE void pf_add_deltas(uint32_t *acc, const int32_t *deltas, uint32_t n, uint32_t shift) {
     const uint32_t *end = acc + n;

@@ -19,10 +19,10 @@ void pf_gate(int32_t *delta, const int32_t *s, const int8_t *a, uint32_t n);
 /* The 64-bit case; s_i includes the 2^10; |s_i| < 2^39. */
 void pf_gate_wide(int32_t *delta, const int64_t *s, const int8_t *a, uint32_t n);
 
-/* out[j * PF_BATCH] = delta_j for n > 0 elements within +-16383; returns the sum of squares, < 1023 * 2^28. */
-uint64_t pf_keep(int32_t *out, const int32_t *delta, uint32_t n);
-/* delta[j * PF_BATCH] = trunc(delta[j * PF_BATCH] factor / 2^15); n > 0, factor <= 2^15. */
-void pf_scale(int32_t *delta, uint32_t n, uint32_t factor);
+/* The sum of squares of n > 0 elements within +-16383, < 1023 * 2^28. */
+uint64_t pf_squares(const int32_t *delta, uint32_t n);
+/* out[j * PF_BATCH] = trunc(delta_j factor / 2^15); n > 0, factor <= 2^15. */
+void pf_scale(int32_t *out, const int32_t *delta, uint32_t n, uint32_t factor);
 /* acc_j += (sum of the batch's deltas) << shift; n > 0: |sum| < PF_BATCH * 2^14, shift <= 7. */
 void pf_add_deltas(uint32_t *acc, const int32_t *deltas, uint32_t n, uint32_t shift);
 

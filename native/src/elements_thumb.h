@@ -53,28 +53,65 @@ PF_NAKED static void pf_thumb_relu(int8_t *out PF_UNUSED, const int32_t *z PF_UN
                                                  "pop {r4-r7, pc}\n" PF_CLOBBERS);
 }
 
-/* An odd element comes first. Two squares together: < 2^29. */
-PF_NAKED static uint64_t pf_thumb_keep(int32_t *out PF_UNUSED, const int32_t *delta PF_UNUSED, uint32_t n PF_UNUSED) {
+/* Up to `end`: an even number of words, four a turn. */
+PF_NAKED static void pf_thumb_clear(int32_t *s PF_UNUSED, const int32_t *end PF_UNUSED) {
     __asm__ volatile(".syntax unified\n"
-                     "push {r4-r7, lr}\n"
-                     "movs r3, #0\n movs r6, #0\n movs r7, #0\n"
-                     "lsls r4, r2, #2\n adds r4, r4, r1\n mov r12, r4\n"
-                     "lsrs r2, r2, #1\n"
+                     "push {r4, r5, lr}\n"
+                     "movs r2, #0\n movs r3, #0\n movs r4, #0\n movs r5, #0\n"
+                     "subs r1, r1, r0\n" /* bytes */
+                     "lsrs r1, r1, #4\n"
                      "bcc 1f\n"
-                     "ldm r1!, {r6}\n str r6, [r0]\n adds r0, #32\n muls r6, r6, r6\n"
+                     "stm r0!, {r2, r3}\n"
                      "1:\n"
-                     "cmp r1, r12\n"
+                     "subs r1, #1\n"
+                     "bmi 3f\n"
+                     "2:\n"
+                     "stm r0!, {r2-r5}\n"
+                     "subs r1, #1\n"
+                     "bpl 2b\n"
+                     "3:\n"
+                     "pop {r4, r5, pc}\n" PF_CLOBBERS);
+}
+
+/* An odd element comes first. Two squares together: < 2^29. */
+PF_NAKED static uint64_t pf_thumb_squares(const int32_t *delta PF_UNUSED, uint32_t n PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4, r5, lr}\n"
+                     "movs r2, r0\n"
+                     "movs r3, #0\n movs r0, #0\n"
+                     "lsls r4, r1, #2\n adds r4, r4, r2\n mov r12, r4\n"
+                     "lsrs r1, r1, #1\n"
+                     "movs r1, #0\n"
+                     "bcc 1f\n"
+                     "ldm r2!, {r0}\n muls r0, r0, r0\n"
+                     "1:\n"
+                     "cmp r2, r12\n"
                      "beq 3f\n"
                      "2:\n"
-                     "ldm r1!, {r4, r5}\n"
-                     "str r4, [r0]\n str r5, [r0, #32]\n adds r0, #64\n"
+                     "ldm r2!, {r4, r5}\n"
                      "muls r4, r4, r4\n muls r5, r5, r5\n adds r4, r4, r5\n"
-                     "adds r6, r6, r4\n adcs r7, r3\n"
-                     "cmp r1, r12\n"
+                     "adds r0, r0, r4\n adcs r1, r3\n"
+                     "cmp r2, r12\n"
                      "bne 2b\n"
                      "3:\n"
-                     "movs r0, r6\n movs r1, r7\n"
-                     "pop {r4-r7, pc}\n" PF_CLOBBERS);
+                     "pop {r4, r5, pc}\n" PF_CLOBBERS);
+}
+
+/* pf_clip_scale of v: uses r6; r2 = factor. */
+#define PF_SCALE(v)                                                                                                    \
+    "muls " v ", r2, " v "\n asrs r6, " v ", #31\n lsrs r6, r6, #17\n adds " v ", " v ", r6\n asrs " v ", " v ", #15\n"
+
+/* Up to `end`, an even number (> 0) of elements. */
+PF_NAKED static void pf_thumb_scale(
+    int32_t *out PF_UNUSED, const int32_t *delta PF_UNUSED, uint32_t factor PF_UNUSED, const int32_t *end PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4-r6, lr}\n"
+                     "1:\n"
+                     "ldm r1!, {r4, r5}\n" PF_SCALE("r4") PF_SCALE("r5") "str r4, [r0]\n str r5, [r0, #32]\n"
+                                                                         "adds r0, #64\n"
+                                                                         "cmp r1, r3\n"
+                                                                         "bne 1b\n"
+                                                                         "pop {r4-r6, pc}\n" PF_CLOBBERS);
 }
 
 #endif

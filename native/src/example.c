@@ -46,20 +46,19 @@ static void pf_example_forward(pf_trainer *trainer, const int8_t *features, uint
     }
 }
 
-/* trainer->delta holds the deltas of layer l > 0 and receives those of layer l - 1. */
-static void pf_example_backward(pf_trainer *trainer, uint32_t l) {
+/* From the deltas of layer l > 0 to those of layer l - 1. */
+static void pf_example_backward(pf_trainer *trainer, uint32_t l, const int32_t *delta, int32_t *below) {
     const pf_layer *layer = &trainer->model.layer[l];
     const pf_layer_memory *memory = &trainer->layer[l];
     const int8_t *a = memory->inputs;
     uint32_t rows = layer->outputs;
     uint32_t inputs = layer->inputs;
     int32_t *s = trainer->sums;
-    int32_t *delta = trainer->delta;
     uint32_t even = (inputs + 1u) & ~1u;
     if (rows <= PF_BACKWARD_ROWS || (l + 1u == trainer->model.layers && trainer->model.loss == PF_LOSS_SOFTMAX)) {
         pf_clear(s, even);
         pf_backward(s, memory->matrix, rows, inputs, delta, 0, rows);
-        pf_gate(delta, s, a, inputs); /* |s| <= 6 * 2^14 * 16383 < 2^31 - 2^28 */
+        pf_gate(below, s, a, inputs); /* |s| <= 6 * 2^14 * 16383 < 2^31 - 2^28 */
     } else {
         int64_t *wide = trainer->wide;
         for (uint32_t i = 0; i < inputs; i++) {
@@ -73,10 +72,10 @@ static void pf_example_backward(pf_trainer *trainer, uint32_t l) {
                 wide[i] += s[i]; /* < 1023 * 2^28 + 2^10 < 2^39 */
             }
         }
-        pf_gate_wide(delta, wide, a, inputs);
+        pf_gate_wide(below, wide, a, inputs);
     }
     for (uint32_t i = inputs; i < pf_forward_outputs(inputs); i++) {
-        delta[i] = 0;
+        below[i] = 0;
     }
 }
 
@@ -87,24 +86,30 @@ static void pf_example(pf_trainer *trainer, const int8_t *features, const uint8_
     pf_example_forward(trainer, features, e);
     pf_example_loss(trainer, target);
     uint64_t square = 0; /* < 2^64: pf_model_parse */
+    int32_t *delta = trainer->delta;
     for (uint32_t l = last;; l--) {
         const pf_layer *layer = &model->layer[l];
         if (pf_layer_rows(layer) != 0) {
-            uint32_t overflow = 0;
-            uint64_t deltas =
-                pf_keep(trainer->layer[l].deltas + e, trainer->delta + layer->row_begin, pf_layer_rows(layer));
-            square += pf_clip_product(deltas, trainer->layer[l].squares, &overflow);
+            uint64_t squares = pf_squares(delta + layer->row_begin, pf_layer_rows(layer));
+            square += pf_clip_layer(squares, trainer->layer[l].squares);
         }
         if (l == model->first_trained) {
             break;
         }
-        pf_example_backward(trainer, l);
+        int32_t *below = delta + pf_forward_outputs(layer->outputs);
+        pf_example_backward(trainer, l, delta, below);
+        delta = below;
     }
     uint32_t factor = pf_clip_factor(square, trainer->clip_norm);
-    for (uint32_t l = model->first_trained; l <= last; l++) {
-        if (pf_layer_rows(&model->layer[l]) != 0) {
-            pf_scale(trainer->layer[l].deltas + e, pf_layer_rows(&model->layer[l]), factor);
+    for (uint32_t l = model->first_trained;; l++) {
+        const pf_layer *layer = &model->layer[l];
+        if (pf_layer_rows(layer) != 0) {
+            pf_scale(trainer->layer[l].deltas + e, delta + layer->row_begin, pf_layer_rows(layer), factor);
         }
+        if (l == last) {
+            break;
+        }
+        delta -= pf_forward_outputs(model->layer[l + 1u].outputs);
     }
 }
 

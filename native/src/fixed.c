@@ -10,6 +10,26 @@ PF_TABLE uint32_t pf_exp2_table[33] = {65536, 64132, 62757, 61413, 60097, 58809,
     51642, 50535, 49452, 48393, 47356, 46341, 45348, 44376, 43425, 42495, 41584, 40693, 39821, 38968, 38133, 37316,
     36516, 35734, 34968, 34219, 33486, 32768};
 
+#ifdef PF_KERNELS_THUMB
+uint32_t pf_quotient(uint32_t remainder, uint32_t divisor, uint32_t next) {
+    return pf_thumb_quotient(remainder, divisor, 15, next);
+}
+#else
+uint32_t pf_quotient(uint32_t remainder, uint32_t divisor, uint32_t next) {
+    uint32_t quotient = 0;
+    for (uint32_t i = 0; i < 15u; i++) {
+        /* invariant: remainder < divisor, so 2 remainder + 1 < 2^33, and less the divisor < 2^32 */
+        uint32_t carry = remainder >> 31;
+        remainder = remainder << 1 | next;
+        uint32_t fits = carry | (uint32_t)(remainder >= divisor);
+        remainder -= divisor & (0u - fits);
+        quotient = quotient << 1 | fits;
+        PF_OPAQUE(quotient);
+    }
+    return quotient;
+}
+#endif
+
 #define PF_SOFTMAX_CUT 11264u /* 11 in Q10: e^-11 is below the table's resolution */
 
 /* out_j = 2^16 e^(-t / 2^10), t = (largest - logit_j) >> shift in Q10, and 0 from PF_SOFTMAX_CUT on; returns the sum.
@@ -47,20 +67,13 @@ static PF_NOINLINE int32_t pf_softmax_largest(const int32_t *logits, uint32_t n)
 
 void pf_softmax_delta(int32_t *out, const int32_t *logits, uint32_t n, uint32_t bits, uint32_t label) {
     uint32_t sum = pf_softmax_exp(out, logits, n, pf_softmax_largest(logits, n), bits - 10u);
-    /* floor((2^31 - 1) / sum): 31 one-bits; the first 16 make 65535 < sum, the other 15 are brought down one by one.
-     * remainder < sum < 2^24 */
-    uint32_t remainder = 0xffffu;
-    uint32_t reciprocal = 0;
-    for (uint32_t i = 0; i < 15u; i++) {
-        remainder = remainder << 1 | 1u;
-        uint32_t fits = (uint32_t)((int32_t)(remainder - sum) >> 31) + 1u; /* 1 if remainder >= sum */
-        remainder -= sum & (0u - fits);
-        reciprocal = reciprocal << 1 | fits;
-        PF_OPAQUE(reciprocal);
-    }
+    /* floor((2^31 - 1) / sum): 31 one-bits, the first 16 of them 65535 < sum */
+    uint32_t reciprocal = pf_quotient(0xffffu, sum, 1);
+    uint32_t half = (uint32_t)1 << 18;
+    PF_OPAQUE(half); /* or it is made again for each */
     for (uint32_t j = 0; j < n; j++) {
         /* e r <= sum r < 2^31; + 2^18 < 2^32 */
-        out[j] = (int32_t)(((uint32_t)out[j] * reciprocal + ((uint32_t)1 << 18)) >> 19);
+        out[j] = (int32_t)(((uint32_t)out[j] * reciprocal + half) >> 19);
     }
     out[label] -= 4096;
 }

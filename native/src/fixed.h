@@ -34,6 +34,10 @@ void pf_softmax_delta(int32_t *out, const int32_t *logits, uint32_t n, uint32_t 
 /* Squared error (SPEC 2.4). targets: n int16, little-endian, Q12; out: n deltas, Q12, within +-16383. */
 void pf_squared_delta(int32_t *out, const int32_t *logits, uint32_t n, uint32_t bits, const uint8_t *targets);
 
+/* floor((remainder 2^15 + rest) / divisor) for remainder < divisor, where the 15 bits of rest all are `next` (0 or 1):
+ * 15 digits, whatever the values are. */
+uint32_t pf_quotient(uint32_t remainder, uint32_t divisor, uint32_t next);
+
 /* ceil(sqrt(n)), saturating at 2^32 - 1 (harmless in SPEC 2.6: see pf_sqrt_ceil64 in port.h, the plain version of
  * this); the number of steps does not depend on n. */
 uint32_t pf_sqrt_ceil(uint64_t n);

@@ -74,8 +74,8 @@ static void pf_factors_end(int32_t *scratch, const int8_t *a, uint32_t done, uin
         int32_t a0 = a[i];
         int32_t a1 = i + 1u < columns ? a[i + 1u] : 0;
         even += a0;
-        *factors++ = a0;
         *factors++ = a1 - a0 * 65536; /* < 2^23 + 2^7 */
+        *factors++ = a0;
     }
     scratch[0] = -even * PF_LOW_BIAS; /* < 512 * 127 * 2^14 < 2^30 */
 }

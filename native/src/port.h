@@ -7,7 +7,7 @@
  * same reason no struct or array is copied by assignment or cleared by an initialiser: use pf_copy and pf_zero.
  * 2. ARMv6-M has neither a divide nor a 32 x 32 -> 64 multiply instruction: `/`, `%` and uint64_t products become
  *    libgcc calls (__aeabi_uidiv, __aeabi_lmul) that a native module only gets with LINK_RUNTIME=1
- *    (docs.micropython.org/en/latest/develop/natmod.html). Division goes through pf_divide and pf_fraction; 64-bit
+ *    (docs.micropython.org/en/latest/develop/natmod.html). Division goes through pf_divide and pf_quotient; 64-bit
  *    products stay out of inner loops.
  * 3. Mutable static variables are not linkable into a native module (micropython#15943): state lives in the caller's
  *    structs. Constant tables without pointers in them are fine, except that `static const` ones have been seen to read
@@ -123,30 +123,12 @@ PF_INLINE uint64_t pf_multiply(uint32_t a, uint32_t b) {
     return (uint64_t)high << 32 | (middle << 16 | (low & 0xffffu));
 }
 
-/* floor(numerator * 2^bits / denominator) for numerator < denominator, bits <= 32: restoring division, no runtime
- * helper. Takes `bits` steps and no branch whatever the values are. */
-PF_INLINE uint32_t pf_fraction(uint32_t numerator, uint32_t denominator, uint32_t bits) {
-    uint32_t remainder = numerator;
-    uint32_t quotient = 0;
-    while (bits > 0) {
-        /* invariant: remainder < denominator, so 2 remainder < 2^33 and 2 remainder - denominator < 2^32 */
-        uint32_t carry = remainder >> 31;
-        remainder <<= 1;
-        uint32_t fits = carry | (uint32_t)(remainder >= denominator);
-        remainder -= denominator & (0u - fits);
-        quotient = quotient << 1 | fits;
-        bits--;
-        PF_OPAQUE(quotient);
-    }
-    return quotient;
-}
-
 /* floor(numerator / denominator), denominator > 0: restoring division, 32 steps without a branch. */
 PF_INLINE uint32_t pf_divide(uint32_t numerator, uint32_t denominator) {
     uint32_t remainder = 0;
     uint32_t quotient = 0;
     for (uint32_t i = 32; i-- > 0;) {
-        /* invariant: remainder < denominator, as in pf_fraction */
+        /* invariant: remainder < denominator, so 2 remainder + 1 < 2^33, and less the denominator < 2^32 */
         uint32_t carry = remainder >> 31;
         remainder = remainder << 1 | (numerator >> i & 1u);
         uint32_t fits = carry | (uint32_t)(remainder >= denominator);

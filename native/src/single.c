@@ -127,8 +127,7 @@ static uint64_t pf_single_keep(pf_trainer *trainer, uint32_t l, const int8_t *a)
         trainer->layer[l].deltas[j] = delta[j];
         deltas += (uint32_t)(delta[j] * delta[j]); /* < 2^28 */
     }
-    uint32_t overflow = 0; /* there is none: pf_model_parse */
-    return pf_clip_product(deltas, squares, &overflow);
+    return pf_clip_layer(deltas, squares);
 }
 
 /* acc_i += d a_i for n > 0 elements, modulo 2^32; |d a| <= 16383 * 127 < 2^21. */

@@ -5,7 +5,7 @@
 #include "fixed.h"
 #include "trainer.h"
 
-/* The last layer's deltas from trainer->z, for one example's target. */
+/* The last layer's deltas from trainer->z to trainer->delta, for one example's target. */
 PF_ALWAYS_INLINE void pf_example_loss(pf_trainer *trainer, const uint8_t *target) {
     uint32_t last = trainer->model.layers - 1u;
     uint32_t outputs = trainer->model.layer[last].outputs;

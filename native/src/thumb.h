@@ -16,9 +16,9 @@
 
 #include "armv6m.h"
 
-/* w: word of two columns; r2, r3: the column pair's factors; sum: high register. Uses r7. */
+/* w: word of two columns; r2, r3: the column pair's factors, a1 - (a0 << 16) first; sum: high register. Uses r7. */
 #define PF_FORWARD_ROW(w, sum)                                                                                         \
-    "asrs r7, " w ", #16\n muls " w ", r2, " w "\n muls r7, r3, r7\n add " sum ", " w "\n add " sum ", r7\n"
+    "asrs r7, " w ", #16\n muls " w ", r3, " w "\n muls r7, r2, r7\n add " sum ", " w "\n add " sum ", r7\n"
 #define PF_FORWARD_PAIR6                                                                                               \
     "ldm r1!, {r2, r3}\n"                                                                                              \
     "ldm r0!, {r4, r5, r6}\n" PF_FORWARD_ROW("r4", "r8") PF_FORWARD_ROW("r5", "r9")                                    \
@@ -165,16 +165,16 @@ PF_NAKED static void pf_thumb_backward2(const int16_t *matrix PF_UNUSED, int32_t
     "ldm r1!, {r4-r7}\n muls r4, " d ", r4\n muls r5, " d ", r5\n muls r6, " d ", r6\n muls r7, " d ", r7\n"
 #define PF_OUTER_ADD "add r8, r4\n add r9, r5\n add r10, r6\n add r11, r7\n"
 #define PF_OUTER_NEXT(place) "ldr r3, [sp, #" place "]\n" PF_OUTER_PRODUCTS("r3")
-/* Four columns: r0 accumulators, r1 blocks, r2 = d0, r12 = d1, lr = d2, from [sp] on d3 to d7. */
+/* Four columns: r0 accumulators, r1 blocks, lr their end, r2 = d0, r12 = d1, from [sp] on d2 to d7. */
 #define PF_OUTER_BEGIN                                                                                                 \
     "ldm r0!, {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n" PF_OUTER_PRODUCTS("r2") PF_OUTER_ADD    \
-        "mov r3, r12\n" PF_OUTER_PRODUCTS("r3") PF_OUTER_ADD "mov r3, lr\n" PF_OUTER_PRODUCTS("r3") PF_OUTER_ADD
+        "mov r3, r12\n" PF_OUTER_PRODUCTS("r3") PF_OUTER_ADD PF_OUTER_NEXT("0") PF_OUTER_ADD
 #define PF_OUTER_END "add r4, r8\n add r5, r9\n add r6, r10\n add r7, r11\n subs r0, #16\n stm r0!, {r4-r7}\n"
 #define PF_OUTER_BLOCK8                                                                                                \
-    PF_OUTER_BEGIN PF_OUTER_NEXT("0") PF_OUTER_ADD PF_OUTER_NEXT("4") PF_OUTER_ADD PF_OUTER_NEXT("8")                  \
-        PF_OUTER_ADD PF_OUTER_NEXT("12") PF_OUTER_ADD PF_OUTER_NEXT("16") PF_OUTER_END
+    PF_OUTER_BEGIN PF_OUTER_NEXT("4") PF_OUTER_ADD PF_OUTER_NEXT("8") PF_OUTER_ADD PF_OUTER_NEXT("12")                 \
+        PF_OUTER_ADD PF_OUTER_NEXT("16") PF_OUTER_ADD PF_OUTER_NEXT("20") PF_OUTER_END
 /* The first four examples alone. */
-#define PF_OUTER_BLOCK4 PF_OUTER_BEGIN PF_OUTER_NEXT("0") PF_OUTER_END "adds r1, #64\n"
+#define PF_OUTER_BLOCK4 PF_OUTER_BEGIN PF_OUTER_NEXT("4") PF_OUTER_END "adds r1, #64\n"
 
 /* acc += deltas x blocks over rows x (blocks of 4 columns); a row of accumulators is `pad` bytes (0, 4, 8, 12) shorter
  * than its blocks: what is added there is zero. */
@@ -187,15 +187,16 @@ typedef struct {
 } pf_outer_frame;
 
 #define PF_OUTER_BODY(block)                                                                                           \
-    ".syntax unified\n" PF_PUSH "sub sp, #40\n"                                                                        \
-    "add r2, sp, #20\n ldm r1!, {r3-r7}\n stm r2!, {r3-r7}\n"                                                          \
+    ".syntax unified\n" PF_PUSH "sub sp, #44\n"                                                                        \
+    "add r2, sp, #24\n ldm r1!, {r3-r7}\n stm r2!, {r3-r7}\n mov lr, r6\n"                                            \
     "1:\n" /* a row */                                                                                                 \
-    "ldr r3, [sp, #20]\n ldm r3!, {r2, r4, r5, r6}\n mov r12, r4\n mov lr, r5\n str r6, [sp]\n"                        \
-    "ldm r3!, {r4-r7}\n str r3, [sp, #20]\n add r1, sp, #4\n stm r1!, {r4-r7}\n ldr r1, [sp, #28]\n"                   \
-    "2:\n" block "ldr r3, [sp, #32]\n cmp r1, r3\n bne 2b\n"                                                           \
-    "ldr r3, [sp, #36]\n subs r0, r0, r3\n"                                                                            \
-    "ldr r3, [sp, #20]\n ldr r4, [sp, #24]\n cmp r3, r4\n beq 3f\n b 1b\n"                                             \
-    "3:\n add sp, #40\n" PF_POP
+    "ldr r3, [sp, #24]\n ldm r3!, {r2, r4}\n mov r12, r4\n mov r1, sp\n"                                              \
+    "ldm r3!, {r4-r7}\n stm r1!, {r4-r7}\n ldm r3!, {r4, r5}\n stm r1!, {r4, r5}\n"                                   \
+    "str r3, [sp, #24]\n ldr r1, [sp, #32]\n"                                                                         \
+    "2:\n" block "cmp r1, lr\n bne 2b\n"                                                                              \
+    "ldr r3, [sp, #40]\n subs r0, r0, r3\n"                                                                           \
+    "ldr r3, [sp, #24]\n ldr r4, [sp, #28]\n cmp r3, r4\n beq 3f\n b 1b\n"                                            \
+    "3:\n add sp, #44\n" PF_POP
 
 PF_NAKED static void pf_thumb_outer8(uint32_t *acc PF_UNUSED, const pf_outer_frame *frame PF_UNUSED) {
     __asm__ volatile(PF_OUTER_BODY(PF_OUTER_BLOCK8) PF_CLOBBERS);
@@ -205,7 +206,7 @@ PF_NAKED static void pf_thumb_outer4(uint32_t *acc PF_UNUSED, const pf_outer_fra
     __asm__ volatile(PF_OUTER_BODY(PF_OUTER_BLOCK4) PF_CLOBBERS);
 }
 
-/* Writes a0 and a1 - (a0 << 16) for each of n / 2 column pairs (n > 0) and returns the sum of the a0. */
+/* Writes a1 - (a0 << 16) and a0 for each column pair (at least one) and returns the sum of the a0. */
 PF_NAKED static int32_t pf_thumb_factors(
     int32_t *factors PF_UNUSED, const int8_t *a PF_UNUSED, const int8_t *end PF_UNUSED) {
     __asm__ volatile(".syntax unified\n"
@@ -214,13 +215,13 @@ PF_NAKED static int32_t pf_thumb_factors(
                      "movs r2, #0\n"
                      "movs r3, #0\n"
                      "1:\n"
-                     "ldrsb r4, [r1, r3]\n"
-                     "adds r1, #1\n"
                      "ldrsb r5, [r1, r3]\n"
                      "adds r1, #1\n"
-                     "adds r2, r2, r4\n"
-                     "lsls r6, r4, #16\n"
-                     "subs r5, r5, r6\n"
+                     "ldrsb r4, [r1, r3]\n"
+                     "adds r1, #1\n"
+                     "adds r2, r2, r5\n"
+                     "lsls r6, r5, #16\n"
+                     "subs r4, r4, r6\n"
                      "stm r0!, {r4, r5}\n"
                      "cmp r1, r12\n"
                      "bne 1b\n"
@@ -228,8 +229,17 @@ PF_NAKED static int32_t pf_thumb_factors(
                      "pop {r4-r6, pc}\n" PF_CLOBBERS);
 }
 
+/* r4 to r7: four activations. The blocks of the other examples of the batch are 112 bytes. */
+#define PF_FACTORS_SPREAD                                                                                              \
+    "stm r0!, {r4-r7}\n adds r0, #112\n add r9, r4\n add r9, r6\n"                                                     \
+    "lsls r3, r4, #16\n subs r3, r5, r3\n stm r2!, {r3, r4}\n muls r5, r5, r5\n add r8, r5\n"                          \
+    "lsls r5, r6, #16\n subs r5, r7, r5\n stm r2!, {r5, r6}\n"                                                        \
+    "muls r4, r4, r4\n muls r6, r6, r6\n muls r7, r7, r7\n adds r4, r4, r6\n adds r4, r4, r7\n add r8, r4\n"           \
+    "cmp r1, r12\n"
+
 /* pf_thumb_factors and pf_thumb_spread in one, for blocks of four columns (at least one); the sum of squares in the low
- * word of the result, that of the even columns in the high word. */
+ * word of the result, that of the even columns in the high word. Words are
+ * read where they are aligned, which says nothing about a record. */
 PF_NAKED static uint64_t pf_thumb_factors_spread(
     int32_t *out PF_UNUSED, const int8_t *a PF_UNUSED, int32_t *factors PF_UNUSED, const int8_t *end PF_UNUSED) {
     __asm__ volatile(".syntax unified\n"
@@ -237,24 +247,22 @@ PF_NAKED static uint64_t pf_thumb_factors_spread(
                      "mov r4, r8\n mov r5, r9\n push {r4, r5}\n"
                      "mov r12, r3\n"
                      "movs r3, #0\n mov r8, r3\n mov r9, r3\n"
+                     "lsls r3, r1, #30\n"
+                     "bne 2f\n"
                      "1:\n"
+                     "ldm r1!, {r7}\n"
+                     "sxtb r4, r7\n"
+                     "lsls r5, r7, #16\n asrs r5, r5, #24\n"
+                     "lsls r6, r7, #8\n asrs r6, r6, #24\n"
+                     "asrs r7, r7, #24\n" PF_FACTORS_SPREAD "bne 1b\n"
+                     "b 3f\n"
+                     "2:\n"
                      "movs r3, #0\n ldrsb r4, [r1, r3]\n"
                      "movs r3, #1\n ldrsb r5, [r1, r3]\n"
                      "movs r3, #2\n ldrsb r6, [r1, r3]\n"
                      "movs r3, #3\n ldrsb r7, [r1, r3]\n"
-                     "adds r1, #4\n"
-                     "stm r0!, {r4-r7}\n"
-                     "adds r0, #112\n" /* the other examples of the batch */
-                     "movs r3, r5\n muls r3, r5, r3\n add r8, r3\n"
-                     "movs r3, r7\n muls r3, r7, r3\n add r8, r3\n"
-                     "movs r3, r4\n muls r3, r4, r3\n add r8, r3\n"
-                     "movs r3, r6\n muls r3, r6, r3\n add r8, r3\n"
-                     "add r9, r4\n add r9, r6\n"
-                     "lsls r3, r4, #16\n subs r5, r5, r3\n"
-                     "lsls r3, r6, #16\n subs r7, r7, r3\n"
-                     "stm r2!, {r4-r7}\n"
-                     "cmp r1, r12\n"
-                     "bne 1b\n"
+                     "adds r1, #4\n" PF_FACTORS_SPREAD "bne 2b\n"
+                     "3:\n"
                      "mov r0, r8\n mov r1, r9\n"
                      "pop {r4, r5}\n mov r8, r4\n mov r9, r5\n"
                      "pop {r4-r7, pc}\n" PF_CLOBBERS);

@@ -61,12 +61,13 @@ static void pf_trainer_layer_example(
     }
 }
 
-/* Words of the largest z, of the largest delta, and of the sums of the way back. */
+/* Words of the largest z, of the deltas, and of the sums of the way back. */
 typedef struct {
     uint32_t z, delta, inputs, sums, wide;
 } pf_trainer_widest;
 
-static void pf_trainer_widths(pf_trainer_widest *widest, const pf_model *model) {
+static void pf_trainer_widths(pf_trainer_widest *widest, const pf_trainer *trainer) {
+    const pf_model *model = &trainer->model;
     pf_zero(widest, sizeof *widest);
     for (uint32_t l = 0; l < model->layers; l++) {
         const pf_layer *layer = &model->layer[l];
@@ -74,7 +75,8 @@ static void pf_trainer_widths(pf_trainer_widest *widest, const pf_model *model) 
         widest->z = pf_larger(widest->z, outputs);
         widest->inputs = pf_larger(widest->inputs, layer->inputs);
         if (l >= model->first_trained) {
-            widest->delta = pf_larger(widest->delta, outputs);
+            uint32_t before = pf_trainer_split(trainer) ? 0 : widest->delta; /* deltas wait for their clipping factor */
+            widest->delta = pf_larger(widest->delta, before + outputs);
         }
         if (l > model->first_trained) {
             /* one more than even: a rectangle's columns, rounded up to even, may end behind the last */
@@ -112,7 +114,7 @@ static size_t pf_trainer_layout(pf_trainer *trainer, uint8_t *base) {
         arena.used = noise_at;
     }
     pf_trainer_widest widest;
-    pf_trainer_widths(&widest, model);
+    pf_trainer_widths(&widest, trainer);
     for (uint32_t l = 0; l < model->layers; l++) {
         pf_trainer_layer_example(
             &arena, trainer, &model->layer[l], pf_trainer_layer(trainer, base, l, &nowhere), l == 0);

@@ -38,8 +38,8 @@ struct pf_trainer {
     uint32_t *accumulators;
     int32_t *change; /* local mode: Q23 */
     int16_t *start;  /* local mode: the trainable weights that `change` counts from */
-    int32_t *z;      /* pre-activations, then deltas, of one layer */
-    int32_t *delta;
+    int32_t *z;      /* pre-activations of one layer */
+    int32_t *delta; /* of the example under way, from the last layer to the first trained; with an image of one layer */
     int32_t *sums; /* backward, 32-bit partial sums */
     int64_t *wide; /* backward, exact sums; NULL where 32 bits always do */
     int32_t *scratch;

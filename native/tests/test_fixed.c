@@ -174,8 +174,21 @@ static void test_squared(void) {
     }
 }
 
+static void test_quotient(void) {
+    uint64_t random = check_seed();
+    for (uint32_t i = 0; i < 100000; i++) {
+        uint32_t divisor = (uint32_t)check_random(&random) >> check_below(&random, 32);
+        divisor = i < 32 ? 0xffffffffu - i : divisor | (uint32_t)(divisor == 0);
+        uint32_t remainder = i % 4 == 0 ? divisor - 1 : (uint32_t)check_below(&random, divisor);
+        uint32_t next = i & 1u;
+        uint64_t dividend = ((uint64_t)remainder << 15) + (next ? 32767u : 0u);
+        CHECK_EQ(pf_quotient(remainder, divisor, next), dividend / divisor);
+    }
+}
+
 int main(void) {
     RUN(test_limit);
+    RUN(test_quotient);
     RUN(test_sqrt_ceil);
     RUN(test_softmax);
     RUN(test_squared);

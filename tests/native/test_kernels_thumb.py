@@ -175,6 +175,16 @@ def test_clip_is_bit_identical(board: CortexM0, host: ctypes.CDLL) -> None:
         assert outcomes[0] == outcomes[1]
 
 
+def test_quotients_are_exact(board: CortexM0) -> None:
+    chooser = random.Random(SEED)
+    for case in range(200):
+        divisor = 0xFFFFFFFF - case if case < 8 else chooser.randint(1, 0xFFFFFFFF) >> chooser.randrange(31) or 1
+        remainder = divisor - 1 if case % 4 == 0 else chooser.randrange(divisor)
+        for following in (0, 1):
+            wanted = ((remainder << 15) + 32767 * following) // divisor
+            assert board.call("bench_quotient", remainder, divisor, following).result == wanted, (remainder, divisor)
+
+
 def test_noise_is_bit_identical(board: CortexM0, host: ctypes.CDLL) -> None:
     chooser = random.Random(SEED)
     for log2_sigma in (1, 6, 17, 25, *(chooser.randint(1, 25) for _ in range(4))):
