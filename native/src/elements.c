@@ -31,22 +31,6 @@ PF_NOINLINE void pf_relu(int8_t *out, const int32_t *z, const int16_t *biases, u
 }
 #endif
 
-#ifdef PF_KERNELS_THUMB
-void pf_clear(int32_t *s, uint32_t n) {
-    pf_thumb_clear(s, s + n);
-}
-#else
-PF_NOINLINE void pf_clear(int32_t *s, uint32_t n) {
-    const int32_t *end = s + n;
-    do {
-        s[0] = 0;
-        s[1] = 0;
-        s += 2;
-        PF_OPAQUE(s);
-    } while (s != end);
-}
-#endif
-
 /* `rounded` limited, where the ReLU is neither off nor saturated: a - 1 and 126 - a are both non-negative there. */
 PF_INLINE int32_t pf_gated(int32_t rounded, int32_t a) {
     return pf_limit(rounded, -PF_DELTA_MAX, PF_DELTA_MAX) & ~(((a - 1) | (126 - a)) >> 31);

@@ -11,10 +11,8 @@ void pf_add_biases(int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_
  * z is left as it was. n > 0; bias_shift 5 or 7. */
 void pf_relu(int8_t *out, const int32_t *z, const int16_t *biases, uint32_t n, uint32_t bias_shift);
 
-/* n zeros, n even and > 0. */
-void pf_clear(int32_t *s, uint32_t n);
-/* 32-bit case of SPEC 2.5: delta_i = sat((s_i + 2^10) >> 11) where 0 < a_i < 127, else 0. n > 0; |s_i| < 2^31 - 2^10.
- */
+/* 32-bit case of SPEC 2.5: delta_i = sat((s_i + 2^10) >> 11) where 0 < a_i < 127, else 0; s as pf_backward leaves it.
+ * n > 0; |s_i| < 2^31 - 2^10. */
 void pf_gate(int32_t *delta, const int32_t *s, const int8_t *a, uint32_t n);
 /* The 64-bit case; s_i includes the 2^10; |s_i| < 2^39. */
 void pf_gate_wide(int32_t *delta, const int64_t *s, const int8_t *a, uint32_t n);

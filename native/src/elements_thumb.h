@@ -16,17 +16,19 @@
 /* Up to `end`, an even number of elements. */
 PF_NAKED static void pf_thumb_gate(
     int32_t *delta PF_UNUSED, const int32_t *s PF_UNUSED, const int8_t *a PF_UNUSED, const int32_t *end PF_UNUSED) {
-    __asm__ volatile(".syntax unified\n"
-                     "push {r4-r7, lr}\n"
-                     "mov lr, r3\n"
-                     "movs r7, #1\n lsls r6, r7, #14\n subs r6, r6, #1\n"
-                     "lsls r7, r7, #10\n mov r12, r7\n"
-                     "1:\n"
-                     "ldm r1!, {r4, r5}\n" PF_GATE("r4", "0") PF_GATE("r5", "1") "adds r2, #2\n"
-                                                                                 "stm r0!, {r4, r5}\n"
-                                                                                 "cmp r1, lr\n"
-                                                                                 "bne 1b\n"
-                                                                                 "pop {r4-r7, pc}\n" PF_CLOBBERS);
+    __asm__ volatile(
+        ".syntax unified\n"
+        "push {r4-r7, lr}\n"
+        "mov lr, r3\n"
+        "movs r7, #1\n lsls r6, r7, #14\n subs r6, r6, #1\n"
+        "lsls r7, r7, #10\n mov r12, r7\n"
+        "1:\n"
+        "ldm r1!, {r4, r5}\n"
+        "lsls r3, r5, #16\n subs r4, r4, r3\n" PF_GATE("r4", "0") PF_GATE("r5", "1") "adds r2, #2\n"
+                                                                                     "stm r0!, {r4, r5}\n"
+                                                                                     "cmp r1, lr\n"
+                                                                                     "bne 1b\n"
+                                                                                     "pop {r4-r7, pc}\n" PF_CLOBBERS);
 }
 
 /* v = sat(((v >> bias shift) + bias) >> 6, 0, 127): the bias's own shift is part of the whole one. What is above 127
@@ -51,26 +53,6 @@ PF_NAKED static void pf_thumb_relu(int8_t *out PF_UNUSED, const int32_t *z PF_UN
                                                  "cmp r1, lr\n"
                                                  "bne 1b\n"
                                                  "pop {r4-r7, pc}\n" PF_CLOBBERS);
-}
-
-/* Up to `end`: an even number of words, four a turn. */
-PF_NAKED static void pf_thumb_clear(int32_t *s PF_UNUSED, const int32_t *end PF_UNUSED) {
-    __asm__ volatile(".syntax unified\n"
-                     "push {r4, r5, lr}\n"
-                     "movs r2, #0\n movs r3, #0\n movs r4, #0\n movs r5, #0\n"
-                     "subs r1, r1, r0\n" /* bytes */
-                     "lsrs r1, r1, #4\n"
-                     "bcc 1f\n"
-                     "stm r0!, {r2, r3}\n"
-                     "1:\n"
-                     "subs r1, #1\n"
-                     "bmi 3f\n"
-                     "2:\n"
-                     "stm r0!, {r2-r5}\n"
-                     "subs r1, #1\n"
-                     "bpl 2b\n"
-                     "3:\n"
-                     "pop {r4, r5, pc}\n" PF_CLOBBERS);
 }
 
 /* An odd element comes first. Two squares together: < 2^29. */
@@ -99,7 +81,8 @@ PF_NAKED static uint64_t pf_thumb_squares(const int32_t *delta PF_UNUSED, uint32
 
 /* pf_clip_scale of v: uses r6; r2 = factor. */
 #define PF_SCALE(v)                                                                                                    \
-    "muls " v ", r2, " v "\n asrs r6, " v ", #31\n lsrs r6, r6, #17\n adds " v ", " v ", r6\n asrs " v ", " v ", #15\n"
+    "muls " v ", r2, " v "\n asrs r6, " v ", #31\n lsrs r6, r6, #17\n adds " v ", " v ", r6\n asrs " v ", " v ", "     \
+                                                                                                              "#15\n"
 
 /* Up to `end`, an even number (> 0) of elements. */
 PF_NAKED static void pf_thumb_scale(

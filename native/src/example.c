@@ -46,6 +46,17 @@ static void pf_example_forward(pf_trainer *trainer, const int8_t *features, uint
     }
 }
 
+void pf_wide_sums(
+    int64_t *wide, int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta) {
+    for (uint32_t begin = 0; begin < rows; begin += PF_BACKWARD_ROWS) {
+        uint32_t end = begin + PF_BACKWARD_ROWS < rows ? begin + PF_BACKWARD_ROWS : rows;
+        pf_backward(s, matrix, rows, columns, delta, begin, end);
+        for (uint32_t i = 0; i < columns; i++) {
+            wide[i] += pf_sum_get(s, i); /* < 1023 * 2^28 + 2^10 < 2^39 over all rows */
+        }
+    }
+}
+
 /* From the deltas of layer l > 0 to those of layer l - 1. */
 static void pf_example_backward(pf_trainer *trainer, uint32_t l, const int32_t *delta, int32_t *below) {
     const pf_layer *layer = &trainer->model.layer[l];
@@ -54,9 +65,7 @@ static void pf_example_backward(pf_trainer *trainer, uint32_t l, const int32_t *
     uint32_t rows = layer->outputs;
     uint32_t inputs = layer->inputs;
     int32_t *s = trainer->sums;
-    uint32_t even = (inputs + 1u) & ~1u;
     if (rows <= PF_BACKWARD_ROWS || (l + 1u == trainer->model.layers && trainer->model.loss == PF_LOSS_SOFTMAX)) {
-        pf_clear(s, even);
         pf_backward(s, memory->matrix, rows, inputs, delta, 0, rows);
         pf_gate(below, s, a, inputs); /* |s| <= 6 * 2^14 * 16383 < 2^31 - 2^28 */
     } else {
@@ -64,14 +73,7 @@ static void pf_example_backward(pf_trainer *trainer, uint32_t l, const int32_t *
         for (uint32_t i = 0; i < inputs; i++) {
             wide[i] = 1 << 10;
         }
-        for (uint32_t begin = 0; begin < rows; begin += PF_BACKWARD_ROWS) {
-            uint32_t end = begin + PF_BACKWARD_ROWS < rows ? begin + PF_BACKWARD_ROWS : rows;
-            pf_clear(s, even);
-            pf_backward(s, memory->matrix, rows, inputs, delta, begin, end);
-            for (uint32_t i = 0; i < inputs; i++) {
-                wide[i] += s[i]; /* < 1023 * 2^28 + 2^10 < 2^39 */
-            }
-        }
+        pf_wide_sums(wide, s, memory->matrix, rows, inputs, delta);
         pf_gate_wide(below, wide, a, inputs);
     }
     for (uint32_t i = inputs; i < pf_forward_outputs(inputs); i++) {

@@ -21,8 +21,8 @@ PF_NAKED static uint32_t pf_thumb_sqrt_digits(
                      "pop {r4-r6, pc}\n" PF_CLOBBERS);
 }
 
-/* A digit of a quotient. r0 = 2 r0 + r3 less the divisor, unless that is larger: r4 is 0 if 2 r0 has 33 bits, r5 is 0 if
- * there is no borrow, otherwise they are -1. r6 = 2 r6 + digit - 1. */
+/* A digit of a quotient. r0 = 2 r0 + r3 less the divisor, unless that is larger: r4 is 0 if 2 r0 has 33 bits, r5 is 0
+ * if there is no borrow, otherwise they are -1. r6 = 2 r6 + digit - 1. */
 #define PF_QUOTIENT_DIGIT                                                                                              \
     "lsls r0, r0, #1\n sbcs r4, r4\n adds r0, r0, r3\n subs r0, r0, r1\n sbcs r5, r5\n ands r5, r4\n"                  \
     "adds r6, r6, r6\n adds r6, r6, r5\n ands r5, r1\n adds r0, r0, r5\n"

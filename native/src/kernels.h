@@ -41,10 +41,25 @@ uint32_t pf_factors_spread(int32_t *scratch, int32_t *blocks, uint32_t example, 
 void pf_forward(
     int32_t *z, const int16_t *matrix, uint32_t rows, uint32_t columns, const int8_t *a, const int32_t *scratch);
 
-/* s_i += sum over rows j in [begin, end) of w_ji delta_j, modulo 2^32. begin: a multiple of PF_BACKWARD_ROWS; end: one
- * too, or rows. s: columns rounded up to even. delta: words, pf_forward_outputs(rows) of them, zeros from `rows` on. */
+/* s_i = sum over rows j in [begin, end) of w_ji delta_j, modulo 2^32: pf_sum_get(s, i). begin: a multiple of
+ * PF_BACKWARD_ROWS; end: one too, or rows. s: columns rounded up to even. delta: words, pf_forward_outputs(rows) of
+ * them, zeros from `rows` on. */
 void pf_backward(int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta,
     uint32_t begin, uint32_t end);
+/* Adds those of another matrix, over all its rows, to the sums from `column` on. scratch: pf_forward_scratch(columns).
+ */
+void pf_backward_add(int32_t *s, uint32_t column, const int16_t *matrix, uint32_t rows, uint32_t columns,
+    const int32_t *delta, int32_t *scratch);
+
+/* A sum, out of the way in which the kernels keep the sums of two neighbouring columns. */
+PF_INLINE int32_t pf_sum_get(const int32_t *s, uint32_t i) {
+#ifdef PF_KERNELS_THUMB
+    if ((i & 1u) == 0) {
+        return (int32_t)((uint32_t)s[i] - ((uint32_t)s[i + 1u] << 16));
+    }
+#endif
+    return s[i];
+}
 
 /* Words of the activation blocks for this many columns: [block of 4 columns][example of the batch][column]. */
 uint32_t pf_spread_words(uint32_t columns);

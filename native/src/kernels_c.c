@@ -68,17 +68,27 @@ void pf_forward(
     }
 }
 
-void pf_backward(int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta,
-    uint32_t begin, uint32_t end) {
-    (void)rows;
-    matrix += begin * columns;
-    for (uint32_t j = begin; j < end; j++) {
+static void pf_backward_rows(int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta) {
+    for (uint32_t j = 0; j < rows; j++) {
         int32_t d = delta[j];
         for (uint32_t i = 0; i < columns; i++) {
             s[i] = (int32_t)((uint32_t)s[i] + (uint32_t)(matrix[i] * d)); /* |w d| <= 2^14 * 16383 < 2^28 */
         }
         matrix += columns;
     }
+}
+
+void pf_backward(int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta,
+    uint32_t begin, uint32_t end) {
+    (void)rows;
+    pf_zero(s, sizeof(int32_t) * columns);
+    pf_backward_rows(s, matrix + begin * columns, end - begin, columns, delta + begin);
+}
+
+void pf_backward_add(int32_t *s, uint32_t column, const int16_t *matrix, uint32_t rows, uint32_t columns,
+    const int32_t *delta, int32_t *scratch) {
+    (void)scratch;
+    pf_backward_rows(s + column, matrix, rows, columns, delta);
 }
 
 uint32_t pf_spread(int32_t *blocks, uint32_t example, const int8_t *a, uint32_t columns) {

@@ -92,6 +92,10 @@ uint32_t pf_factors_spread(int32_t *scratch, int32_t *blocks, uint32_t example, 
     uint64_t sums = 0;
     if (whole != 0) {
         sums = pf_thumb_factors_spread(out, a, scratch + 1, a + whole);
+        if (whole == columns) {
+            scratch[0] = -(int32_t)(uint32_t)(sums >> 32) * PF_LOW_BIAS; /* as pf_factors_end does */
+            return (uint32_t)sums;
+        }
     }
     pf_factors_end(scratch, a, whole, columns, (int32_t)(uint32_t)(sums >> 32));
     return (uint32_t)sums + pf_spread_end(out + PF_BATCH * whole, a + whole, columns - whole);
@@ -122,6 +126,11 @@ void pf_backward(int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t colu
     uint32_t begin, uint32_t end) {
     uint32_t pairs = PF_PAIRS(columns);
     const int32_t *s_end = s + 2u * pairs;
+    uint32_t sum = 0;
+    for (const int32_t *d = delta + begin; d != delta + end; d++) {
+        sum += (uint32_t)*d;
+    }
+    pf_thumb_fill(s, 0u - sum * PF_LOW_BIAS, s_end);
     matrix += 2u * pairs * begin;
     for (uint32_t j = begin; j < end; j += 6u) {
         uint32_t group = pf_thumb_group(rows, j);
@@ -133,6 +142,19 @@ void pf_backward(int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t colu
             pf_thumb_backward2(matrix, s, s_end, delta + j);
         }
         matrix += 12u * pairs;
+    }
+}
+
+void pf_backward_add(int32_t *s, uint32_t column, const int16_t *matrix, uint32_t rows, uint32_t columns,
+    const int32_t *delta, int32_t *scratch) {
+    pf_backward(scratch, matrix, rows, columns, delta, 0, rows);
+    for (uint32_t i = 0; i < columns; i++) {
+        uint32_t sum = (uint32_t)pf_sum_get(scratch, i);
+        uint32_t to = column + i;
+        s[to] = (int32_t)((uint32_t)s[to] + sum);
+        if (to & 1u) { /* it counts 2^16 times in the other column's word */
+            s[to - 1u] = (int32_t)((uint32_t)s[to - 1u] + (sum << 16));
+        }
     }
 }
 

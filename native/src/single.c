@@ -49,37 +49,24 @@ static void pf_single_forward(pf_trainer *trainer, const int8_t *features) {
     }
 }
 
-/* Adds a matrix's part of the sums on the way back to s, or to wide if there is one: s is then thrown away. */
-static void pf_single_sums(
-    int32_t *s, int64_t *wide, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta) {
-    if (wide == NULL) {
-        pf_backward(s, matrix, rows, columns, delta, 0, rows);
-        return;
-    }
-    for (uint32_t begin = 0; begin < rows; begin += PF_BACKWARD_ROWS) {
-        uint32_t end = begin + PF_BACKWARD_ROWS < rows ? begin + PF_BACKWARD_ROWS : rows;
-        pf_clear(s, (columns + 1u) & ~1u);
-        pf_backward(s, matrix, rows, columns, delta, begin, end);
-        for (uint32_t i = 0; i < columns; i++) {
-            wide[i] += s[i]; /* < 1023 * 2^28 + 2^10 < 2^39 over all rows */
-        }
-    }
-}
-
-/* Those of the trained rectangle, where the rest of the layer is in the image. */
+/* Those of the trained rectangle, where the rest of the layer is in the image; to wide, if there is one. */
 static void pf_single_part_sums(pf_trainer *trainer, uint32_t l, int64_t *wide) {
     const pf_layer *layer = &trainer->model.layer[l];
+    const int16_t *matrix = trainer->layer[l].matrix;
     uint32_t rows = pf_layer_rows(layer);
     uint32_t columns = pf_layer_columns(layer);
     if (rows == 0 || columns == 0) {
         return;
     }
-    int32_t *delta = trainer->z; /* unused on the way back */
+    int32_t *delta = trainer->z; /* unused on the way back, as the scratch is */
     for (uint32_t j = 0; j < pf_forward_outputs(rows); j++) {
         delta[j] = j < rows ? trainer->delta[layer->row_begin + j] : 0;
     }
-    int32_t *s = wide == NULL ? trainer->sums + layer->column_begin : trainer->sums;
-    pf_single_sums(s, wide == NULL ? NULL : wide + layer->column_begin, trainer->layer[l].matrix, rows, columns, delta);
+    if (wide == NULL) {
+        pf_backward_add(trainer->sums, layer->column_begin, matrix, rows, columns, delta, trainer->scratch);
+    } else {
+        pf_wide_sums(wide + layer->column_begin, trainer->sums, matrix, rows, columns, delta);
+    }
 }
 
 /* trainer->delta holds the deltas of layer l > 0 and receives those of layer l - 1. */
@@ -93,13 +80,13 @@ static void pf_single_backward(pf_trainer *trainer, uint32_t l) {
     if (layer->outputs <= PF_BACKWARD_ROWS ||
         (l + 1u == trainer->model.layers && trainer->model.loss == PF_LOSS_SOFTMAX)) {
         wide = NULL;
-        pf_clear(trainer->sums, (inputs + 1u) & ~1u);
+        pf_backward(trainer->sums, matrix, layer->outputs, inputs, delta, 0, layer->outputs);
     } else {
         for (uint32_t i = 0; i < inputs; i++) {
             wide[i] = 1 << 10;
         }
+        pf_wide_sums(wide, trainer->sums, matrix, layer->outputs, inputs, delta);
     }
-    pf_single_sums(trainer->sums, wide, matrix, layer->outputs, inputs, delta);
     if (memory->frozen != NULL) {
         pf_single_part_sums(trainer, l, wide);
     }

@@ -20,6 +20,10 @@ PF_ALWAYS_INLINE void pf_example_loss(pf_trainer *trainer, const uint8_t *target
     }
 }
 
+/* Adds a matrix's part of the sums on the way back to wide, PF_BACKWARD_ROWS rows at a time, by way of s. */
+void pf_wide_sums(
+    int64_t *wide, int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta);
+
 /* Checked examples. */
 void pf_single_examples(pf_trainer *trainer, const int8_t *features, const uint8_t *targets, uint32_t count);
 /* Noise that is being drawn goes on afterwards. */

@@ -7,8 +7,9 @@
  * a group lie behind each other column pair by column pair, so that ldm fetches them in order. An odd last row is
  * followed by one of zeros.
  *
- * Backward, with the same words: P = sum W d and H = sum (W >> 16) d give both columns,
- *     s1 = H,   s0 = P - (H << 16) - 2^14 sum d   (mod 2^32).
+ * Backward, with the same words: P = sum W d - 2^14 sum d and H = sum (W >> 16) d give both columns,
+ *     s1 = H,   s0 = P - (H << 16)   (mod 2^32),
+ * and stay as they are until they are used (pf_sum_get).
  *
  * Accumulating: four columns in four high registers, the examples of the batch one after the other. */
 #ifndef PF_THUMB_H
@@ -100,31 +101,44 @@ PF_NAKED static void pf_thumb_forward2(const int16_t *matrix PF_UNUSED, const in
 #define PF_BACKWARD_ROW(w, d)                                                                                          \
     "mov r7, " d "\n asrs r6, " w ", #16\n muls " w ", r7, " w "\n muls r6, r7, r6\n adds r2, r2, " w "\n"             \
     "adds r3, r3, r6\n"
-#define PF_BACKWARD_STORE                                                                                              \
-    "lsls r4, r3, #16\n subs r2, r2, r4\n ldm r1!, {r4, r5}\n adds r2, r2, r4\n adds r3, r3, r5\n"                     \
-    "subs r1, #8\n stm r1!, {r2, r3}\n"
+#define PF_BACKWARD_LOAD "ldm r1!, {r2, r3}\n"
+#define PF_BACKWARD_STORE "subs r1, #8\n stm r1!, {r2, r3}\n"
 
-/* s[i] += six rows' w d, for `columns` (even) columns; end = s + columns. */
+/* P = first and H = 0 up to `end`, one pair of columns or more. */
+PF_NAKED static void pf_thumb_fill(int32_t *s PF_UNUSED, uint32_t first PF_UNUSED, const int32_t *end PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4, lr}\n"
+                     "subs r4, r2, r0\n" /* bytes: 8 a pair */
+                     "movs r2, #0\n movs r3, r1\n"
+                     "lsrs r4, r4, #4\n"
+                     "bcc 1f\n"
+                     "stm r0!, {r1, r2}\n"
+                     "1:\n"
+                     "subs r4, #1\n"
+                     "bmi 3f\n"
+                     "2:\n"
+                     "stm r0!, {r1, r2}\n stm r0!, {r1, r2}\n"
+                     "subs r4, #1\n"
+                     "bpl 2b\n"
+                     "3:\n"
+                     "pop {r4, pc}\n" PF_CLOBBERS);
+}
+
+/* Adds six rows to the P and H of `columns` (even) columns; end = s + columns. */
 PF_NAKED static void pf_thumb_backward6(const int16_t *matrix PF_UNUSED, int32_t *s PF_UNUSED,
     const int32_t *end PF_UNUSED, const int32_t *delta PF_UNUSED) {
-    __asm__ volatile(".syntax unified\n" PF_PUSH "ldm r3!, {r4-r7}\n"
-                     "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
-                     "adds r4, r4, r5\n adds r6, r6, r7\n adds r4, r4, r6\n"
-                     "ldm r3!, {r5, r6}\n"
-                     "mov r12, r5\n mov lr, r6\n"
-                     "adds r4, r4, r5\n adds r4, r4, r6\n"
-                     "lsls r4, r4, #14\n rsbs r3, r4, #0\n" /* -2^14 sum d */
-                     "push {r2, r3}\n"
-                     "1:\n"
-                     "ldr r2, [sp, #4]\n"
-                     "movs r3, #0\n"
-                     "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8")
+    __asm__ volatile(".syntax unified\n" PF_PUSH "push {r2}\n"
+                     "ldm r3!, {r2, r4-r7}\n"
+                     "mov r8, r2\n mov r9, r4\n mov r10, r5\n mov r11, r6\n mov r12, r7\n"
+                     "ldr r2, [r3]\n"
+                     "mov lr, r2\n"
+                     "1:\n" PF_BACKWARD_LOAD "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8")
                          PF_BACKWARD_ROW("r5", "r9") "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r10")
                              PF_BACKWARD_ROW("r5", "r11") "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r12")
                                  PF_BACKWARD_ROW("r5", "lr") PF_BACKWARD_STORE "ldr r2, [sp]\n"
                                                                                "cmp r1, r2\n"
                                                                                "bne 1b\n"
-                                                                               "pop {r2, r3}\n" PF_POP PF_CLOBBERS);
+                                                                               "pop {r2}\n" PF_POP PF_CLOBBERS);
 }
 
 /* The same for four rows. */
@@ -133,13 +147,7 @@ PF_NAKED static void pf_thumb_backward4(const int16_t *matrix PF_UNUSED, int32_t
     __asm__ volatile(".syntax unified\n" PF_PUSH "mov r12, r2\n"
                      "ldm r3!, {r4-r7}\n"
                      "mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n"
-                     "adds r4, r4, r5\n adds r6, r6, r7\n adds r4, r4, r6\n"
-                     "lsls r4, r4, #14\n rsbs r4, r4, #0\n"
-                     "mov lr, r4\n"
-                     "1:\n"
-                     "mov r2, lr\n"
-                     "movs r3, #0\n"
-                     "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8")
+                     "1:\n" PF_BACKWARD_LOAD "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8")
                          PF_BACKWARD_ROW("r5", "r9") "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r10")
                              PF_BACKWARD_ROW("r5", "r11") PF_BACKWARD_STORE "cmp r1, r12\n"
                                                                             "bne 1b\n" PF_POP PF_CLOBBERS);
@@ -151,14 +159,9 @@ PF_NAKED static void pf_thumb_backward2(const int16_t *matrix PF_UNUSED, int32_t
     __asm__ volatile(".syntax unified\n" PF_PUSH "mov r12, r2\n"
                      "ldm r3!, {r4, r5}\n"
                      "mov r8, r4\n mov r9, r5\n"
-                     "adds r4, r4, r5\n lsls r4, r4, #14\n rsbs r4, r4, #0\n"
-                     "mov r10, r4\n"
-                     "1:\n"
-                     "mov r2, r10\n"
-                     "movs r3, #0\n"
-                     "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8") PF_BACKWARD_ROW("r5", "r9") PF_BACKWARD_STORE
-        "cmp r1, r12\n"
-        "bne 1b\n" PF_POP PF_CLOBBERS);
+                     "1:\n" PF_BACKWARD_LOAD "ldm r0!, {r4, r5}\n" PF_BACKWARD_ROW("r4", "r8")
+                         PF_BACKWARD_ROW("r5", "r9") PF_BACKWARD_STORE "cmp r1, r12\n"
+                                                                       "bne 1b\n" PF_POP PF_CLOBBERS);
 }
 
 #define PF_OUTER_PRODUCTS(d)                                                                                           \
@@ -188,14 +191,14 @@ typedef struct {
 
 #define PF_OUTER_BODY(block)                                                                                           \
     ".syntax unified\n" PF_PUSH "sub sp, #44\n"                                                                        \
-    "add r2, sp, #24\n ldm r1!, {r3-r7}\n stm r2!, {r3-r7}\n mov lr, r6\n"                                            \
+    "add r2, sp, #24\n ldm r1!, {r3-r7}\n stm r2!, {r3-r7}\n mov lr, r6\n"                                             \
     "1:\n" /* a row */                                                                                                 \
-    "ldr r3, [sp, #24]\n ldm r3!, {r2, r4}\n mov r12, r4\n mov r1, sp\n"                                              \
-    "ldm r3!, {r4-r7}\n stm r1!, {r4-r7}\n ldm r3!, {r4, r5}\n stm r1!, {r4, r5}\n"                                   \
-    "str r3, [sp, #24]\n ldr r1, [sp, #32]\n"                                                                         \
-    "2:\n" block "cmp r1, lr\n bne 2b\n"                                                                              \
-    "ldr r3, [sp, #40]\n subs r0, r0, r3\n"                                                                           \
-    "ldr r3, [sp, #24]\n ldr r4, [sp, #28]\n cmp r3, r4\n beq 3f\n b 1b\n"                                            \
+    "ldr r3, [sp, #24]\n ldm r3!, {r2, r4}\n mov r12, r4\n mov r1, sp\n"                                               \
+    "ldm r3!, {r4-r7}\n stm r1!, {r4-r7}\n ldm r3!, {r4, r5}\n stm r1!, {r4, r5}\n"                                    \
+    "str r3, [sp, #24]\n ldr r1, [sp, #32]\n"                                                                          \
+    "2:\n" block "cmp r1, lr\n bne 2b\n"                                                                               \
+    "ldr r3, [sp, #40]\n subs r0, r0, r3\n"                                                                            \
+    "ldr r3, [sp, #24]\n ldr r4, [sp, #28]\n cmp r3, r4\n beq 3f\n b 1b\n"                                             \
     "3:\n add sp, #44\n" PF_POP
 
 PF_NAKED static void pf_thumb_outer8(uint32_t *acc PF_UNUSED, const pf_outer_frame *frame PF_UNUSED) {
@@ -233,7 +236,7 @@ PF_NAKED static int32_t pf_thumb_factors(
 #define PF_FACTORS_SPREAD                                                                                              \
     "stm r0!, {r4-r7}\n adds r0, #112\n add r9, r4\n add r9, r6\n"                                                     \
     "lsls r3, r4, #16\n subs r3, r5, r3\n stm r2!, {r3, r4}\n muls r5, r5, r5\n add r8, r5\n"                          \
-    "lsls r5, r6, #16\n subs r5, r7, r5\n stm r2!, {r5, r6}\n"                                                        \
+    "lsls r5, r6, #16\n subs r5, r7, r5\n stm r2!, {r5, r6}\n"                                                         \
     "muls r4, r4, r4\n muls r6, r6, r6\n muls r7, r7, r7\n adds r4, r4, r6\n adds r4, r4, r7\n add r8, r4\n"           \
     "cmp r1, r12\n"
 

@@ -79,8 +79,7 @@ static void pf_trainer_widths(pf_trainer_widest *widest, const pf_trainer *train
             widest->delta = pf_larger(widest->delta, before + outputs);
         }
         if (l > model->first_trained) {
-            /* one more than even: a rectangle's columns, rounded up to even, may end behind the last */
-            widest->sums = pf_larger(widest->sums, ((layer->inputs + 1u) & ~1u) + 1u);
+            widest->sums = pf_larger(widest->sums, (layer->inputs + 1u) & ~1u);
             if (pf_trainer_wide(model, l - 1u)) {
                 widest->wide = pf_larger(widest->wide, layer->inputs);
             }

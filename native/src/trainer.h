@@ -40,8 +40,8 @@ struct pf_trainer {
     int16_t *start;  /* local mode: the trainable weights that `change` counts from */
     int32_t *z;      /* pre-activations of one layer */
     int32_t *delta; /* of the example under way, from the last layer to the first trained; with an image of one layer */
-    int32_t *sums; /* backward, 32-bit partial sums */
-    int64_t *wide; /* backward, exact sums; NULL where 32 bits always do */
+    int32_t *sums;  /* backward, 32-bit partial sums */
+    int64_t *wide;  /* backward, exact sums; NULL where 32 bits always do */
     int32_t *scratch;
     pf_layer_memory *layer;
     pf_model model; /* last: memory ends behind the layers that the model has */
