@@ -110,7 +110,8 @@ void pf_forward(
     uint32_t skip = 3u * thirds - pairs;
     uint32_t groups = pf_thumb_sixes(rows + 1u); /* five rows left over make a group of six, too */
     if (groups != 0) {
-        pf_thumb_forward6(matrix, scratch, end, z, skip, groups);
+        uint32_t sixths = (pairs + 5u) * 10923u >> 16; /* / 6, as above */
+        pf_thumb_forward6(matrix, scratch, end, z, (6u * sixths - pairs) * PF_FORWARD_PAIR6_BYTES, groups);
         matrix += 12u * pairs * groups;
         z += 6u * groups;
     }

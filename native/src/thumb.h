@@ -26,33 +26,38 @@
         PF_FORWARD_ROW("r6", "r10") "ldm r0!, {r4, r5, r6}\n" PF_FORWARD_ROW("r4", "r11") PF_FORWARD_ROW("r5", "r12")  \
             PF_FORWARD_ROW("r6", "lr")
 
+#define PF_FORWARD_PAIR6_BYTES 66u
+
 /* z[0..5] = init + rows' sums, for `groups` (> 0) groups of six rows. factors: init, then two words a column pair, up
- * to end. Three pairs a turn; the first turn enters in the middle where their number is not a multiple of three: skip =
- * pairs left out of it (0..2). */
+ * to end. Six pairs a turn; where their number is not a multiple of six, the first turn is entered `skip` bytes later,
+ * PF_FORWARD_PAIR6_BYTES for each pair left out. */
 PF_NAKED static void pf_thumb_forward6(const int16_t *matrix PF_UNUSED, const int32_t *factors PF_UNUSED,
     const int32_t *end PF_UNUSED, int32_t *z PF_UNUSED, uint32_t skip PF_UNUSED, uint32_t groups PF_UNUSED) {
-    __asm__ volatile(".syntax unified\n" PF_PUSH "push {r1, r2, r3}\n" /* skip and groups: [sp, #48], [sp, #52] */
-                     "4:\n"
-                     "ldr r1, [sp]\n ldr r5, [sp, #48]\n"
-                     "ldm r1!, {r4}\n"
-                     "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n mov r12, r4\n mov lr, r4\n"
-                     "cmp r5, #1\n"
-                     "beq 2f\n"
-                     "bhi 3f\n"
-                     "1:\n" PF_FORWARD_PAIR6 "2:\n" PF_FORWARD_PAIR6 "3:\n" PF_FORWARD_PAIR6 "ldr r2, [sp, #4]\n"
-                     "cmp r1, r2\n"
-                     "bne 1b\n"
-                     "ldr r3, [sp, #8]\n"
-                     "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
-                     "stm r3!, {r4-r7}\n"
-                     "mov r4, r12\n mov r5, lr\n"
-                     "stm r3!, {r4, r5}\n"
-                     "str r3, [sp, #8]\n"
-                     "ldr r4, [sp, #52]\n subs r4, #1\n str r4, [sp, #52]\n"
-                     "beq 5f\n"
-                     "b 4b\n"
-                     "5:\n"
-                     "add sp, #12\n" PF_POP PF_CLOBBERS);
+    __asm__ volatile(
+        ".syntax unified\n" PF_PUSH "push {r1, r2, r3}\n" /* skip and groups: [sp, #48], [sp, #52] */
+        "4:\n"
+        "ldr r1, [sp]\n ldr r5, [sp, #48]\n"
+        "ldm r1!, {r4}\n"
+        "mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n mov r12, r4\n mov lr, r4\n"
+        "add pc, r5\n" /* pc is 4 bytes on */
+        "nop\n"
+        "1:\n" PF_FORWARD_PAIR6 PF_FORWARD_PAIR6 PF_FORWARD_PAIR6 PF_FORWARD_PAIR6 PF_FORWARD_PAIR6 PF_FORWARD_PAIR6
+        "ldr r2, [sp, #4]\n"
+        "cmp r1, r2\n"
+        "beq 2f\n"
+        "b 1b\n"
+        "2:\n"
+        "ldr r3, [sp, #8]\n"
+        "mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n"
+        "stm r3!, {r4-r7}\n"
+        "mov r4, r12\n mov r5, lr\n"
+        "stm r3!, {r4, r5}\n"
+        "str r3, [sp, #8]\n"
+        "ldr r4, [sp, #52]\n subs r4, #1\n str r4, [sp, #52]\n"
+        "beq 5f\n"
+        "b 4b\n"
+        "5:\n"
+        "add sp, #12\n" PF_POP PF_CLOBBERS);
 }
 
 #define PF_FORWARD_PAIR2 "ldm r1!, {r2, r3}\n ldm r0!, {r4, r5}\n" PF_FORWARD_ROW("r4", "r8") PF_FORWARD_ROW("r5", "r9")
@@ -61,7 +66,7 @@ PF_NAKED static void pf_thumb_forward6(const int16_t *matrix PF_UNUSED, const in
     "ldm r1!, {r2, r3}\n ldm r0!, {r4, r5, r6}\n" PF_FORWARD_ROW("r4", "r8") PF_FORWARD_ROW("r5", "r9")                \
         PF_FORWARD_ROW("r6", "r10") "ldm r0!, {r4}\n" PF_FORWARD_ROW("r4", "r11")
 
-/* The same for four rows. */
+/* The same for four rows, three pairs a turn: the first is entered in the middle, `skip` pairs (0..2) later. */
 PF_NAKED static void pf_thumb_forward4(const int16_t *matrix PF_UNUSED, const int32_t *factors PF_UNUSED,
     const int32_t *end PF_UNUSED, int32_t *z PF_UNUSED, uint32_t skip PF_UNUSED) {
     __asm__ volatile(".syntax unified\n" PF_PUSH "ldr r5, [sp, #36]\n"
