@@ -82,7 +82,7 @@ PF_NAKED static uint64_t pf_thumb_squares(const int32_t *delta PF_UNUSED, uint32
 /* pf_clip_scale of v: uses r6; r2 = factor. */
 #define PF_SCALE(v)                                                                                                    \
     "muls " v ", r2, " v "\n asrs r6, " v ", #31\n lsrs r6, r6, #17\n adds " v ", " v ", r6\n asrs " v ", " v ", "     \
-                                                                                                              "#15\n"
+    "#15\n"
 
 /* Up to `end`, an even number (> 0) of elements. */
 PF_NAKED static void pf_thumb_scale(

@@ -71,5 +71,8 @@ uint32_t pf_spread(int32_t *blocks, uint32_t example, const int8_t *a, uint32_t 
  * on. */
 void pf_outer(
     uint32_t *acc, uint32_t rows, uint32_t columns, const int32_t *blocks, const int32_t *deltas, uint32_t examples);
+/* acc[j][i] += deltas[j] a[i] for one example, otherwise the same. scratch: pf_forward_scratch(columns). */
+void pf_outer_one(
+    uint32_t *acc, uint32_t rows, uint32_t columns, const int8_t *a, const int32_t *deltas, int32_t *scratch);
 
 #endif

@@ -119,4 +119,16 @@ void pf_outer(
     }
 }
 
+void pf_outer_one(
+    uint32_t *acc, uint32_t rows, uint32_t columns, const int8_t *a, const int32_t *deltas, int32_t *scratch) {
+    (void)scratch;
+    for (uint32_t j = 0; j < rows; j++) {
+        int32_t d = deltas[j];
+        for (uint32_t i = 0; i < columns; i++) {
+            acc[i] += (uint32_t)(d * a[i]); /* < 2^21 */
+        }
+        acc += columns;
+    }
+}
+
 #endif

@@ -185,4 +185,19 @@ void pf_outer(
     }
 }
 
+void pf_outer_one(
+    uint32_t *acc, uint32_t rows, uint32_t columns, const int8_t *a, const int32_t *deltas, int32_t *scratch) {
+    int32_t *end = scratch;
+    for (uint32_t i = 0; i < columns; i++) {
+        *end++ = a[i];
+    }
+    if (columns & 1u) {
+        *end++ = 0; /* added to the accumulator behind the row */
+    }
+    for (uint32_t j = 0; j < rows; j++) {
+        pf_thumb_outer_one(acc, scratch, deltas[j], end);
+        acc += columns;
+    }
+}
+
 #endif

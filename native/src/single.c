@@ -109,37 +109,27 @@ static uint64_t pf_single_keep(pf_trainer *trainer, uint32_t l, const int8_t *a)
     for (uint32_t i = 0; i < pf_layer_columns(layer); i++) {
         squares += (uint32_t)(a[i] * a[i]); /* <= 127^2, 1023 of them and a bias < 2^25 */
     }
-    uint64_t deltas = 0;
     for (uint32_t j = 0; j < pf_layer_rows(layer); j++) {
         trainer->layer[l].deltas[j] = delta[j];
-        deltas += (uint32_t)(delta[j] * delta[j]); /* < 2^28 */
     }
-    return pf_clip_layer(deltas, squares);
-}
-
-/* acc_i += d a_i for n > 0 elements, modulo 2^32; |d a| <= 16383 * 127 < 2^21. */
-PF_NOINLINE static void pf_single_row(uint32_t *acc, const int8_t *a, uint32_t n, int32_t d) {
-    const uint32_t *end = acc + n;
-    do {
-        *acc++ += (uint32_t)(d * *a++);
-    } while (acc != end);
+    return pf_clip_layer(pf_squares(delta, pf_layer_rows(layer)), squares);
 }
 
 static void pf_single_accumulate(pf_trainer *trainer, uint32_t l, const int8_t *a, uint32_t factor) {
     const pf_layer *layer = &trainer->model.layer[l];
     uint32_t *acc = trainer->accumulators + layer->trainable;
+    int32_t *deltas = trainer->layer[l].deltas;
     uint32_t rows = pf_layer_rows(layer);
     uint32_t columns = pf_layer_columns(layer);
     uint32_t *biases = acc + rows * columns; /* <= 1023^2 */
     for (uint32_t j = 0; j < rows; j++) {
-        int32_t d = pf_clip_scale(trainer->layer[l].deltas[j], factor);
-        if (columns != 0) {
-            pf_single_row(acc, a + layer->column_begin, columns, d);
-            acc += columns;
-        }
+        deltas[j] = pf_clip_scale(deltas[j], factor);
         if (layer->bias) {
-            biases[j] += (uint32_t)d << pf_bias_shift(l == 0);
+            biases[j] += (uint32_t)deltas[j] << pf_bias_shift(l == 0);
         }
+    }
+    if (rows != 0 && columns != 0) {
+        pf_outer_one(acc, rows, columns, a + layer->column_begin, deltas, trainer->scratch);
     }
 }
 

@@ -214,6 +214,25 @@ PF_NAKED static void pf_thumb_outer4(uint32_t *acc PF_UNUSED, const pf_outer_fra
     __asm__ volatile(PF_OUTER_BODY(PF_OUTER_BLOCK4) PF_CLOBBERS);
 }
 
+#define PF_OUTER_PAIR                                                                                                  \
+    "ldm r1!, {r3, r4}\n muls r3, r2, r3\n muls r4, r2, r4\n ldm r0!, {r5, r6}\n adds r5, r5, r3\n"                    \
+    "adds r6, r6, r4\n subs r0, #8\n stm r0!, {r5, r6}\n"
+
+/* acc += d a up to `end`, an even number (> 0) of columns, four a turn; where two are left over the first turn is
+ * entered in the middle. */
+PF_NAKED static void pf_thumb_outer_one(
+    uint32_t *acc PF_UNUSED, const int32_t *a PF_UNUSED, int32_t d PF_UNUSED, const int32_t *end PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4-r6, lr}\n"
+                     "mov r12, r3\n"
+                     "subs r3, r3, r1\n"
+                     "lsls r3, r3, #28\n"
+                     "bmi 2f\n"
+                     "1:\n" PF_OUTER_PAIR "2:\n" PF_OUTER_PAIR "cmp r1, r12\n"
+                     "bne 1b\n"
+                     "pop {r4-r6, pc}\n" PF_CLOBBERS);
+}
+
 /* Writes a1 - (a0 << 16) and a0 for each column pair (at least one) and returns the sum of the a0. */
 PF_NAKED static int32_t pf_thumb_factors(
     int32_t *factors PF_UNUSED, const int8_t *a PF_UNUSED, const int8_t *end PF_UNUSED) {
