@@ -72,7 +72,21 @@ def seeds() -> dict[str, bytes]:
         "layers": bytes([2, 0, 100, 5, 0, 3, 0]),
     }.items():
         found[f"front-{name}"] = b"\x0a" + front + layers
+    for name, model in (models | {"head": Model((6, 4, 3), "softmax", (None, Rectangle(0, 3, 0, 4)))}).items():
+        for mode in (0, 1):
+            head = bytes([11, mode, len(model.descriptor), 3, 8, 16, 0, 20, 1])
+            found[f"frozen-{name}-{mode}"] = head + model.descriptor + chooser.randbytes(60)
+    for bits, n in ((16, 3), (17, 40), (32, 5)):
+        found[f"fields-{bits}"] = bytes([12, 0, bits, n]) + packed(chooser.getrandbits(bits * n), bits * n)
+    for threshold in (1, 3, 8):
+        points = bytes(chooser.sample(range(1, 256), threshold))
+        found[f"shares-{threshold}"] = bytes([12, 1, threshold - 1]) + points + chooser.randbytes(32 * threshold)
     return found
+
+
+def packed(run: int, bits: int) -> bytes:
+    """A run of bits, the lowest of each byte first."""
+    return run.to_bytes((bits + 7) // 8, "little")
 
 
 def image(flash: native.Flash) -> bytes:
