@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +13,13 @@ import cbor2
 
 from picofed import native
 from picofed.errors import PicofedError
+from picofed.locking import alone
 from picofed.members import MEMBERS_MAX, MINIMUM, Members
 from picofed.owner import Owner
 
 VERSION: Final = 1
 SIZE_MAX: Final = 1 << 20
+FILE: Final = "roster.cbor"
 
 
 class RosterError(PicofedError):
@@ -78,6 +80,13 @@ class Roster:
             os.replace(beside, path)
         except OSError as error:
             raise RosterError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def signing(folder: Path) -> Iterator[None]:
+    """Held from reading a roster in an owner's folder until the next one is signed: no number is signed twice."""
+    with alone(folder / FILE, RosterError):
+        yield
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import pickle
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,6 +178,53 @@ def test_an_owner_provisions_changes_and_revokes(tmp_path: Path) -> None:
     # provisioned again, it is back
     good(picofed(tmp_path, "provision", "board", CHIP, "watch-0", "--output", "back.cbor"))
     assert len(common.update_keys(site, registry)) == 2
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from picofed import roster
+from picofed.fleet.ownership import Ownership
+from picofed.owner import Owner
+folder = Path("picofed-owner")
+with roster.signing(folder):
+    print("held", flush=True)
+    sys.stdin.readline()
+    owner = Owner.load(Ownership.key_file(folder))
+    roster.Roster(7, {bytes(8): bytes(range(32))}).save(folder / roster.FILE, owner)
+"""
+
+
+def waits_for(process: subprocess.Popen[str], name: str) -> bool:
+    """Whether the process came to open the file before it ended."""
+    while process.poll() is None:
+        for link in Path(f"/proc/{process.pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(link).endswith(name):
+                    return True
+        time.sleep(0.01)
+    return False
+
+
+def test_two_who_sign_at_once_sign_one_after_the_other(tmp_path: Path) -> None:
+    """Each would have signed the number after the one that both read, and one of two boards would be on no roster."""
+    good(picofed(tmp_path, "provision", "key"))
+    second = ["provision", "board", CHIP, "porch", "--json"]
+    pipes = {"cwd": tmp_path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", HOLD], **pipes) as holder:  # type: ignore[call-overload]
+        assert holder.stdout.readline() == "held\n"
+        with subprocess.Popen([BIN, *second], **pipes) as waiter:  # type: ignore[call-overload]
+            try:
+                assert waits_for(waiter, "roster.cbor.lock") and not (tmp_path / "provision.cbor").exists()
+                holder.stdin.write("\n")
+                holder.stdin.flush()
+                assert json.loads(waiter.stdout.read())["roster"] == 8 and waiter.wait() == 0
+                assert holder.wait() == 0
+            finally:
+                holder.kill()
+                waiter.kill()
+    signed = roster.load(tmp_path / "picofed-owner" / "roster.cbor")
+    assert signed is not None and set(signed.roster.boards) == {bytes(8), board_id(CHIP)}
 
 
 def test_a_share_of_the_noise_is_said_in_the_policy_and_kept(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def open_registry(site: Path) -> Registry:
 
 def update_keys(site: Path, registry: Registry) -> dict[bytes, bytes]:
     """Update keys of the boards that take part: where the owner gave a roster, of those on it."""
-    signed = roster.load(site / "roster.cbor")
+    signed = roster.load(site / roster.FILE)
     keys = registry.update_keys()
     if signed is None:
         return keys
@@ -108,7 +108,7 @@ def open_members(plan: Plan, site: Path) -> Members | None:
     """The boards that may hide their updates among each other, if the plan wants them to. Raises PicofedError."""
     if plan.masks != "pairwise":
         return None
-    signed = roster.load(site / "roster.cbor")
+    signed = roster.load(site / roster.FILE)
     if signed is None or signed.members is None:
         raise PicofedError(
             f"pairwise masks need a roster of at least {MINIMUM} boards, signed by their owner: see `picofed provision`"

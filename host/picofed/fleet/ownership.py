@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,19 @@ class Ownership:
     def __init__(self, folder: Path, site: Path) -> None:
         self.folder = folder
         self.site = site
-        self.registry = Registry(folder / "boards.json")
-        signed = roster.load(folder / "roster.cbor")
+        self._read()
+
+    def _read(self) -> None:
+        self.registry = Registry(self.folder / "boards.json")
+        signed = roster.load(self.folder / roster.FILE)
         self.roster = signed.roster if signed else Roster(0, {})
+
+    @contextmanager
+    def _signing(self) -> Iterator[None]:
+        """What another process signed meanwhile is read first: neither a policy's nor a roster's number comes twice."""
+        with roster.signing(self.folder):
+            self._read()
+            yield
 
     @staticmethod
     def key_file(folder: Path) -> Path:
@@ -91,6 +102,10 @@ class Ownership:
         """Keys for a new board with this policy. One that is known keeps its keys, and its policy but for `changes`; it
         gets a fresh seed, and the highest ledger head that this owner and the site's store know.
         """
+        with self._signing():
+            return self._provision(owner, policy, changes, port)
+
+    def _provision(self, owner: Owner, policy: Policy, changes: Mapping[str, Any], port: str) -> Provision:
         known = self.registry.get(policy.board)
         if known is None:
             made = Provision.new(replace(policy, number=next_number(0)), owner=owner)
@@ -109,26 +124,29 @@ class Ownership:
 
     def renew(self, owner: Owner, known: Registered, **changes: Any) -> bytes:
         """A signed policy file with these changes and the next number. The site learns of it when the board has it."""
-        old = known.provision
-        assert isinstance(old, Provision)
-        made = old.renewed(replace(old.policy, number=next_number(old.policy.number), **changes), owner)
-        self._keep(made, known.port)
-        if made.policy.helper not in (b"", self.roster.helper):
-            self._admit(owner, self.roster.boards, made.policy.helper)
+        with self._signing():
+            newest = self.registry.get(known.provision.policy.board) or known
+            old = newest.provision
+            assert isinstance(old, Provision)
+            made = old.renewed(replace(old.policy, number=next_number(old.policy.number), **changes), owner)
+            self._keep(made, newest.port)
+            if made.policy.helper not in (b"", self.roster.helper):
+                self._admit(owner, self.roster.boards, made.policy.helper)
         return cbor2.dumps({"policy": made.policy.data, "signature": made.signature})
 
     def revoke(self, owner: Owner, known: Registered) -> None:
         """Take a board off the roster."""
         gone = known.provision.policy.board
-        if gone not in self.roster.boards:
-            raise PicofedError(f"{known.provision.policy.name} is not on the roster")
-        self._admit(
-            owner, {ident: key for ident, key in self.roster.boards.items() if ident != gone}, self.roster.helper
-        )
+        with self._signing():
+            if gone not in self.roster.boards:
+                raise PicofedError(f"{known.provision.policy.name} is not on the roster")
+            left = {ident: key for ident, key in self.roster.boards.items() if ident != gone}
+            self._admit(owner, left, self.roster.helper)
 
     def admit(self, owner: Owner, members: Mapping[bytes, bytes]) -> None:
         """Put boards, by id and public key, on the roster."""
-        self._admit(owner, {**self.roster.boards, **members}, self.roster.helper)
+        with self._signing():
+            self._admit(owner, {**self.roster.boards, **members}, self.roster.helper)
 
     def _keep(self, made: Provision, port: str) -> None:
         self.registry.add(made.without_secret(), port)
@@ -136,7 +154,7 @@ class Ownership:
     def _admit(self, owner: Owner, members: Mapping[bytes, bytes], helper: bytes) -> None:
         self.roster = Roster(self.roster.number + 1, members, helper, self.roster.minimum)
         for folder in (self.folder, self.site):
-            self.roster.save(folder / "roster.cbor", owner)
+            self.roster.save(folder / roster.FILE, owner)
 
     def _head(self, board: bytes) -> tuple[int, int]:
         """What the site knows of a board's ledger."""

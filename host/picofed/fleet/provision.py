@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any, Final
 from picofed import records
 from picofed.errors import PicofedError
 from picofed.link.session import LinkKey
+from picofed.locking import alone
 from picofed.provisioning import HostKeys, Policy, Provision, ProvisionError
 from picofed.toolchain.build import firmware_bytecode
 from picofed.toolchain.layout import repo_root
@@ -88,17 +88,9 @@ class Registry:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Another process may write at the same time: what it wrote is read first, and it waits."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise RegistryError(f"cannot write {self.path}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self.path, RegistryError):
             self._load()
             yield
-        finally:
-            os.close(lock)
 
     def update_keys(self) -> dict[bytes, bytes]:
         """Board id to update key."""

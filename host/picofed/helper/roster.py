@@ -45,7 +45,14 @@ def sign_roster(
     that host and helper go by rosters of one sequence; the owner's folder keeps it too. minimum None: as
     before, as who signs anew because a board was lost must not let smaller sums pass. Raises RosterError.
     """
-    kept = site / "roster.cbor"
+    with roster.signing(folder or site):
+        return _sign(site, file, boards, owner, minimum, folder or site)
+
+
+def _sign(
+    site: Path, file: Path, boards: Sequence[Provision], owner: Owner, minimum: int | None, folder: Path
+) -> Roster:
+    kept = site / roster.FILE
     signed, before = roster.load(kept), roster.load(file)
     known = before.roster.number if before else 0
     if minimum is None:
@@ -62,8 +69,8 @@ def sign_roster(
             raise RosterError(f"{kept} is signed with another owner's key: name that one's folder (--owner)")
         made = replace(signed.roster, number=next_number(max(known, signed.roster.number)), minimum=minimum)
         _sensible(made)
-        for place in {site, folder or site}:
-            made.save(place / "roster.cbor", owner)
+        for place in {site, folder}:
+            made.save(place / roster.FILE, owner)
     made.save(file, owner)
     return made
 
