@@ -26,6 +26,13 @@ class RosterError(PicofedError):
     """A roster that cannot be read, or that the owner did not sign."""
 
 
+def binary(item: object) -> bytes:
+    """A byte string of a CBOR item. Raises TypeError: bytes() of a number would be that many zeros, all of memory."""
+    if type(item) is not bytes:
+        raise TypeError("not a byte string")
+    return item
+
+
 @dataclass(frozen=True)
 class Roster:
     """boards: id to X25519 public key; helper: the helper's, b"" for none; number: a later roster has a higher one;
@@ -49,8 +56,8 @@ class Roster:
         """The strict inverse of `data`. Raises RosterError."""
         try:
             item = cbor2.loads(data)
-            boards = {bytes(ident): bytes(key) for ident, key in item["boards"]}
-            made = cls(int(item["number"]), boards, bytes(item["helper"]), int(item.get("minimum", 0)))
+            boards = {binary(ident): binary(key) for ident, key in item["boards"]}
+            made = cls(int(item["number"]), boards, binary(item["helper"]), int(item.get("minimum", 0)))
             sizes = {(len(ident), len(key)) for ident, key in boards.items()} | {(8, 32)}
             good = sizes == {(8, 32)} and len(made.helper) in (0, 32) and made.data == data
             good = good and 0 <= made.number < 1 << 32 and (made.minimum == 0 or made.minimum >= 2)
@@ -109,7 +116,7 @@ def load(path: Path) -> SignedRoster | None:
             with open(path, "rb") as file:
                 read = file.read(SIZE_MAX)
             item = cbor2.loads(read)
-            owner, data, signature = (bytes(item[name]) for name in ("owner", "roster", "signature"))
+            owner, data, signature = (binary(item[name]) for name in ("owner", "roster", "signature"))
             known = set(item) <= {"v", "owner", "roster", "signature", "members"} and cbor2.dumps(item) == read
             genuine = item["v"] == VERSION and known and native.eddsa_check(signature, owner, b"picofed roster" + data)
         except FileNotFoundError:

@@ -8,29 +8,37 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cbor2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from picofed import native, records, reference
+from picofed import native, records, reference, roster
 from picofed.errors import PicofedError
+from picofed.fleet.ownership import read_policy
 from picofed.fleet.provision import Registry
+from picofed.helper.request import Request, parse_answer
 from picofed.learn import jobfile
 from picofed.learn.job import Job
 from picofed.learn.model import Model
 from picofed.learn.updates import Update
 from picofed.link import messages
 from picofed.link.stream import FrameScanner
+from picofed.masking import Header
 from picofed.members import Members
 from picofed.owner import Owner
 from picofed.peers import Cohort, Sealed
 from picofed.privacy.statement import load_audit
+from picofed.provisioning import Policy
 from picofed.report import load as load_summary
+from picofed.roster import Roster
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = int(os.environ.get("PICOFED_FUZZ_EXAMPLES", "150"))
@@ -53,6 +61,27 @@ LAYOUT = records.Layout(bytes(8), slots=40)
 STORE = records.write(LAYOUT, SESSIONS)
 TOML = 'name = "x"\n[records]\nwindow = 100\nlabels = 7\n[privacy]\nepsilon = 4.0\n[server]\nrounds = 6\n'
 
+POLICY = Policy(bytes(8), "porch", 1000, 100)
+ROSTER = Roster(4, BOARDS, bytes(32), 2)
+HEADER = bytes([5, 0, 20, 0]) + bytes(range(56, 108)) + bytes([17, 15, 85, 0]) + bytes(48)
+REQUEST = Request.of(85, [(Header(HEADER), 1), (Header(HEADER[:40] + bytes(16) + HEADER[56:]), 2)])
+ANSWER = cbor2.dumps({"v": 1, "request": REQUEST.id, "masks": bytes(181)})
+
+
+def from_file(load: Callable[[Path], Any], data: bytes) -> Any:
+    """What load makes of a file with these bytes."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return load(Path(file.name))
+
+
+def roster_file(data: bytes, signer: Owner = OWNER) -> bytes:
+    """A roster's file whose signature is good, whatever the roster is."""
+    item = {"v": 1, "owner": signer.public, "roster": data, "signature": signer.sign_roster(data)}
+    return cbor2.dumps(item)
+
+
 # What a parser takes as valid, to start from.
 PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "message": (messages.loads, messages.dumps([1, 2, {"a": [True, None, -5]}, b"bytes", "text", 2**63])),
@@ -64,6 +93,13 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "cohort": (Cohort.parse, COHORT.data),
     "members": (lambda data: Members.parse(data, OWNER.public), Members.sign(1, BOARDS, OWNER).data),
     "sealed": (lambda data: Sealed.parse(data, 40), SEALED.payload),
+    "roster": (Roster.parse, ROSTER.data),
+    "roster's file": (partial(from_file, roster.load), roster_file(ROSTER.data)),
+    "roster that the owner signed": (lambda data: from_file(roster.load, roster_file(data)), ROSTER.data),
+    "policy": (Policy.parse, POLICY.data),
+    "policy's file": (partial(from_file, read_policy), cbor2.dumps({"policy": POLICY.data, "signature": bytes(64)})),
+    "helper's request": (Request.parse, REQUEST.body),
+    "helper's answer": (partial(parse_answer, REQUEST), ANSWER),
     "record layout": (records.Layout.parse, LAYOUT.header()),
     "records": (lambda data: list(records.windows(data, 40, 40)), STORE),
 }

@@ -117,6 +117,11 @@ def test_a_roster_is_what_the_owner_signed(tmp_path: Path) -> None:
     path.write_bytes(cbor2.dumps(item | {"signature": owner.sign_policy(item["roster"])}))
     with pytest.raises(RosterError, match="not signed"):
         roster.load(path)
+    # a number where bytes belong was taken for so many zeros: MemoryError
+    for field in ("owner", "roster", "signature"):
+        path.write_bytes(cbor2.dumps(item | {field: 1 << 60}))
+        with pytest.raises(RosterError, match="damaged"):
+            roster.load(path)
     # members of another roster, of none, or too long to be a signature
     for members in (owner.sign_members(b""), b"", bytes(65), 1 << 40):
         path.write_bytes(cbor2.dumps(item | {"members": members}))
@@ -129,6 +134,8 @@ def test_a_roster_is_what_the_owner_signed(tmp_path: Path) -> None:
         {"v": 1, "number": 1, "helper": b"", "boards": [[b"short", bytes(32)]]},
         {"v": 1, "number": 1, "helper": b"x", "boards": []},
         {"v": 2, "number": 1, "helper": b"", "boards": []},
+        {"v": 1, "number": 1, "helper": 1 << 60, "boards": []},
+        {"v": 1, "number": 1, "helper": b"", "boards": [[1 << 60, bytes(32)]]},
         {"v": 1, "number": 1, "helper": b"", "boards": [[bytes(8), bytes(32)], [bytes(8), bytes(32)]]},
         [1],
     ):

@@ -178,7 +178,7 @@ def read_policy(path: Path) -> tuple[Policy, bytes]:
     """Policy and signature of a file that `renew` made. The board checks the signature."""
     try:
         item = cbor2.loads(path.read_bytes())
-        return Policy.parse(bytes(item["policy"])), bytes(item["signature"])
+        return Policy.parse(roster.binary(item["policy"])), roster.binary(item["signature"])
     except OSError as error:
         raise PicofedError(f"cannot read {path}: {error.strerror or error}") from error
     except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, OverflowError) as error:
