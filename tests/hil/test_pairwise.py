@@ -22,6 +22,7 @@ from picofed.learn import jobfile
 from picofed.learn.job import Job
 from picofed.learn.simulate import simulate
 from picofed.learn.updates import Update
+from picofed.peers import Cohort
 from picofed.provisioning import Policy, Provision
 from picofed.store import Store
 from picofed.toolchain.build import natmod
@@ -77,18 +78,20 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Boards of a kind, as many as asked for."""
+    kind, count = getattr(request, "param", ("unix", BOARDS))
     made = Site(tmp_path)
     made.provision("key")
     with ExitStack() as stack:
-        for n in range(1, BOARDS + 1):
+        for n in range(1, count + 1):
             file = tmp_path / f"{n}.cbor"
             asked = ["--peers", "4", "--output", str(file), "--site", str(tmp_path / "site")]
             made.provision("board", bytes([n] * 8).hex(), f"dut-{n}", *asked)
             item = cbor2.loads(file.read_bytes())
             policy = Policy.parse(item["policy"])
             given = Provision(policy, item["key"], item["secret"], item["records"], item["owner"], item["signature"])
-            board = EmulatedDut("unix", tmp_path / policy.name, policy.board, SEED)
+            board = EmulatedDut(kind, tmp_path / policy.name, policy.board, SEED)
             stack.callback(board.close)
             board.begin(board_files(natmod(board.natmod_arch), given, sessions()))
             made.boards.append(board)
@@ -135,6 +138,44 @@ def test_a_run_that_is_killed(site: Site) -> None:
     store = Store(path)
     same_without_masks(site, store, site.given)
     store.close()
+
+
+@pytest.mark.parametrize("site", [("qemu_m3", 5)], indirect=True, ids=["qemu_m3"])
+def test_a_board_that_loses_its_power_once_it_is_in_a_cohort(site: Site) -> None:
+    """Four of five are the fewest that go on without one: of four boards each needs all others' answers."""
+    site.job.write_text(FILE.replace("rounds = 2", "rounds = 1").replace("patience = 20.0", "patience = 40.0"))
+    path = site.folder / "site" / "store.db"
+    job, _ = jobfile.load(site.job)
+    gone = site.given[2].policy.board
+    with subprocess.Popen(site.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not cohorts(path, job):
+            time.sleep(0.02)
+        site.boards[2].power_off()
+        said, complaint = process.communicate()
+    assert process.returncode == 0, complaint
+    assert json.loads(said)["version"] == 1
+    store = Store(path)
+    row = store.cohort(job.id, 0)
+    assert row is not None and len(Cohort.parse(row.body).indexes) == 5 and row.survivors is not None
+    sent = {update.board for update in store.updates(job.id, None)}
+    left = [one for one in site.given if one.policy.board in sent]
+    # it has seconds of work before it sends: on a machine that stands still for so long it may have sent, which changes
+    # who is in the sum, but not that it is there
+    assert len(left) >= 4 and sent | {gone} == {one.policy.board for one in site.given}
+    assert row.survivors == bytes([sum(1 << place for place, one in enumerate(site.given) if one in left)])
+    same_without_masks(site, store, left)
+    store.close()
+
+
+def cohorts(path: Path, job: Job) -> bool:
+    """Whether the first version's cohort was formed."""
+    if not path.exists():
+        return False
+    store = Store(path)
+    try:
+        return store.cohort(job.id, 0) is not None
+    finally:
+        store.close()
 
 
 def updates(path: Path, job: Job) -> int:
