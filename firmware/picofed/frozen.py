@@ -8,7 +8,7 @@ from micropython import const
 from uctypes import bytearray_at
 
 from .errors import FLASH, UNKNOWN, PicofedError, check
-from .platform import BLOCK, step
+from .platform import BLOCK, feed, step
 
 _HEAD = const(32)
 _START = const(256)  # of the image: behind the page that says that it is there
@@ -51,6 +51,7 @@ class Image:
         end = _START + self.size
         # the first page goes first and comes last
         for block in range((end + BLOCK - 1) // BLOCK):
+            feed()
             step()
             self._device.ioctl(6, self._first + block)
         view = memoryview(window)
@@ -75,6 +76,7 @@ class Image:
         total = 2 * self._job.parameters
         file.seek(_OBJECT)
         for offset in range(0, total, _PIECE):
+            feed()
             n = min(_PIECE, total - offset)
             if file.readinto(view[:n]) != n:
                 raise PicofedError(UNKNOWN, "weights object is cut off")

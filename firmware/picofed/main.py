@@ -12,7 +12,7 @@ from .board import Board
 from .errors import ENTROPY, FLASH, PicofedError
 from .link import Link
 from .objects import Objects
-from .platform import FOLDER, RECORDS, Watchdog, unload
+from .platform import FOLDER, RECORDS, arm, feed, unload
 from .records import Records
 from .server import Server
 
@@ -50,11 +50,11 @@ def run(sensor=None, watchdog=0, slots=1024):
     gc.collect()
     server = start(slots)
     link = Link()
-    timer = Watchdog(watchdog)
+    arm(watchdog)
     idle = min(_IDLE, watchdog // 2) if watchdog else _IDLE
     complained = False
     while True:
-        timer.feed()
+        feed()
         try:
             busy = server.step()
             payload = link.receive(0 if busy else _SENSOR if sensor else idle)

@@ -30,6 +30,7 @@ _FROZEN_BLOCKS = const(32)  # in front of them: frozen weights (SPEC 12)
 _XIP = const(0x10000000)  # where an RP2's flash is in its memory
 
 _emulated_step = getattr(boardserve, "flash_op", None)
+_watchdog = None
 
 
 def step():
@@ -281,14 +282,14 @@ def frozen_region():
     return device, first, _FROZEN_BLOCKS, _XIP + chip - (total - first) * BLOCK
 
 
-class Watchdog:
-    """machine.WDT where there is one; else nothing. timeout: ms, 0 for none."""
+def arm(timeout):
+    """Start machine.WDT where there is one. timeout: ms, 0 for none."""
+    global _watchdog
+    if timeout and machine is not None and hasattr(machine, "WDT"):
+        _watchdog = machine.WDT(timeout=timeout)
 
-    def __init__(self, timeout):
-        self._timer = None
-        if timeout and machine is not None and hasattr(machine, "WDT"):
-            self._timer = machine.WDT(timeout=timeout)
 
-    def feed(self):
-        if self._timer is not None:
-            self._timer.feed()
+def feed():
+    """Called by the loop, and by whatever takes longer than one turn of it may."""
+    if _watchdog is not None:
+        _watchdog.feed()

@@ -4,6 +4,8 @@ and over a power cut in the middle of writing them. (test_bit_identical.py has t
 from __future__ import annotations
 
 import struct
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from picofed.fleet.emulation import EmulatedBoard, Rp2040jsBoard, UnixBoard
 from picofed.fleet.emulation.rp2040js import FLASH_BYTES, FROZEN_BYTES, REGION_BYTES
 from picofed.fleet.provision import board_files
 from picofed.learn import weights
+from picofed.learn.model import Model, Rectangle
 from picofed.link.client import BoardClient
 from picofed.link.messages import BoardError, State
 from picofed.link.stream import SerialStream
@@ -36,6 +39,16 @@ with open("/picofed-data/objects/{job}", "rb") as file:
 with open("/picofed-data/objects/{weights}", "rb") as file:
     Image(job, *frozen_region()).write(file)
 """
+
+
+WATCHED = """
+from picofed.platform import arm, feed
+arm({timeout})
+{write}
+while True:
+    feed()
+"""
+WIDE = replace(HEAD, name="wide", model=Model((45, 200, 3), "softmax", (None, Rectangle(0, 3, 0, 200))))
 
 
 class Talk:
@@ -135,3 +148,24 @@ def test_rounds_over_a_reset_and_over_a_power_cut(tmp_path: Path) -> None:
             assert refused.value.code == UNKNOWN
             talk.round(weights.ALL)
         assert region(board) == written
+
+
+def test_the_watchdog_is_fed_while_an_image_is_written(tmp_path: Path) -> None:
+    """For five blocks it takes several times the timeout, in the board's own time: a board that did not feed it was
+    reset, wrote anew, and was reset again."""
+    values = np.random.default_rng(6).integers(-900, 900, WIDE.model.parameters).astype("<i2").tobytes()
+    whole = weights.pack(WIDE, Version(0, values, b"", b""), weights.ALL)
+    names = {"job": native.blake2b(WIDE.body, 16).hex(), "weights": native.blake2b(whole, 16).hex()}
+    board = Rp2040jsBoard(tmp_path / "pico", board_id=IDENTITY, entropy=SEED.hex())
+    code = WATCHED.format(timeout=100, write=WRITE.format(**names))
+    objects = {f"/picofed-data/objects/{names[kind]}": data for kind, data in (("job", WIDE.body), ("weights", whole))}
+    board.install({"/main.py": code.encode(), **objects})
+    with board:
+        while region(board)[:4] != b"PFF1":
+            assert board.running and board.boots <= 1, board.log
+            time.sleep(0.05)
+        assert board.boots == 1
+        flash = board.flash.read_bytes()[FIRST:]
+    size, job, digest = struct.unpack_from("<4xI8s16s", flash)
+    assert job == WIDE.id and size > 4 * 4096
+    assert digest == native.blake2b(flash[256 : 256 + size], 16, WIDE.id)
