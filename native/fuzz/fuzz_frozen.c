@@ -3,7 +3,7 @@
 #include "fuzz.h"
 
 #define HEAD 16u
-#define IMAGE_MAX (1u << 13)
+#define IMAGE_MAX (1u << 11) /* what follows takes its square */
 
 typedef struct {
     const uint8_t *descriptor;
@@ -168,7 +168,7 @@ void fuzz_frozen(const uint8_t *data, size_t size) {
         return;
     }
     size_t whole = pf_trainer_size(model.descriptor, model.len, model.mode);
-    if (model.size > IMAGE_MAX || whole > 8 * IMAGE_MAX) {
+    if (model.size > IMAGE_MAX || whole > 16 * IMAGE_MAX) {
         return;
     }
     void *memory = malloc(whole);
