@@ -199,7 +199,7 @@ def _hyper(hyper: Hyper) -> str:
     return (
         f"{hyper.optimiser}, rate {hyper.rate:g}, momentum or beta1 {hyper.momentum:g}, average {hyper.average:g}, "
         f"capacity {hyper.capacity:g}, exponent {hyper.exponent:g}, patience {hyper.patience:g}, "
-        f"deadline {hyper.deadline:g}"
+        f"deadline {hyper.deadline:g}, decay {hyper.decay:g}, halvings {hyper.finer}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -11,44 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed import native
+from picofed.bench.public import EFFORT, WIDTHS, pretrained, public, transposed
 from picofed.bench.settings import RECORDS, Scale, Setting
-from picofed.learn.clients import Examples
-from picofed.learn.job import Plan
 from picofed.learn.model import Model
-from picofed.learn.pretrain import pretrain
 from picofed.learn.subset import Proxy, Subset
 from picofed.learn.subset_search import Selection
-from picofed.simulation import dataset, partition
+from picofed.learn.turns import parts
+from picofed.simulation import partition
 from picofed.simulation.api import pool_of
 from picofed.simulation.dataset import DatasetError, Pool, Population
 from picofed.simulation.fleet import Fleet
 from picofed.simulation.profile import DeviceProfile
 from picofed.simulation.task import make_task
 
-WIDTHS: Final = (64, 128, 10)
 KINDS: Final = 10  # speeds of boards
 SLOWER: Final = 10.0  # a straggler's processor and link
 FLASH: Final = 1 << 20  # bytes that every board has for frozen weights: more than the model
 PARTS: Final = (1.0, 0.7, 0.4)  # of the limit: what the search finds for each is trained
-
-
-@dataclass(frozen=True)
-class Public:
-    """What the operator does with the public digits. copies: of them, each altered in another way, that the first
-    weights are made of; proxies: clients that a subset is chosen with, a quarter of them to measure on."""
-
-    copies: int
-    start: Plan
-    proxies: int
-    plan: Plan
-
-
-_START: Final = Plan(rounds=150, optimiser="adam", learning_rate=0.02, decay=1.0)
-_PROXY: Final = Plan(rounds=60, learning_rate=0.5, momentum=0.9, decay=1.0)
-EFFORT: Final = {
-    "mnist:8": Public(3, _START, 90, _PROXY),
-    "digits": Public(1, replace(_START, rounds=40), 24, replace(_PROXY, rounds=15)),  # for tests
-}
 
 
 @lru_cache(maxsize=4)
@@ -83,44 +62,6 @@ def boards(setting: Setting) -> Fleet:
         link = base.link_bytes_per_second / slow
         found.append(replace(base, name=f"board {kind}", straggler_factor=slow, link_bytes_per_second=link))
     return Fleet(tuple(found))
-
-
-@lru_cache(maxsize=4)
-def public(data: str) -> Pool:
-    """What the operator holds: 8 x 8 digits of others, scikit-learn's for MNIST, as many of MNIST's for those."""
-    if data.startswith("mnist"):
-        return dataset.digits()
-    pool, few = dataset.mnist(8), np.random.Generator(np.random.PCG64(9)).permutation(10000)[:1797]
-    return Pool(pool.features[few], pool.labels[few])
-
-
-@lru_cache(maxsize=4)
-def pretrained(data: str) -> NDArray[np.float64]:
-    """The first weights, of every rule: the public digits have taught them."""
-    pools = [altered(public(data), seed) for seed in range(1, 1 + EFFORT[data].copies)]
-    job = make_task("start", Model.dense(WIDTHS), Plan(epsilon=None), clients=1, records=len(pools[0].labels))
-    return pretrain(job, [Examples(pool.features, pool.labels) for pool in pools], plan=EFFORT[data].start)
-
-
-def altered(pool: Pool, seed: int) -> Pool:
-    """The same digits as a board may see them: up to a pixel off in either direction, and fainter."""
-    draw = np.random.Generator(np.random.PCG64([seed, 8]))
-    side = math.isqrt(pool.features.shape[1])
-    images = pool.features.reshape(-1, side, side)
-    found = np.zeros_like(images)
-    for number, (down, right) in enumerate(draw.integers(-1, 2, (len(images), 2)).tolist()):
-        rows, columns = side - abs(down), side - abs(right)
-        part = images[number, max(0, -down) :, max(0, -right) :][:rows, :columns]
-        found[number, max(0, down) :, max(0, right) :][:rows, :columns] = part
-    faint = found * draw.uniform(0.6, 1.0, (len(images), 1, 1))
-    return Pool(np.rint(faint).astype(np.int8).reshape(len(images), -1), pool.labels)
-
-
-def transposed(pool: Pool) -> Pool:
-    """The same digits with rows and columns exchanged."""
-    side = math.isqrt(pool.features.shape[1])
-    images = pool.features.reshape(-1, side, side).transpose(0, 2, 1)
-    return Pool(np.ascontiguousarray(images).reshape(len(images), -1), pool.labels)
 
 
 @lru_cache(maxsize=4)
@@ -162,9 +103,17 @@ def trained_parts(subset: Subset, proxy: Proxy, limit: int) -> dict[Selection, f
     return found
 
 
+@lru_cache(maxsize=4)
+def turns(scale: Scale, private: bool) -> list[Model]:
+    """All of the model in parts that can be trained in the memory that a subset may take."""
+    return parts(WIDTHS, lambda model: bytes_of(model, private, False), int(scale.memory * float_bytes(private)))
+
+
 def bytes_of(model: Model, private: bool, floats: bool) -> int:
-    """Bytes of RAM to train a model: of the core's trainer, frozen weights in flash, or of float32."""
-    return float_bytes(private) if floats else native.trainer_size(model.descriptor, frozen_in_flash=True)
+    """Bytes of RAM to train a model: of the core's trainer, with frozen weights, if any, in flash; or of float32."""
+    if floats:
+        return float_bytes(private)
+    return native.trainer_size(model.descriptor, frozen_in_flash=len(model.trainable) < model.parameters)
 
 
 def float_bytes(private: bool) -> int:

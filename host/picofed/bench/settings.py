@@ -19,7 +19,9 @@ SEARCH_SEED: Final = 1000  # in no reported result
 @dataclass(frozen=True)
 class Variant:
     """An aggregation rule as it is compared. subset: boards train a part of the model only; floats: bytes and memory
-    are those of a system that trains and sends all parameters as float32; fixed: settings that are not searched."""
+    are those of a system that trains and sends all parameters as float32; moments: the server straightens aggregates
+    with what the public digits look like (learn.moments); turns: without privacy, all of the model a part at a time
+    (learn.turns); fixed: settings that are not searched."""
 
     name: str
     words: str
@@ -27,6 +29,8 @@ class Variant:
     subset: bool = False
     floats: bool = False
     deadline: bool = False
+    moments: bool = False
+    turns: bool = False
     fixed: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -35,17 +39,20 @@ class Variant:
         return self.aggregator == "fedavg"
 
 
+_FTTE: Final = Variant("ftte", "FTTE-style", "ftte", subset=True, moments=True, turns=True)
 VARIANTS: Final = (
     Variant("fedavg", "FedAvg, float32, waits for all", "fedavg", floats=True),
     Variant("fedavg-deadline", "FedAvg, float32, with a deadline", "fedavg", floats=True, deadline=True),
     Variant("fedavg-coded", "FedAvg, picofed's encoding", "fedavg"),
-    Variant("fedavg-subset", "FedAvg, picofed's encoding, subset", "fedavg", subset=True),
+    Variant("fedavg-subset", "FedAvg, as FTTE-style but for the rule", "fedavg", True, moments=True, turns=True),
     Variant("fedasync", "FedAsync", "fedasync"),
     Variant("fedbuff", "FedBuff", "fedbuff"),
-    Variant("ftte", "FTTE-style", "ftte", subset=True),
-    Variant("no-age", "FTTE-style, no age term", "ftte", subset=True, fixed=(("staleness", "constant"),)),
-    Variant("no-variance", "FTTE-style, no variance term", "ftte", subset=True, fixed=(("variance", False),)),
-    Variant("no-subset", "FTTE-style, no subset", "ftte"),
+    _FTTE,
+    replace(_FTTE, name="no-age", words="FTTE-style, no age term", fixed=(("staleness", "constant"),)),
+    replace(_FTTE, name="no-variance", words="FTTE-style, no variance term", fixed=(("variance", False),)),
+    replace(_FTTE, name="no-moments", words="FTTE-style, no moments", moments=False),
+    replace(_FTTE, name="no-turns", words="FTTE-style, no turns", turns=False),
+    Variant("no-subset", "FTTE-style, no subset", "ftte", moments=True),
 )
 BASE: Final = "fedavg"
 
@@ -107,7 +114,7 @@ FULL: Final = Scale(
     (11, 12, 13, 14, 15),
     (40, 30),
     3,
-    6,
+    8,
     (100, 500),
     55,
     0.15,
@@ -138,7 +145,8 @@ def settings(scale: Scale) -> list[Setting]:
 class Hyper:
     """What is searched, the same space for all; a rule that has no use for a part ignores it. rate: for an aggregate of
     all clients; one of k of n gets rate sqrt(k / n). capacity: of the clients; patience: how stale an update may be, in
-    versions that all clients together make; deadline: in rounds of the fastest client; decay: as in Plan."""
+    versions that all clients together make; deadline: in rounds of the fastest client; decay: as in Plan;
+    finer: halvings of sigma, and with it of the clipping norm, below what Job takes by itself."""
 
     optimiser: str
     rate: float
@@ -149,6 +157,7 @@ class Hyper:
     patience: float
     deadline: float
     decay: float
+    finer: int
 
 
 def trial(number: int) -> Hyper:
@@ -163,11 +172,12 @@ def trial(number: int) -> Hyper:
         float(f"{math.exp(low + (high - low) * (third + spread) / 3):.3g}"),
         _dealt((0.0, 0.5, 0.9), pair, 2 + adam),
         _dealt((0.0, 0.25, 0.5), pair, 4),
-        _dealt((0.25, 0.5, 0.9), pair, 5 + adam),
+        _dealt((0.5, 0.9), pair, 5 + adam),
         _dealt((0.25, 0.5, 1.0), pair, 7),
         _dealt((1.0, 5.0), number, 8),
         _dealt((2.0, 8.0, 20.0), number, 9),
-        _dealt((0.0, 0.5, 1.0), pair, 10 + adam),
+        _dealt((0.5, 1.0), pair, 10 + adam),
+        _dealt((1, 2, 3), pair, 12 + adam),
     )
 
 

@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from picofed import accounting
-from picofed.bench import fleets
+from picofed.bench import fleets, public
 from picofed.bench.settings import Run
 from picofed.learn.job import Plan
-from picofed.learn.model import Model
+from picofed.learn.model import WEIGHT_BITS, Model
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.simulation import api
 from picofed.simulation.task import make_task
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 FLOAT: Final = 4  # bytes
 POINTS: Final = 100  # of a curve
 LAST: Final = 5  # of them whose mean is the final accuracy
+_APART: Final = 1_000_000  # seeds of turns, so that no noise comes twice
 PLAIN_SHIFT: Final = 17  # without noise: rounding of sums over 18 records
 _COLUMNS: Final = ("seconds", "accuracy", "bytes_up", "bytes_down", "joules", "total")
 
@@ -42,45 +44,66 @@ def identity(run: Run) -> str:
 
 def perform(run: Run) -> dict[str, Any]:
     """Simulate. Raises PicofedError."""
-    subset, start = fleets.chosen_subset(run.scale, run.setting.private)
-    with tempfile.TemporaryDirectory(prefix="picofed-bench-") as folder:
-        weights = Path(folder) / "start.npy"
-        np.save(weights, start)
-        setup = _setup(run, subset if run.variant.subset else Model.dense(fleets.WIDTHS), str(weights))
-        outcome = api.run(setup, workers=1)
-    versions, updates = outcome.versions, outcome.updates
-    versions["total"] = np.cumsum(versions["updates"]).tolist()
-    rows = [n for n, accuracy in enumerate(versions["accuracy"]) if accuracy is not None]
-    curve = {name: [versions[name][n] for n in rows] for name in _COLUMNS}
-    job = setup.job
-    epsilon = None
-    if job.private:
+    models, start = [Model.dense(public.WIDTHS)], public.pretrained(run.scale.data)
+    if run.variant.subset:
+        subset, start = fleets.chosen_subset(run.scale, run.setting.private)
+        models = [subset]
+        if run.variant.turns and not run.setting.private:
+            models = fleets.turns(run.scale, run.setting.private)
+    curve: dict[str, list[float]] = {name: [] for name in _COLUMNS}
+    sizes: list[int] = []
+    charged = versions = refused = samples = 0
+    # Boards go on where the turn before has ended; its rounds under way are given up.
+    for turn, model in enumerate(models):
+        setup, outcome = _turn(run, model, start, turn, len(models))
+        table = outcome.versions
+        table["total"] = np.cumsum(table["updates"]).tolist()
+        rows = [n for n, accuracy in enumerate(table["accuracy"]) if accuracy is not None and (n or not turn)]
+        for name in _COLUMNS:
+            before = curve[name][-1] if turn and name != "accuracy" else 0
+            curve[name] += [before + table[name][n] for n in rows]
+        sizes += outcome.updates["bytes"]
         most = max(outcome.clients["releases"])
-        epsilon = epsilon_of_ledger(
-            accounting.charge(job.clip, job.log2_sigma, job.steps) * most, setup.plan.delta, samples_of(job, most)
-        )
+        if setup.job.private:
+            charged += accounting.charge(setup.job.clip, setup.job.log2_sigma, setup.job.steps) * most
+            samples += samples_of(setup.job, most)
+        versions += table["version"][-1]
+        refused += table["refused"][-1]
+        start = np.frombuffer(outcome.weights, "<i2") / 2.0**WEIGHT_BITS
+    private = run.setting.private
     return {
         "curve": curve,
         "accuracy": float(np.mean(curve["accuracy"][-LAST:])),
-        "update_bytes": float(np.mean(updates["bytes"])),
-        "memory": fleets.bytes_of(job.model, job.private, run.variant.floats),
-        "trainable": len(job.model.trainable),
-        "versions": versions["version"][-1],
-        "updates": len(updates["bytes"]),
-        "refused": versions["refused"][-1],
-        "epsilon": epsilon,
-        "releases": max(outcome.clients["releases"]),
+        "update_bytes": float(np.mean(sizes)),
+        "memory": max(fleets.bytes_of(model, private, run.variant.floats) for model in models),
+        "trainable": max(len(model.trainable) for model in models),
+        "turns": len(models),
+        "versions": versions,
+        "updates": len(sizes),
+        "refused": refused,
+        "epsilon": epsilon_of_ledger(charged, setup.plan.delta, samples) if private else None,
     }
 
 
-def _setup(run: Run, model: Model, start: str) -> api.Setup:
+def _turn(run: Run, model: Model, start: NDArray[np.float64], turn: int, turns: int) -> tuple[api.Setup, api.Outcome]:
+    """One of so many turns, each of which has its part of the rounds."""
+    with tempfile.TemporaryDirectory(prefix="picofed-bench-") as folder:
+        weights, moments = Path(folder) / "start.npy", Path(folder) / "moments.npy"
+        np.save(weights, start)
+        np.save(moments, public.moments(run.scale.data, start))
+        setup = _setup(run, model, str(weights), str(moments), turn, turns)
+        return setup, api.run(setup, workers=1)
+
+
+def _setup(run: Run, model: Model, start: str, moments: str, turn: int, turns: int) -> api.Setup:
     setting, variant, hyper = run.setting, run.variant, run.hyper
     training, held_out = fleets.population(run.scale, setting, run.seed)
     clients = len(training)
     rounds = run.scale.rounds[setting.private]
-    allowed = rounds if setting.private or variant.floats else rounds * run.scale.cheap
+    everything = rounds if setting.private or variant.floats else rounds * run.scale.cheap
+    allowed = everything * (turn + 1) // turns - everything * turn // turns
     buffer = {"fedavg": clients, "fedasync": 1}.get(variant.aggregator, max(1, round(hyper.capacity * clients)))
-    versions = allowed * clients // buffer
+    versions = max(1, allowed * clients // buffer)
     if variant.deadline:
         buffer = max(1, round((1 - setting.stragglers) * clients))
         versions = 2 * rounds  # those in time make half of them; when their rounds are used up come the others
@@ -99,12 +122,17 @@ def _setup(run: Run, model: Model, start: str) -> api.Setup:
         average=hyper.average,
         decay=hyper.decay,
         start=start,
+        moments=moments if variant.moments else "",
         epsilon=None,
     )
     plan = replace(plan, **dict(variant.fixed))
     # The budget is for so many rounds of a client, however many versions its updates go into.
     budget = replace(plan, rounds=rounds, epsilon=setting.epsilon if setting.private else None)
     job = make_task("benchmark", model, budget, clients=clients, records=len(training.labels) // clients)
+    if job.private:
+        sigma = job.log2_sigma - hyper.finer
+        clip = accounting.plan(setting.epsilon, plan.delta, rounds, sigma, job.steps, len(model.trainable))
+        job = replace(job, log2_sigma=sigma, clip=clip, round_shift=sigma - 1)
     shift = 0 if variant.floats else job.round_shift if job.private else PLAIN_SHIFT
     return api.Setup(
         replace(job, round_shift=shift),
@@ -112,9 +140,9 @@ def _setup(run: Run, model: Model, start: str) -> api.Setup:
         training,
         held_out,
         fleets.boards(setting),
-        run.seed,
+        run.seed + _APART * turn,
         allowed,
-        max(1, versions // POINTS),
+        max(1, versions * turns // POINTS),
         FLOAT if variant.floats else 0,
     )
 

@@ -71,7 +71,7 @@ class Coordinator:
         self.stopped = False
         self.failure: BaseException | None = None
 
-        optimiser = make_optimiser(plan, len(job.model.trainable))
+        optimiser = make_optimiser(plan, job.model)
         store.add_job(job.id, job.name, job.body)
         store.start(job.id, first_version(job, plan, optimiser, self._wall()))
         latest = store.latest(job.id)

@@ -74,7 +74,7 @@ def train_float(job: Job, plan: Plan, clients: Sequence[Examples]) -> list[NDArr
     if job.model.loss == "squared":
         wanted = wanted / 4096
     weights = start_weights(job.model, plan)
-    optimiser = make_optimiser(plan, len(job.model.trainable))
+    optimiser = make_optimiser(plan, job.model)
     versions = []
     average, count = weights, 0
     for number in range(1, plan.rounds + 1):

@@ -259,6 +259,7 @@ class Plan:
     silent before it is left out; max_records: more records than a board can have, so that one that claims them
     is refused: in gradient mode the sum is divided by all boards' records; absence: seconds that a run goes on while
     no board at all can be reached; start: a file with the first version's weights (learn.versions), "" for the seed's;
+    moments: a file of public moments that straighten the aggregate, with moments_power and damping (learn.moments);
     masked: only rules whose weights are known before any update is, as sums under masks need; masks: who takes them
     off, a "helper" or, "pairwise", the boards themselves; helper: its URL;
     certificate: a file with that of the authority behind the helper's, "" for the system's; honest: boards of each sum
@@ -292,6 +293,9 @@ class Plan:
     max_records: int = 1 << 16
     absence: float = 86400.0
     start: str = ""
+    moments: str = ""
+    moments_power: float = 0.5
+    damping: float = 0.01
     masked: bool = False
     masks: str = "helper"
     helper: str = ""
@@ -321,6 +325,7 @@ class Plan:
                 "momenta must be at least 0, below 1",
             ),
             (0 <= self.average <= 1 and 0 <= self.decay <= 1, "average and decay must be 0 to 1"),
+            (0 <= self.moments_power <= 2 and 1e-9 <= self.damping <= 1, "moments_power is 0 to 2, damping 1e-9 to 1"),
             (self.seed >= 0, "seed must not be negative"),
             (self.masks in ("helper", "pairwise"), "masks must be helper or pairwise"),
             (

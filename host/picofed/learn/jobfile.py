@@ -63,9 +63,9 @@ def load(path: Path | str, *, blank: bool = False, **overrides: Any) -> tuple[Jo
         job, plan = parse(item, path.parent, blank=blank, **overrides)
     except PicofedError as error:
         raise JobError(f"{path}: {error}") from error
-    if plan.start:  # a path in a file is meant from where the file is
-        plan = replace(plan, start=str(path.parent / plan.start))
-    return job, plan
+    # A path in a file is meant from where the file is.
+    start, moments = (str(path.parent / name) if name else "" for name in (plan.start, plan.moments))
+    return job, replace(plan, start=start, moments=moments)
 
 
 def read(path: Path) -> Any:

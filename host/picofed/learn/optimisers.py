@@ -8,6 +8,7 @@ the next weights. `state`/`load` carry the optimiser through the store, to the b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import cbor2
@@ -30,13 +31,18 @@ class Optimiser(ABC):
 
     def __init__(self, size: int, learning_rate: float) -> None:
         self.size = size
+        self.straighten: Callable[[Vector], Vector] = lambda gradient: gradient  # learn.moments
         self.learning_rate = learning_rate
         self.steps = 0
         self.vectors: dict[str, Vector] = {}
 
-    @abstractmethod
     def step(self, weights: Vector, gradient: Vector) -> Vector:
         """The next weights. weights, gradient: float64[size]."""
+        return self.move(weights, self.straighten(gradient))
+
+    @abstractmethod
+    def move(self, weights: Vector, gradient: Vector) -> Vector:
+        """What `step` does with a gradient that has been straightened, if it is to be."""
 
     def state(self) -> bytes:
         """Everything that the next step depends on."""
@@ -69,7 +75,7 @@ class Sgd(Optimiser):
         self.nesterov = nesterov
         self.vectors = {"velocity": np.zeros(size)}
 
-    def step(self, weights: Vector, gradient: Vector) -> Vector:
+    def move(self, weights: Vector, gradient: Vector) -> Vector:
         """See Optimiser."""
         self.steps += 1
         velocity = self.momentum * self.vectors["velocity"] + gradient
@@ -94,7 +100,7 @@ class Adam(Optimiser):
         """The next second moment."""
         return self.beta2 * self.vectors["second"] + (1 - self.beta2) * gradient**2
 
-    def step(self, weights: Vector, gradient: Vector) -> Vector:
+    def move(self, weights: Vector, gradient: Vector) -> Vector:
         """See Optimiser."""
         self.steps += 1
         first = self.beta1 * self.vectors["first"] + (1 - self.beta1) * gradient

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from picofed.learn import fronts
 from picofed.learn.clients import Examples
 from picofed.learn.convolution_training import Network, windows
-from picofed.learn.evaluate import train_float
+from picofed.learn.evaluate import forward, train_float
 from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.model import Model
 
@@ -48,6 +48,16 @@ def pretrain_filters(
     return b"".join(layer.data for layer in network.quantised()), network.weights[network.size :]
 
 
+def input_moments(model: Model, weights: NDArray[np.float64], examples: Sequence[Examples]) -> NDArray[np.float64]:
+    """Mean of a a^T over all examples, for each layer's inputs a with a 1 behind them: one matrix after the other, row
+    by row. weights: all of them, as `start_weights` gives them; their layers' activations are what is looked at."""
+    features = np.concatenate([example.features for example in examples]).astype(np.float64) / 128
+    inputs = forward(model.widths, weights, features)[:-1]
+    ones = np.ones((len(features), 1))
+    seen = [np.hstack([values, ones]) for values in inputs]
+    return np.concatenate([(values.T @ values / len(features)).ravel() for values in seen])
+
+
 def save_filters(path: Path, filters: bytes) -> None:
     """The file that `[records] filters` names. Raises JobError."""
     try:
@@ -56,10 +66,10 @@ def save_filters(path: Path, filters: bytes) -> None:
         raise JobError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def save(path: Path, weights: NDArray[np.float64]) -> None:
-    """The .npy file that `[server] start` names. Raises JobError."""
+def save(path: Path, numbers: NDArray[np.float64]) -> None:
+    """The .npy file that `[server] start` or `moments` names. Raises JobError."""
     try:
         with path.open("wb") as file:
-            np.save(file, weights, allow_pickle=False)
+            np.save(file, numbers, allow_pickle=False)
     except OSError as error:
         raise JobError(f"cannot write {path}: {error.strerror or error}") from error

@@ -71,7 +71,7 @@ class Proxy:
         trainer = native.Trainer(model.descriptor)
         trainer.set_weights(quantise(start))
         trainable, units = model.trainable, model.gradient_units
-        optimiser = make_optimiser(self.plan, len(trainable))
+        optimiser = make_optimiser(self.plan, model)
         weights = start.copy()
         records = sum(len(examples.labels) for examples in self.clients.values())
         accuracies = []

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from picofed.learn import moments
 from picofed.learn.aggregators import Aggregate
 from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, Model, quantise
@@ -16,8 +17,17 @@ from picofed.store_rows import Version
 LIMITS = (WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
 
 
-def make_optimiser(plan: Plan, size: int) -> Optimiser:
-    """The optimiser that a plan names."""
+def make_optimiser(plan: Plan, model: Model) -> Optimiser:
+    """The optimiser that a plan names, for what is trained of a model. Raises JobError."""
+    size = len(model.trainable)
+    rule = _rule(plan, size)
+    if plan.moments:
+        known = moments.load(Path(plan.moments), model)
+        rule.straighten = moments.Straightener(model, known, plan.moments_power, plan.damping)
+    return rule
+
+
+def _rule(plan: Plan, size: int) -> Optimiser:
     if plan.optimiser == Sgd.name:
         return Sgd(size, plan.learning_rate, plan.momentum, plan.nesterov)
     rule = Yogi if plan.optimiser == Yogi.name else Adam

@@ -73,7 +73,7 @@ class Engine:
         self._checkpoint_seconds = checkpoint_seconds
         self.stopped = ""
 
-        self.optimiser = make_optimiser(setup.plan, len(job.model.trainable))
+        self.optimiser = make_optimiser(setup.plan, job.model)
         self.version = first_version(job, setup.plan, self.optimiser)
         self.keys = Keys(clients, str(setup.seed))
         self.clients = states.Clients(clients)

@@ -1,0 +1,43 @@
+"""picofed moments: what the operator's own data looks like to a model, for `moments` in [server]."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from picofed.cli import common
+from picofed.learn import data, jobfile, pretrain
+from picofed.learn.versions import start_weights
+
+
+@click.command(short_help="Public curvature, from your own data.")
+@common.job_argument
+@click.option("--data", "data_file", required=True, type=click.Path(path_type=Path), help="An .npz, .npy or .bin file.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("moments.npy"),
+    show_default=True,
+    help="Where the moments go.",
+)
+@common.json_option
+def moments(job_file: Path, data_file: Path, output: Path, as_json: bool) -> None:
+    """Measure on data that you hold how inputs of JOB's layers vary; name the result as `moments` in [server].
+
+    The server then straightens every aggregate with it: fewer rounds, nothing more for boards to do, and no epsilon, as
+    no board's data is looked at. Measured with the job's first weights (`start` in [server]): do it again when they
+    change. The file stays on this machine.
+
+    Example: picofed moments job.toml --data watch.npy --output moments.npy
+    """
+    job, plan = jobfile.load(job_file, moments="")
+    clients = data.load(data_file, job)
+    weights = start_weights(job.model, plan)
+    found = pretrain.input_moments(job.model, weights, list(clients.values()))
+    pretrain.save(output, found)
+    records = sum(len(examples.wanted) for examples in clients.values())
+    if as_json:
+        common.print_json({"output": str(output), "layers": len(job.model.trained), "records": records})
+        return
+    click.echo(f"{output}: moments of {len(job.model.trained)} layers' inputs, on {records} records")
