@@ -5,12 +5,13 @@ import math
 import sqlite3
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from picofed.bench import document, driver, figure, fleets, measure
+from picofed.bench import document, driver, figure, fleets, measure, public
 from picofed.bench.cache import Cache, CacheError
 from picofed.bench.settings import FULL, QUICK, VARIANTS, Run, Setting, search_runs, settings, trial
 from picofed.bench.trial import identity, perform
@@ -19,6 +20,7 @@ from picofed.errors import PicofedError
 from picofed.learn.evaluate import forward
 from picofed.learn.model import Model, quantise
 from picofed.simulation.api import prepare, run
+from picofed.simulation.dataset import Pool
 from scipy import stats
 
 PLAIN = Setting(10, 0.9, "iid", math.inf)
@@ -117,11 +119,8 @@ def test_the_search_is_the_same_for_all_and_on_a_seed_of_its_own() -> None:
 
 def test_six_trials_try_everything() -> None:
     for six in ([trial(n) for n in range(6)], [trial(n) for n in range(6, 12)]):
-        assert {hyper.capacity for hyper in six} == {0.25, 0.5, 0.9} and {hyper.decay for hyper in six} == {
-            0.0,
-            0.5,
-            1.0,
-        }
+        assert {hyper.capacity for hyper in six} == {0.5, 0.9} and {hyper.decay for hyper in six} == {0.5, 1.0}
+        assert {hyper.finer for hyper in six} == {1, 2, 3}
         for name, low, high in (("adam", 0.02, 0.2), ("sgd", 0.1, 2.0)):
             mine = [hyper for hyper in six if hyper.optimiser == name]
             assert {hyper.momentum for hyper in mine} == {0.0, 0.5, 0.9}
@@ -130,15 +129,33 @@ def test_six_trials_try_everything() -> None:
 
 
 def test_proxies_are_what_the_first_weights_do_not_know() -> None:
-    pool = fleets.public("mnist:8")
-    assert np.array_equal(fleets.transposed(fleets.transposed(pool)).features, pool.features)
-    image, turned = pool.features[5].reshape(8, 8), fleets.transposed(pool).features[5].reshape(8, 8)
+    pool = public.public("mnist:8")
+    assert np.array_equal(public.transposed(public.transposed(pool)).features, pool.features)
+    image, turned = pool.features[5].reshape(8, 8), public.transposed(pool).features[5].reshape(8, 8)
     assert np.array_equal(image.T, turned) and not np.array_equal(image, turned)
-    other = fleets.altered(pool, 1)
-    assert np.array_equal(other.labels, pool.labels) and other.features.sum() < pool.features.sum()
-    moves = [np.roll(image, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    whole = other.features[5].reshape(8, 8).astype(int)
-    assert any(np.all((whole[1:7, 1:7] > 0) <= (move[1:7, 1:7] > 0)) for move in moves)
+
+
+def test_altered_digits_are_moved_by_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = public.public("mnist:8")
+    other = public.altered(pool, 1)
+    assert np.array_equal(other.labels, pool.labels) and other.features.min() >= 0
+    assert not np.array_equal(other.features, public.altered(pool, 2).features)
+    assert other.features.sum() < 0.6 * pool.features.sum()  # smaller and fainter
+    still = {"SMALLER": (1.0, 1.0), "ASPECT": 0.0, "TURN": 0.0, "SHEAR": 0.0, "SHIFT": 0.0, "FAINTER": (1.0, 1.0)}
+    for name, value in still.items():
+        monkeypatch.setattr(public, name, value)
+    assert np.array_equal(public.altered(pool, 1).features, pool.features)
+    few = Pool(pool.features[:9], pool.labels[:9])
+    turned = few
+    monkeypatch.setattr(np, "cos", lambda angle: 0 * angle)
+    monkeypatch.setattr(np, "sin", lambda angle: 0 * angle + 1)
+    for _ in range(4):
+        turned = public.altered(turned, 1)  # a quarter turn each
+    assert np.array_equal(turned.features, few.features)
+    quarter = public.altered(few, 1).features.reshape(-1, 8, 8)
+    assert np.array_equal(quarter, np.rot90(few.features.reshape(-1, 8, 8), 1, (1, 2))) or np.array_equal(
+        quarter, np.rot90(few.features.reshape(-1, 8, 8), -1, (1, 2))
+    )
 
 
 @pytest.mark.slow
@@ -146,11 +163,36 @@ def test_subset_fits_and_is_better_than_none() -> None:
     model, start = fleets.chosen_subset(QUICK, False)
     assert fleets.bytes_of(model, False, False) <= QUICK.memory * fleets.float_bytes(False)
     assert 0 < len(model.trainable) < model.parameters / 4
-    whole = fleets.bytes_of(Model.dense(fleets.WIDTHS), False, False)
+    whole = fleets.bytes_of(Model.dense(public.WIDTHS), False, False)
     assert whole > 2 * fleets.bytes_of(model, False, False)
-    pool = fleets.altered(fleets.public(QUICK.data), 99)  # in no set that the weights were made of
-    outputs = forward(fleets.WIDTHS, start, pool.features / 128)[-1]
-    assert (outputs.argmax(axis=1) == pool.labels).mean() > 0.5
+    pool = public.altered(public.public(QUICK.data), 99)  # in no set that the weights were made of
+    outputs = forward(public.WIDTHS, start, pool.features / 128)[-1]
+    assert (outputs.argmax(axis=1) == pool.labels).mean() > 0.35
+
+
+def test_turns_are_all_of_the_model_in_the_memory_of_a_subset() -> None:
+    turns = fleets.turns(FULL, False)
+    where = np.sort(np.concatenate([model.trainable for model in turns]))
+    assert np.array_equal(where, np.arange(Model.dense(public.WIDTHS).parameters))
+    limit = FULL.memory * fleets.float_bytes(False)
+    assert limit / 2 < max(fleets.bytes_of(model, False, False) for model in turns) <= limit
+
+
+@pytest.mark.slow
+def test_a_run_in_turns_is_one_curve_and_one_budget() -> None:
+    scale = replace(SMALL, rounds=(6, 6))
+    by_name = {variant.name: variant for variant in VARIANTS}
+    whole = perform(Run(scale, PLAIN, by_name["ftte"], trial(0), 1))
+    single = perform(Run(scale, PLAIN, by_name["no-turns"], trial(0), 1))
+    assert whole["turns"] == len(fleets.turns(scale, False)) and single["turns"] == 1
+    assert whole["trainable"] < Model.dense(public.WIDTHS).parameters / 4
+    for name in ("seconds", "joules", "bytes_up", "bytes_down", "total"):
+        values = whole["curve"][name]
+        assert values[0] == 0 and all(a <= b for a, b in pairwise(values))
+    assert 0.5 < whole["updates"] / single["updates"] < 1.2  # the same rounds, less what a turn's end interrupts
+    private = replace(PLAIN, epsilon=8.0)
+    results = [perform(Run(scale, private, by_name[name], trial(0), 1)) for name in ("ftte", "no-turns")]
+    assert results[0] == results[1] and results[0]["epsilon"] <= 8  # with privacy there is one turn
 
 
 def test_results_are_known_by_all_that_they_depend_on() -> None:
@@ -175,7 +217,7 @@ def test_a_file_that_is_no_cache_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_floats_are_charged_for_and_codes_are_not() -> None:
     by_name = {variant.name: perform(Run(SMALL, PLAIN, variant, trial(0), 1)) for variant in VARIANTS[:3]}
-    parameters = Model.dense(fleets.WIDTHS).parameters
+    parameters = Model.dense(public.WIDTHS).parameters
     floats, coded = by_name["fedavg"], by_name["fedavg-coded"]
     assert floats["update_bytes"] == 40 + 4 * parameters + 16
     assert floats["curve"]["bytes_down"][-1] == 3 * 10 * (16 + 4 * parameters)
