@@ -28,7 +28,8 @@ def interval(values: Sequence[float]) -> tuple[float, float | None]:
 
 def reach(result: Result, target: float) -> int | None:
     """The first point of a run's curve with this accuracy; None: there is none."""
-    return next((n for n, accuracy in enumerate(result["curve"]["accuracy"]) if accuracy >= target), None)
+    # Less far than one record: the mean of five equal accuracies may be rounded up.
+    return next((n for n, accuracy in enumerate(result["curve"]["accuracy"]) if accuracy >= target - 1e-9), None)
 
 
 def results(scale: Scale, setting: Setting, variant: Variant, cache: Cache) -> dict[int, Result]:

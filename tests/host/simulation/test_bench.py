@@ -68,6 +68,15 @@ def test_ratios_are_of_the_time_to_what_fedavg_ends_with() -> None:
     assert measure.compare({3: mine[1]}, base) is None
 
 
+def test_what_ends_flat_reaches_its_own_end() -> None:
+    levels = [n / 990 for n in range(900, 990)]
+    assert any(float(np.mean([level] * 5)) > level for level in levels)
+    for level in levels:
+        run = result([0, 1, 2, 3, 4, 5], [0.1] + [level] * 5)
+        assert measure.reach(run, float(np.mean([level] * 5))) == 1
+        assert measure.reach(run, level + 0.0005) is None
+
+
 def test_verdicts_are_the_targets() -> None:
     row = {
         "time_to_target_ratio": {"ftte": 0.15},
