@@ -14,6 +14,10 @@ from picofed.bench.settings import BASE, Run, Scale, Setting, Variant
 NEAR: Final = 0.02  # of accuracy: the second, softer target
 # 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom.
 STUDENT: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+RATIOS: Final = (
+    *("time_to_target_ratio", "mean_time_to_target_ratio", "time_to_near_ratio"),
+    *("memory_ratio", "payload_ratio", "accuracy"),
+)
 Result = Mapping[str, Any]
 
 
@@ -60,7 +64,7 @@ def compare(found: Mapping[int, Result], base: Mapping[int, Result]) -> dict[str
         "epsilon": max((mine["epsilon"] for mine, _ in pairs if mine["epsilon"] is not None), default=None),
         "trainable": pairs[0][0]["trainable"],
     }
-    return item | _target(pairs, 0.0, "target") | _target(pairs, NEAR, "near")
+    return item | _target(pairs, 0.0, "target") | _target(pairs, NEAR, "near") | _middle(pairs)
 
 
 def _target(pairs: Sequence[tuple[Result, Result]], below: float, name: str) -> dict[str, Any]:
@@ -88,6 +92,31 @@ def _target(pairs: Sequence[tuple[Result, Result]], below: float, name: str) -> 
     }
 
 
+def _middle(pairs: Sequence[tuple[Result, Result]]) -> dict[str, Any]:
+    """Time until the mean of all seeds' curves has the mean of what FedAvg ends with, against FedAvg's own mean: one
+    seed's luck with the records that are held out is no longer in it. null: it is not reached."""
+    goal = statistics.fmean(other["accuracy"] for _, other in pairs)
+    mine, base = ([pair[which] for pair in pairs] for which in (0, 1))
+    at, reference = _mean_reach(mine, goal), _mean_reach(base, goal)
+    ratio = None if at is None or reference is None else at / max(reference, 1e-9)
+    return {"mean_time_to_target": at, "mean_time_to_target_ratio": ratio}
+
+
+def _mean_reach(runs: Sequence[Result], goal: float) -> float | None:
+    """Seconds until the mean of the curves is at `goal`; between its points a curve stays where it is."""
+    points = [(s, run, a) for run, one in enumerate(runs) for s, a in zip(*_curve(one), strict=True)]
+    now = [one["curve"]["accuracy"][0] for one in runs]
+    for seconds, run, accuracy in sorted(points):
+        now[run] = accuracy
+        if statistics.fmean(now) >= goal - 1e-9:
+            return float(seconds)
+    return None
+
+
+def _curve(run: Result) -> tuple[Sequence[float], Sequence[float]]:
+    return run["curve"]["seconds"], run["curve"]["accuracy"]
+
+
 def summary(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache) -> list[dict[str, Any]]:
     """A row for each setting of which something has run."""
     rows = []
@@ -106,7 +135,7 @@ def summary(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant]
             "target": compared[BASE]["accuracy"],
             "aggregators": compared,
         }
-        for name in ("time_to_target_ratio", "time_to_near_ratio", "memory_ratio", "payload_ratio", "accuracy"):
+        for name in RATIOS:
             row[name] = {rule: item[name] for rule, item in compared.items()}
         rows.append(row)
     return rows

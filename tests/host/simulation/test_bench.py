@@ -68,6 +68,16 @@ def test_ratios_are_of_the_time_to_what_fedavg_ends_with() -> None:
     assert measure.compare({3: mine[1]}, base) is None
 
 
+def test_mean_curves_are_the_mean_at_every_time() -> None:
+    base = {1: result([0, 100, 200], [0.1, 0.5, 0.9]), 2: result([0, 100, 200], [0.1, 0.8, 0.8])}
+    mine = {1: result([0, 10, 50], [0.1, 0.7, 0.9]), 2: result([0, 20, 60], [0.1, 0.7, 0.84])}
+    item = measure.compare(mine, base)  # 0.85 is the goal; at 60 seconds the mean is 0.87
+    assert item is not None
+    assert item["mean_time_to_target"] == 60 and item["mean_time_to_target_ratio"] == pytest.approx(60 / 200)
+    less = measure.compare(mine | {2: result([0, 20], [0.1, 0.79])}, base)
+    assert less is not None and less["mean_time_to_target_ratio"] is None
+
+
 def test_what_ends_flat_reaches_its_own_end() -> None:
     levels = [n / 990 for n in range(900, 990)]
     assert any(float(np.mean([level] * 5)) > level for level in levels)
