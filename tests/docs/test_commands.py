@@ -57,6 +57,7 @@ BEFORE = {
     "privacy-report": ("picofed run job.toml",),
     "helper": ("picofed helper key",),
     "report": ("picofed run job.toml",),
+    "weights": ("picofed run job.toml",),
     "provision board": OWNER[:1],
     "provision policy": ("rm policy.cbor", *OWNER),
     "provision revoke": OWNER,

@@ -23,6 +23,7 @@ from picofed.cli.emulate import emulate
 from picofed.cli.evaluate import evaluate
 from picofed.cli.flash import flash
 from picofed.cli.helper import helper
+from picofed.cli.moments import moments
 from picofed.cli.plan import plan
 from picofed.cli.pretrain import pretrain
 from picofed.cli.privacy_report import privacy_report
@@ -32,6 +33,8 @@ from picofed.cli.run import run
 from picofed.cli.selftest import selftest
 from picofed.cli.simulate import simulate
 from picofed.cli.subset import subset
+from picofed.cli.turns import turns
+from picofed.cli.weights import weights
 from picofed.errors import PicofedError
 
 
@@ -60,6 +63,7 @@ for _command in (
     pretrain,
     privacy_report,
     helper,
+    moments,
     plan,
     provision,
     report,
@@ -67,6 +71,8 @@ for _command in (
     selftest,
     simulate,
     subset,
+    turns,
+    weights,
 ):
     cli.add_command(_command)
 

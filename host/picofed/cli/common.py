@@ -15,13 +15,13 @@ from picofed import roster
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
-from picofed.learn.job import Plan
+from picofed.learn.job import Job, Plan
 from picofed.learn.server import Opener
 from picofed.learn.unmask import HttpHelper
 from picofed.link.client import connect
 from picofed.masking import COHORT_MIN
 from picofed.members import MINIMUM, Members
-from picofed.store import Store
+from picofed.store import Store, Version
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,6 +63,18 @@ def existing_store(site: Path) -> Store:
     if not (site / "store.db").exists():
         raise PicofedError(f"there is no store in {site}: run a job first, or choose another --site")
     return open_store(site)
+
+
+def stored_version(site: Path, job: Job, number: int | None) -> Version:
+    """A version of a job that ran at a site; None: the newest. Raises PicofedError."""
+    store = existing_store(site)
+    try:
+        version = store.latest(job.id) if number is None else store.version(job.id, number)
+    finally:
+        store.close()
+    if version is None:
+        raise PicofedError(f"{site} holds no {'such ' if number is not None else ''}version of this job: run it first")
+    return version
 
 
 def open_registry(site: Path) -> Registry:

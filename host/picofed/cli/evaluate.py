@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from picofed.cli import common
-from picofed.errors import PicofedError
 from picofed.learn import data, errors, jobfile
 from picofed.learn.clients import Examples
 from picofed.learn.coordinator import deployed
@@ -41,13 +40,7 @@ def evaluate(
     """
     job, _ = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
     people = data.load(data_file, job, every=True)
-    store = common.existing_store(site)
-    try:
-        version = store.latest(job.id) if number is None else store.version(job.id, number)
-    finally:
-        store.close()
-    if version is None:
-        raise PicofedError(f"{site} holds no {'such ' if number is not None else ''}version of this job: run it first")
+    version = common.stored_version(site, job, number)
     if job.target != "label":
         _errors(job, version, people, as_json)
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from picofed.cli import common
+from picofed.errors import PicofedError
 from picofed.learn import data, jobfile, pretrain
 from picofed.learn.versions import start_weights
 
@@ -25,18 +26,21 @@ from picofed.learn.versions import start_weights
 def moments(job_file: Path, data_file: Path, output: Path, as_json: bool) -> None:
     """Measure on data that you hold how inputs of JOB's layers vary; name the result as `moments` in [server].
 
-    The server then straightens every aggregate with it: fewer rounds, nothing more for boards to do, and no epsilon, as
-    no board's data is looked at. Measured with the job's first weights (`start` in [server]): do it again when they
-    change. The file stays on this machine.
+    The server then straightens every aggregate with it, which can save rounds; boards have nothing more to do, and no
+    epsilon is spent, as no board's data is looked at. Measured with the job's first weights (`start` in [server]): do
+    it again when they change. The file stays on this machine, but boards get what is computed with it: use data whose
+    owners agree to that.
 
     Example: picofed moments job.toml --data watch.npy --output moments.npy
     """
     job, plan = jobfile.load(job_file, moments="")
     clients = data.load(data_file, job)
+    records = sum(len(examples.wanted) for examples in clients.values())
+    if not records:
+        raise PicofedError(f"{data_file} holds no record that this job learns from")
     weights = start_weights(job.model, plan)
     found = pretrain.input_moments(job.model, weights, list(clients.values()))
     pretrain.save(output, found)
-    records = sum(len(examples.wanted) for examples in clients.values())
     if as_json:
         common.print_json({"output": str(output), "layers": len(job.model.trained), "records": records})
         return

@@ -17,7 +17,8 @@ from picofed.errors import PicofedError
 from picofed.fleet import catalog
 from picofed.learn import data, jobfile, jobfile_text
 from picofed.learn.clients import Examples
-from picofed.learn.job import Job, Plan
+from picofed.learn.job import Plan
+from picofed.learn.model import Model
 from picofed.learn.subset import Point, Proxy, Subset
 from picofed.learn.subset_search import FRACTIONS
 from picofed.learn.versions import start_weights
@@ -68,7 +69,7 @@ def subset(
 
     Example: picofed subset job.toml --data watch.npy --memory 6000 --output small.toml --page subset.html
     """
-    job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon, moments="")  # of units in another order
     chosen_kinds = known(kinds)
     limit = memory if memory is not None else min(kind.memory.for_jobs for kind in chosen_kinds)
     frozen = min(kind.memory.frozen for kind in chosen_kinds)
@@ -94,7 +95,9 @@ def subset(
         curve = [replace(point, measured=proxy.train(point.model, found.contributions.weights)[0]) for point in curve]
     chosen = next(n for n, point in enumerate(curve) if point.found.selection == best.found.selection)
     steps = [
-        pages.Step(point.found.memory, len(point.model.trainable), point.expected, point.measured, describe(job, point))
+        pages.Step(
+            point.found.memory, len(point.model.trainable), point.expected, point.measured, describe(point.model)
+        )
         for point in curve
     ]
     if output is not None:
@@ -130,10 +133,10 @@ def deal(everyone: dict[str, Examples], held: tuple[str, ...]) -> tuple[dict[str
     return clients, {name: everyone[name] for name in chosen}
 
 
-def describe(job: Job, point: Point) -> str:
-    """A selection in words."""
+def describe(model: Model) -> str:
+    """What of a model is trained, in words."""
     words = []
-    for number, part in enumerate(point.model.trained):
+    for number, part in enumerate(model.trained):
         if part is None:
             continue
         rows, columns = part.row_end - part.row_begin, part.column_end - part.column_begin
@@ -164,6 +167,7 @@ def write_job(job_file: Path, output: Path, point: Point, found: Subset, plan: P
         except OSError as error:
             raise PicofedError(f"cannot write {weights}: {error.strerror or error}") from error
         item.setdefault("server", {})["start"] = weights.name
+    item.get("server", {}).pop("moments", None)
     if "filters" in item.get("records", {}):
         item["records"]["filters"] = os.path.relpath(jobfile.filters_path(job_file), output.parent)
     jobfile_text.write(output, item)

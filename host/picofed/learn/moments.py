@@ -57,9 +57,12 @@ class Straightener:
             for part, matrix in zip(model.trained, moments, strict=True)
             if part is not None
         ]
+        self._power = power
 
     def __call__(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """gradient, result: float64, one for each trainable parameter in the order of SPEC 7.3."""
+        if self._power == 0:  # to the bit, which a product of eigenvectors is not
+            return gradient
         found, at = [], 0
         for part, matrix in self._parts:
             rows, columns = part.row_end - part.row_begin, part.column_end - part.column_begin

@@ -185,15 +185,8 @@ class Subset:
     def memory(self, selection: Selection) -> int:
         """Bytes of the core's trainer for a selection."""
         if selection not in self._sizes:
-            model = self.trained(selection)
-            size = native.trainer_size(model.descriptor, self.mode, self.in_flash(model))
-            self._sizes[selection] = size or 1 << 62  # what the core does not take never fits
+            self._sizes[selection] = memory_of(self.trained(selection), self.mode, self.frozen)
         return self._sizes[selection]
-
-    def in_flash(self, model: Model) -> bool:
-        """Whether boards read this model's frozen weights from flash, as firmware/picofed/train.py decides it."""
-        frozen = len(model.trainable) < model.parameters
-        return frozen and native.frozen_size(model.descriptor) <= self.frozen
 
     def _trainable(self, layer: int, part: float) -> int:
         rectangle = self._rectangle(layer, part, False)
@@ -264,3 +257,10 @@ def _window(model: Model, moved: Weights) -> int:
     length = math.ceil(len(energy) / 8)
     sums = np.convolve(energy, np.ones(length), "valid")
     return int(sums.argmax())
+
+
+def memory_of(model: Model, mode: int, room: int) -> int:
+    """Bytes of the core's trainer for a model, out of reach where the core does not take it. room: of flash for frozen
+    weights; whether boards read them from there is decided as firmware/picofed/train.py does it."""
+    in_flash = len(model.trainable) < model.parameters and native.frozen_size(model.descriptor) <= room
+    return native.trainer_size(model.descriptor, mode, in_flash) or 1 << 62

@@ -100,3 +100,8 @@ def deployed(version: Version) -> NDArray[np.int16]:
     if version.average is not None:
         return quantise(np.frombuffer(version.average, "<f8"))
     return np.frombuffer(version.released, "<i2").astype(np.int16)
+
+
+def unrounded(version: Version) -> NDArray[np.float64]:
+    """What `deployed` rounds: all weights in float64, for another job to start with."""
+    return np.frombuffer(version.master if version.average is None else version.average, "<f8").copy()

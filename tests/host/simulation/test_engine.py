@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,17 @@ def by_name(setup: Setup) -> dict[str, Examples]:
         {"steps": 3, "learning_rate": 1.0, "momentum": 0.0},
         {"epsilon": None},
         {"optimiser": "adam", "learning_rate": 0.05, "average": 0.5, "decay": 0.7},
+        {"moments": "moments.npy", "learning_rate": 0.3},
     ],
-    ids=["gradient", "local", "no privacy", "adam and an average"],
+    ids=["gradient", "local", "no privacy", "adam and an average", "public moments"],
 )
-def test_clients_send_what_boards_send(plan: dict[str, Any], make_setup: MakeSetup) -> None:
+def test_clients_send_what_boards_send(
+    plan: dict[str, Any], make_setup: MakeSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Against the live coordinator on simulated boards, which are held to real ones by the demo's test."""
+    monkeypatch.chdir(tmp_path)
+    seen = np.random.default_rng(4).normal(size=(60, 46)) * np.logspace(0, -2, 46)
+    np.save("moments.npy", (seen.T @ seen).ravel())
     setup = make_setup(**plan)
     boards = make_boards(setup.job, setup.plan, by_name(setup), str(setup.seed))
     live = simulate_boards(setup.job, setup.plan, boards)
