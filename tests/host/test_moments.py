@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from picofed.cli import main
-from picofed.learn import jobfile, moments
+from picofed.learn import data, jobfile, moments
 from picofed.learn.clients import Examples
 from picofed.learn.evaluate import gradients
 from picofed.learn.job import JobError, Plan
@@ -181,8 +181,8 @@ def test_a_run_that_is_gone_on_with_ends_the_same(
 @pytest.fixture
 def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
     """A job that names moments which are not there yet, and data."""
-    data = drawn(rng, 90)
-    np.savez(tmp_path / "data.npz", labels=data.labels, features=data.features, clients=np.repeat(["a", "b", "c"], 30))
+    made = drawn(rng, 90)
+    np.savez(tmp_path / "data.npz", labels=made.labels, features=made.features, clients=np.repeat(["a", "b", "c"], 30))
     (tmp_path / "job.toml").write_text(JOB + 'moments = "moments.npy"\n')
     return tmp_path
 
@@ -194,15 +194,42 @@ def test_the_command_writes_what_the_job_names(folder: Path, rng: np.random.Gene
     assert json.loads(out) == {"output": "moments.npy", "layers": 2, "records": 90}
     job, plan = jobfile.load(folder / "job.toml")
     with np.load(folder / "data.npz") as file:
-        data = Examples(file["features"], file["labels"])
+        given = Examples(file["features"], file["labels"])
     weights = start_weights(job.model, plan)
     np.testing.assert_allclose(
-        np.load(folder / "moments.npy"), input_moments(job.model, weights, [data]), rtol=1e-12, atol=1e-15
+        np.load(folder / "moments.npy"), input_moments(job.model, weights, [given]), rtol=1e-12, atol=1e-15
     )
     rule, gradient = make_optimiser(plan, job.model), rng.normal(size=job.model.parameters)
     assert plan.moments == str(folder / "moments.npy") and (rule.straighten(gradient) != gradient).any()
     status, out, err = picofed("simulate", "job.toml", "--data", "data.npz", "--hold-out", "c", "--json", cwd=folder)
     assert status == 0, err
+
+
+@pytest.mark.parametrize("kind", ["next", "convolution"])
+def test_inputs_are_all_that_is_looked_at(kind: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Targets that are no classes, and convolutions in front: moments are those of what the model is given."""
+    windows = np.rint(rng.normal(size=(40, 100, 6)) * 2000).astype(np.int16)
+    np.savez(tmp_path / "data.npz", labels=rng.integers(0, 3, 40), windows=windows)
+    more = {
+        "next": 'features = "blocks"\nblock = 10\ntarget = "next"\nhorizon = 2',
+        "convolution": 'labels = 3\nfeatures = "convolution"\nblock = 5\nfilters = "filters.bin"\n'
+        "convolution = [{ filters = 4, width = 3, pool = 4 }]",
+    }
+    text = JOB.replace("labels = 3", more[kind]).replace("hidden = [6]", "hidden = []")
+    (tmp_path / "job.toml").write_text(text + 'moments = "moments.npy"\n')
+    if kind == "convolution":
+        status, _, err = picofed("moments", "job.toml", "--data", "data.npz", cwd=tmp_path)
+        assert status == 2 and "filters.bin" in err and len(err.splitlines()) == 1
+        status, _, err = picofed("pretrain", "job.toml", "--data", "data.npz", "--rounds", 2, cwd=tmp_path)
+        assert status == 0, err
+    status, _, err = picofed("moments", "job.toml", "--data", "data.npz", "--json", cwd=tmp_path)
+    assert status == 0, err
+    job, plan = jobfile.load(tmp_path / "job.toml")
+    (examples,) = data.load(tmp_path / "data.npz", job).values()
+    (found,) = moments.load(tmp_path / "moments.npy", job.model)
+    seen = np.hstack([examples.features / 128.0, np.ones((40, 1))])
+    np.testing.assert_allclose(found, seen.T @ seen / 40, rtol=1e-12, atol=1e-15)
+    assert (seen[:, :-1] != 0).any() and make_optimiser(plan, job.model).size == job.model.parameters
 
 
 def test_a_subset_is_written_without_moments_of_units_in_another_order(folder: Path) -> None:
