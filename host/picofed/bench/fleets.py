@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from picofed import native
 from picofed.bench.public import EFFORT, WIDTHS, pretrained, public, transposed
-from picofed.bench.settings import RECORDS, Scale, Setting
+from picofed.bench.settings import RECORDS, Scale, Setting, Variant
 from picofed.learn.model import Model
 from picofed.learn.subset import Proxy, Subset
 from picofed.learn.subset_search import Selection
@@ -107,6 +107,19 @@ def trained_parts(subset: Subset, proxy: Proxy, limit: int) -> dict[Selection, f
 def turns(scale: Scale, private: bool) -> list[Model]:
     """All of the model in parts that can be trained in the memory that a subset may take."""
     return parts(WIDTHS, lambda model: bytes_of(model, private, False), int(scale.memory * float_bytes(private)))
+
+
+def trained(scale: Scale, variant: Variant, private: bool) -> tuple[list[Model], NDArray[np.float64]]:
+    """What boards train by a rule, turn by turn, and the first weights."""
+    if not variant.subset:
+        return [Model.dense(WIDTHS)], pretrained(scale.data)
+    subset, start = chosen_subset(scale, private)
+    return (turns(scale, private) if variant.turns and not private else [subset]), start
+
+
+def memory(scale: Scale, variant: Variant, private: bool) -> int:
+    """Bytes of RAM of a board by a rule: of its largest turn."""
+    return max(bytes_of(model, private, variant.floats) for model in trained(scale, variant, private)[0])
 
 
 def bytes_of(model: Model, private: bool, floats: bool) -> int:

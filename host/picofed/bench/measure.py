@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from picofed.bench import fleets
 from picofed.bench.cache import Cache
 from picofed.bench.driver import best
 from picofed.bench.settings import BASE, Run, Scale, Setting, Variant
@@ -42,7 +43,10 @@ def results(scale: Scale, setting: Setting, variant: Variant, cache: Cache) -> d
     if hyper is None:
         return {}
     found = {seed: cache.get(Run(scale, setting, variant, hyper, seed)) for seed in scale.seeds}
-    return {seed: result for seed, result in found.items() if result is not None}
+    ran = {seed: result for seed, result in found.items() if result is not None}
+    # Of this core, whatever ran when the results were made: nothing of a run depends on it.
+    memory = fleets.memory(scale, variant, setting.private) if ran else 0
+    return {seed: {**result, "memory": memory} for seed, result in ran.items()}
 
 
 def compare(found: Mapping[int, Result], base: Mapping[int, Result]) -> dict[str, Any] | None:

@@ -44,12 +44,7 @@ def identity(run: Run) -> str:
 
 def perform(run: Run) -> dict[str, Any]:
     """Simulate. Raises PicofedError."""
-    models, start = [Model.dense(public.WIDTHS)], public.pretrained(run.scale.data)
-    if run.variant.subset:
-        subset, start = fleets.chosen_subset(run.scale, run.setting.private)
-        models = [subset]
-        if run.variant.turns and not run.setting.private:
-            models = fleets.turns(run.scale, run.setting.private)
+    models, start = fleets.trained(run.scale, run.variant, run.setting.private)
     curve: dict[str, list[float]] = {name: [] for name in _COLUMNS}
     sizes: list[int] = []
     charged = versions = refused = samples = 0
@@ -75,7 +70,6 @@ def perform(run: Run) -> dict[str, Any]:
         "curve": curve,
         "accuracy": float(np.mean(curve["accuracy"][-LAST:])),
         "update_bytes": float(np.mean(sizes)),
-        "memory": max(fleets.bytes_of(model, private, run.variant.floats) for model in models),
         "trainable": max(len(model.trainable) for model in models),
         "turns": len(models),
         "versions": versions,

@@ -244,7 +244,9 @@ def test_floats_are_charged_for_and_codes_are_not() -> None:
     assert coded["curve"]["seconds"][-1] < floats["curve"]["seconds"][-1]
     assert coded["updates"] == SMALL.cheap * floats["updates"]  # more rounds, and still less energy
     assert coded["curve"]["joules"][-1] < floats["curve"]["joules"][-1]
-    assert floats["memory"] == fleets.float_bytes(False)
+    assert fleets.memory(SMALL, VARIANTS[0], False) == fleets.float_bytes(False)
+    turns, subset = (fleets.memory(QUICK, variant, private) for variant in FEW[2:] for private in (False, True))
+    assert 0 < subset != turns <= QUICK.memory * fleets.float_bytes(False)
 
 
 @pytest.mark.slow
