@@ -29,7 +29,6 @@ class Board:
         self._keys = 0
         self._opened = False
         self._pair = None
-        self._cut = None  # what the file _UNIT holds
         self.peers = None  # of the cohort that it sealed for since the start (peers.Peers.kept)
         self.owner = None
         self.refused = None
@@ -63,7 +62,6 @@ class Board:
         self.owner = state.owner
         self._ledger_key = state.ledger_key
         self._mask_secret = state.mask_secret
-        self._cut = files.load(_UNIT)
         self._open_ledger()
         raw = entropy()
         conditioned = bytearray(32)
@@ -117,7 +115,7 @@ class Board:
                 BUDGET, "budget %d, spent %d, this release %d" % (self.policy.budget, self.spent, charge)
             )
         self.policy.check(job, charge)
-        unit = self._cut
+        unit = files.load(_UNIT)
         if unit is not None and unit[:8] == self.records_id and unit != self._unit(job):
             cut = struct.unpack("<HH", unit[8:])
             raise PicofedError(POLICY, "a record here is a window of %d samples every %d" % cut)
@@ -153,10 +151,8 @@ class Board:
         self.ready()
         ident = struct.unpack_from("<I", job.id)[0]
         unit = self._unit(job)
-        if self._cut != unit:
-            self._cut = None
+        if files.load(_UNIT) != unit:
             files.save(_UNIT, unit)
-            self._cut = unit
         # closed while it is written: after a failure, ready() opens it again, which charges what is torn
         self._opened = False
         budget = self.policy.budget

@@ -198,7 +198,6 @@ class BlockFlash:
         self.block_size = BLOCK
         self._device = device
         self._first = first
-        self._blank = b"\xff" * page
         self._page = bytearray(page) if page > 1 else None
 
     def read(self, offset, buffer):
@@ -215,13 +214,15 @@ class BlockFlash:
             at = (offset + done) % size
             n = min(size - at, len(data) - done)
             # bits that are 1 stay as they are: the rest of the page is not touched
-            page[:] = self._blank
+            for i in range(size):
+                page[i] = 0xFF
             page[at : at + n] = data[done : done + n]
             start = offset + done - at
             # with an offset, writeblocks programs without erasing
             self._device.writeblocks(self._first + start // BLOCK, page, start % BLOCK)
             done += n
-        page[:] = self._blank
+        for i in range(size):
+            page[i] = 0xFF
 
     def erase(self, offset):
         self._device.ioctl(6, self._first + offset // BLOCK)
