@@ -1,10 +1,13 @@
-"""What the host's tests share: a small job, synthetic clients, boards provisioned from a seed."""
+"""What the host's tests share: a small job, synthetic clients, boards provisioned from a seed; and lets them import
+what lies beside them."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from picofed.learn.job import Job, Plan
 from picofed.learn.model import Model
 from picofed.provisioning import Policy, Provision
 
+sys.path.insert(0, str(Path(__file__).parent))
 SEED = int(os.environ.get("PICOFED_TEST_SEED", "1"))
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from picofed.cli import main
+from commandline import picofed
 from picofed.learn import data, jobfile, moments
 from picofed.learn.clients import Examples
 from picofed.learn.evaluate import gradients
 from picofed.learn.job import JobError, Plan
 from picofed.learn.model import Model, Rectangle
+from picofed.learn.npy import save
 from picofed.learn.optimisers import Sgd
-from picofed.learn.pretrain import input_moments, save
+from picofed.learn.pretrain import input_moments
 from picofed.learn.simulate import simulate
 from picofed.learn.versions import make_optimiser, start_weights
 from picofed.store import Store
@@ -36,21 +34,6 @@ epsilon = 8.0
 [server]
 rounds = 2
 """
-
-
-def picofed(*arguments: object, cwd: Path) -> tuple[int, str, str]:
-    """A command line, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.chdir(cwd),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.MonkeyPatch.context() as patch,
-        pytest.raises(SystemExit) as ended,
-    ):
-        patch.setattr(sys, "argv", ["picofed", *map(str, arguments)])
-        main()
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 def drawn(rng: np.random.Generator, count: int, inputs: int = 45) -> Examples:

@@ -13,7 +13,8 @@ from picofed.learn.clients import Examples
 from picofed.learn.evaluate import evaluate
 from picofed.learn.job import JobError
 from picofed.learn.model import Rectangle, quantise
-from picofed.learn.pretrain import pretrain, save
+from picofed.learn.npy import save
+from picofed.learn.pretrain import pretrain
 from picofed.learn.simulate import simulate
 from picofed.learn.versions import deployed
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commandline import picofed
 from picofed import accounting, records
-from picofed.cli import main
 from picofed.fleet.emulation import UnixBoard
 from picofed.fleet.provision import Registry, board_files
 from picofed.learn import jobfile
@@ -41,21 +38,6 @@ boards = 5
 [server]
 rounds = 11
 """
-
-
-def picofed(*arguments: object, cwd: Path) -> tuple[int, str, str]:
-    """A command line, in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.chdir(cwd),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.MonkeyPatch.context() as patch,
-        pytest.raises(SystemExit) as ended,
-    ):
-        patch.setattr(sys, "argv", ["picofed", *map(str, arguments)])
-        main()
-    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.mark.parametrize("widths", [(45, 7), (45, 16, 7), (10, 9, 8, 7, 3), (6, 70, 2)])

@@ -16,12 +16,8 @@ from picofed.toolchain.products import ARCHITECTURES, Failure, firmware, natmods
 @click.command(short_help="Build native modules, or a whole firmware.")
 @click.option("--arch", "architectures", multiple=True, metavar="ARCH", help="Only this architecture; repeat for more.")
 @click.option("--board", "boards", multiple=True, metavar="BOARD", help="A whole firmware for this kind of board.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build"),
-    show_default=True,
-    help="Folder for the results: mip/ for native modules, firmware/ for whole ones.",
+@common.output_option(
+    "build", "Folder for the results: mip/ for native modules, firmware/ for whole ones.", folder=True
 )
 @common.json_option
 def build(architectures: tuple[str, ...], boards: tuple[str, ...], output: Path, as_json: bool) -> None:

@@ -53,6 +53,12 @@ honest_option = click.option(
 )
 
 
+def output_option(default: str, words: str, *, folder: bool = False) -> Callable[[Function], Function]:
+    """Where a command's one file, or folder of files, goes."""
+    kind = click.Path(path_type=Path, file_okay=not folder, dir_okay=folder)
+    return click.option("--output", type=kind, default=Path(default), show_default=True, help=words)
+
+
 def open_store(site: Path) -> Store:
     """The site's store, made if it is not there. Raises StoreError."""
     return Store(site / "store.db")

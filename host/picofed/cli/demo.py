@@ -51,13 +51,7 @@ from picofed.toolchain.sources import watch_data
 @click.option(
     "--seed", type=click.IntRange(0), default=recipe.SEED, show_default=True, help="Of the boards' keys and entropy."
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build/demo"),
-    show_default=True,
-    help="Where report.html and summary.json go.",
-)
+@common.output_option("build/demo", "Where report.html and summary.json go.", folder=True)
 @click.option("--no-curve", is_flag=True, help="Leave out accuracy against epsilon.")
 @click.option("--cross-validate", is_flag=True, help="Hold out every person in turn instead (simulated boards).")
 @common.json_option

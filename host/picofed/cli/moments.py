@@ -8,20 +8,14 @@ import click
 
 from picofed.cli import common
 from picofed.errors import PicofedError
-from picofed.learn import data, jobfile, pretrain
+from picofed.learn import data, jobfile, npy, pretrain
 from picofed.learn.versions import start_weights
 
 
 @click.command(short_help="Public curvature, from your own data.")
 @common.job_argument
 @click.option("--data", "data_file", required=True, type=click.Path(path_type=Path), help="An .npz, .npy or .bin file.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("moments.npy"),
-    show_default=True,
-    help="Where the moments go.",
-)
+@common.output_option("moments.npy", "Where the moments go.")
 @common.json_option
 def moments(job_file: Path, data_file: Path, output: Path, as_json: bool) -> None:
     """Measure on data that you hold how inputs of JOB's layers vary; name the result as `moments` in [server].
@@ -40,7 +34,7 @@ def moments(job_file: Path, data_file: Path, output: Path, as_json: bool) -> Non
         raise PicofedError(f"{data_file} holds no record that this job learns from")
     weights = start_weights(job.model, plan)
     found = pretrain.input_moments(job.model, weights, list(clients.values()))
-    pretrain.save(output, found)
+    npy.save(output, found)
     if as_json:
         common.print_json({"output": str(output), "layers": len(job.model.trained), "records": records})
         return

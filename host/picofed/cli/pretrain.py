@@ -10,7 +10,7 @@ import click
 from picofed.cli import common
 from picofed.cli.simulate import quality, quality_name
 from picofed.errors import PicofedError
-from picofed.learn import data, jobfile
+from picofed.learn import data, jobfile, npy
 from picofed.learn import pretrain as training
 from picofed.learn.model import quantise
 
@@ -20,13 +20,7 @@ from picofed.learn.model import quantise
 @click.option("--data", "data_file", required=True, type=click.Path(path_type=Path), help="An .npz, .npy or .bin file.")
 @click.option("--hold-out", "held", multiple=True, metavar="CLIENT", help="Measure on this client; repeat for more.")
 @click.option("--rounds", type=click.IntRange(1), default=training.ROUNDS, show_default=True, help="Steps of descent.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("start.npy"),
-    show_default=True,
-    help="Where the weights go.",
-)
+@common.output_option("start.npy", "Where the weights go.")
 @common.json_option
 def pretrain(job_file: Path, data_file: Path, held: tuple[str, ...], rounds: int, output: Path, as_json: bool) -> None:
     """Train the whole model of JOB in float on data that you hold; name the result as `start` in [server].
@@ -53,7 +47,7 @@ def pretrain(job_file: Path, data_file: Path, held: tuple[str, ...], rounds: int
         people = {name: everyone[name] for name in people}
     else:
         weights = training.pretrain(job, list(clients.values()), rounds, plan.seed)
-    training.save(output, weights)
+    npy.save(output, weights)
     name, found = quality_name(job), quality(job, quantise(weights), people)
     if as_json:
         common.print_json({"output": str(output), "parameters": len(weights), name: found})

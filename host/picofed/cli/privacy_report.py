@@ -18,13 +18,7 @@ from picofed.report.html import save
 @common.site_option
 @click.option("--delta", type=float, default=1e-5, show_default=True, help="The delta at which epsilon is stated.")
 @click.option("--audit", "audit_file", type=click.Path(path_type=Path), help="What picofed audit --json has printed.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("privacy.html"),
-    show_default=True,
-    help="Where the page goes.",
-)
+@common.output_option("privacy.html", "Where the page goes.")
 @common.honest_option
 @common.json_option
 def privacy_report(site: Path, delta: float, audit_file: Path | None, output: Path, honest: int, as_json: bool) -> None:

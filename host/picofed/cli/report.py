@@ -22,13 +22,7 @@ from picofed.report.sums import epsilon_distributed, sums_text
 @click.argument("job_file", metavar="[JOB]", required=False, type=click.Path(path_type=Path))
 @click.option("--summary", "summary_file", type=click.Path(path_type=Path), help="A summary.json instead of a job.")
 @click.option("--data", "data_file", type=click.Path(path_type=Path), help="Labelled data to measure versions on.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("report.html"),
-    show_default=True,
-    help="Where the page goes.",
-)
+@common.output_option("report.html", "Where the page goes.")
 @common.site_option
 @common.rounds_option
 @common.epsilon_option

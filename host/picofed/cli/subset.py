@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import numpy as np
 from rich.console import Console
 
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet import catalog
-from picofed.learn import data, jobfile, jobfile_text
+from picofed.learn import data, jobfile, jobfile_text, npy
 from picofed.learn.clients import Examples
 from picofed.learn.job import Plan
 from picofed.learn.model import Model
@@ -162,10 +161,7 @@ def write_job(job_file: Path, output: Path, point: Point, found: Subset, plan: P
     item.setdefault("model", {})["train"] = jobfile_text.train_entries(point.model)
     if len(point.model.widths) > 2 or plan.start:
         weights = output.with_suffix(".start.npy")
-        try:
-            np.save(weights, found.contributions.weights)
-        except OSError as error:
-            raise PicofedError(f"cannot write {weights}: {error.strerror or error}") from error
+        npy.save(weights, found.contributions.weights)
         item.setdefault("server", {})["start"] = weights.name
     item.get("server", {}).pop("moments", None)
     if "filters" in item.get("records", {}):

@@ -14,7 +14,7 @@ from picofed import accounting
 from picofed.cli import common
 from picofed.cli.subset import describe, known
 from picofed.errors import PicofedError
-from picofed.learn import jobfile, jobfile_text, pretrain
+from picofed.learn import jobfile, jobfile_text, npy
 from picofed.learn.job import MODES, Job, JobError
 from picofed.learn.model import Model
 from picofed.learn.subset import memory_of
@@ -28,13 +28,7 @@ _FILES: Final = ("filters", "records"), ("moments", "server")  # paths, meant fr
 @common.job_argument
 @click.option("--board", "kinds", multiple=True, metavar="KIND", help="A folder of boards/; repeat for a mixed fleet.")
 @click.option("--memory", type=click.IntRange(1), help="Bytes for a board's trainer, instead of what boards/ say.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("turns"),
-    show_default=True,
-    help="Folder for the job files and the first weights.",
-)
+@common.output_option("turns", "Folder for the job files and the first weights.", folder=True)
 @common.rounds_option
 @common.epsilon_option
 @common.json_option
@@ -76,7 +70,7 @@ def turns(
     except OSError as error:
         raise PicofedError(f"cannot make the folder {output}: {error.strerror or error}") from error
     files = [output / f"turn-{number}.toml" for number in range(1, len(items) + 1)]
-    pretrain.save(output / "turn-1.start.npy", start_weights(job.model, plan))
+    npy.save(output / "turn-1.start.npy", start_weights(job.model, plan))
     for file, item in zip(files, items, strict=True):
         jobfile_text.write(file, item)
     samples = sum(share * job.steps * len(model.trainable) for model, share in found)

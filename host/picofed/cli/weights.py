@@ -7,20 +7,14 @@ from pathlib import Path
 import click
 
 from picofed.cli import common
-from picofed.learn import jobfile, pretrain
+from picofed.learn import jobfile, npy
 from picofed.learn.versions import unrounded
 
 
 @click.command(short_help="Write a version's weights, for another job to start with.")
 @common.job_argument
 @click.option("--version", "number", type=click.IntRange(0), help="Which version; default: the newest.")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("weights.npy"),
-    show_default=True,
-    help="Where the weights go.",
-)
+@common.output_option("weights.npy", "Where the weights go.")
 @common.site_option
 @common.rounds_option
 @common.epsilon_option
@@ -44,7 +38,7 @@ def weights(
     job, _ = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
     version = common.stored_version(site, job, number)
     found = unrounded(version)
-    pretrain.save(output, found)
+    npy.save(output, found)
     if as_json:
         common.print_json({"output": str(output), "version": version.number, "parameters": len(found)})
         return

@@ -19,8 +19,8 @@ from picofed.learn.clients import Examples
 from picofed.learn.coordinator import Coordinator, Event, EventSink, deployed
 from picofed.learn.evaluate import Evaluation, evaluate
 from picofed.learn.job import Job, Plan
+from picofed.learn.npy import save as save_weights
 from picofed.learn.pretrain import points_job, pretrain, pretrain_filters, save_filters
-from picofed.learn.pretrain import save as save_weights
 from picofed.learn.server import Server
 from picofed.link.meter import Meter
 from picofed.report.facts import Traffic, summarise

@@ -16,34 +16,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed.learn.job import JobError
+from picofed.learn import npy
 from picofed.learn.model import Model, Rectangle
 
 Matrix = NDArray[np.float64]
 
 
-def size(model: Model) -> int:
-    """How many numbers `pretrain.input_moments` gives."""
-    return sum((columns + 1) ** 2 for columns, _ in pairwise(model.widths))
-
-
-def load(path: Path, model: Model) -> list[Matrix]:
+def load(path: Path | str, model: Model) -> list[Matrix]:
     """A matrix for each layer from the .npy file that `[server] moments` names. Raises JobError."""
-    try:
-        numbers = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise JobError(f"cannot read the moments {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise JobError(f"{path} is not an .npy file of moments") from error
-    wanted = (size(model),)
-    if not isinstance(numbers, np.ndarray) or numbers.dtype.kind != "f" or numbers.shape != wanted:
-        raise JobError(f"{path} must hold the {wanted[0]} moments of this model: make them with picofed moments")
-    numbers = numbers.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise JobError(f"{path} holds moments that are not finite")
-    ends = np.cumsum([(columns + 1) ** 2 for columns, _ in pairwise(model.widths)])[:-1]
     sides = [columns + 1 for columns, _ in pairwise(model.widths)]
-    return [part.reshape(side, side) for part, side in zip(np.split(numbers, ends), sides, strict=True)]
+    ends = np.cumsum([side * side for side in sides])
+    wanted = f"the {ends[-1]} moments of this model: make them with picofed moments"
+    numbers = npy.load(path, "moments", int(ends[-1]), wanted)
+    return [part.reshape(side, side) for part, side in zip(np.split(numbers, ends[:-1]), sides, strict=True)]
 
 
 class Straightener:

@@ -64,12 +64,3 @@ def save_filters(path: Path, filters: bytes) -> None:
         path.write_bytes(filters)
     except OSError as error:
         raise JobError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def save(path: Path, numbers: NDArray[np.float64]) -> None:
-    """The .npy file that `[server] start` or `moments` names. Raises JobError."""
-    try:
-        with path.open("wb") as file:
-            np.save(file, numbers, allow_pickle=False)
-    except OSError as error:
-        raise JobError(f"cannot write {path}: {error.strerror or error}") from error

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed.learn import moments
+from picofed.learn import moments, npy
 from picofed.learn.aggregators import Aggregate
-from picofed.learn.job import Job, JobError, Plan
+from picofed.learn.job import Job, Plan
 from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, Model, quantise
 from picofed.learn.optimisers import Adam, Optimiser, Sgd, Yogi
 from picofed.store_rows import Version
@@ -22,7 +20,7 @@ def make_optimiser(plan: Plan, model: Model) -> Optimiser:
     size = len(model.trainable)
     rule = _rule(plan, size)
     if plan.moments:
-        known = moments.load(Path(plan.moments), model)
+        known = moments.load(plan.moments, model)
         rule.straighten = moments.Straightener(model, known, plan.moments_power, plan.damping)
     return rule
 
@@ -39,17 +37,9 @@ def start_weights(model: Model, plan: Plan) -> NDArray[np.float64]:
     parameter in the order of SPEC 7.2). Raises JobError."""
     if not plan.start:
         return model.initial(plan.seed)
-    try:
-        weights = np.load(Path(plan.start), allow_pickle=False)
-    except OSError as error:
-        raise JobError(f"cannot read the start weights {plan.start}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise JobError(f"{plan.start} is not an .npy file of weights") from error
-    if not isinstance(weights, np.ndarray) or weights.dtype.kind != "f" or weights.shape != (model.parameters,):
-        raise JobError(f"{plan.start} must hold {model.parameters} floating-point weights, one for each parameter")
-    if not np.isfinite(weights).all():
-        raise JobError(f"{plan.start} holds weights that are not finite")
-    return np.clip(weights.astype(np.float64), *LIMITS)
+    count = model.parameters
+    weights = npy.load(plan.start, "start weights", count, f"{count} floating-point weights, one for each parameter")
+    return np.clip(weights, *LIMITS)
 
 
 def first_version(job: Job, plan: Plan, optimiser: Optimiser, created: float) -> Version:
