@@ -14,7 +14,7 @@ from picofed import native
 from picofed.bench.public import EFFORT, WIDTHS, pretrained, public, transposed
 from picofed.bench.settings import RECORDS, Scale, Setting, Variant
 from picofed.learn.model import Model
-from picofed.learn.subset import Proxy, Subset
+from picofed.learn.subset import Proxy, Subset, memory_of
 from picofed.learn.subset_search import Selection
 from picofed.learn.turns import parts
 from picofed.simulation import partition
@@ -126,7 +126,7 @@ def bytes_of(model: Model, private: bool, floats: bool) -> int:
     """Bytes of RAM to train a model: of the core's trainer, with frozen weights, if any, in flash; or of float32."""
     if floats:
         return float_bytes(private)
-    return native.trainer_size(model.descriptor, frozen_in_flash=len(model.trainable) < model.parameters)
+    return memory_of(model, native.Mode.GRADIENT, FLASH)
 
 
 def float_bytes(private: bool) -> int:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from picofed import accounting
 from picofed.bench import fleets, public
 from picofed.bench.settings import Run
+from picofed.learn import npy
 from picofed.learn.job import Plan
 from picofed.learn.model import WEIGHT_BITS, Model
+from picofed.learn.turns import shares
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.simulation import api
 from picofed.simulation.task import make_task
@@ -82,10 +84,12 @@ def perform(run: Run) -> dict[str, Any]:
 def _turn(run: Run, model: Model, start: NDArray[np.float64], turn: int, turns: int) -> tuple[api.Setup, api.Outcome]:
     """One of so many turns, each of which has its part of the rounds."""
     with tempfile.TemporaryDirectory(prefix="picofed-bench-") as folder:
-        weights, moments = Path(folder) / "start.npy", Path(folder) / "moments.npy"
-        np.save(weights, start)
-        np.save(moments, public.moments(run.scale.data, start))
-        setup = _setup(run, model, str(weights), str(moments), turn, turns)
+        weights, moments = Path(folder) / "start.npy", ""
+        npy.save(weights, start)
+        if run.variant.moments:
+            moments = str(Path(folder) / "moments.npy")
+            npy.save(Path(moments), public.moments(run.scale.data, start))
+        setup = _setup(run, model, str(weights), moments, turn, turns)
         return setup, api.run(setup, workers=1)
 
 
@@ -95,7 +99,7 @@ def _setup(run: Run, model: Model, start: str, moments: str, turn: int, turns: i
     clients = len(training)
     rounds = run.scale.rounds[setting.private]
     everything = rounds if setting.private or variant.floats else rounds * run.scale.cheap
-    allowed = everything * (turn + 1) // turns - everything * turn // turns
+    allowed = shares(everything, turns)[turn]
     buffer = {"fedavg": clients, "fedasync": 1}.get(variant.aggregator, max(1, round(hyper.capacity * clients)))
     versions = max(1, allowed * clients // buffer)
     if variant.deadline:
@@ -116,7 +120,7 @@ def _setup(run: Run, model: Model, start: str, moments: str, turn: int, turns: i
         average=hyper.average,
         decay=hyper.decay,
         start=start,
-        moments=moments if variant.moments else "",
+        moments=moments,
         epsilon=None,
     )
     plan = replace(plan, **dict(variant.fixed))
