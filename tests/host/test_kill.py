@@ -160,7 +160,7 @@ def check_replay(store: Store, world: Any, where: object) -> None:
     """The store's versions follow from its updates alone: made again from the first one, weights, optimiser's state and
     all are the same to the byte; no update counts twice."""
     updates = {(update.board, update.seq): update for update in store.updates(world.job.id, None)}
-    optimiser = make_optimiser(world.plan, len(world.job.model.trainable))
+    optimiser = make_optimiser(world.plan, world.job.model)
     version = store.version(world.job.id, 0)
     assert version is not None
     seen = []
