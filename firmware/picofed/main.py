@@ -8,6 +8,11 @@ Ctrl-C ends it and gives back the REPL; a soft reset starts it again."""
 import gc
 import sys
 
+# Loading leaves garbage, and what is loaded stays: if the collector only ran once memory is full, modules would lie all
+# over it, and no job find a large piece. So it runs after every few kilobytes until all that stays is there.
+_KEPT_CLOSE = 4096
+gc.threshold(_KEPT_CLOSE)
+
 from .board import Board
 from .errors import ENTROPY, FLASH, PicofedError
 from .link import Link
@@ -22,6 +27,7 @@ _SENSOR = 2
 
 def start(slots=1024):
     """Everything up to the loop: a Server. slots: size of a record store that does not exist yet."""
+    gc.threshold(_KEPT_CLOSE)
     from . import selftest
 
     board = Board()
@@ -40,6 +46,8 @@ def start(slots=1024):
     server = Server(board, records, Objects(FOLDER + "/objects"))
     if problem is not None:
         server.report(problem)
+    gc.collect()
+    gc.threshold(-1)
     return server
 
 

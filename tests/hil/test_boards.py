@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 
 import pytest
 import serial
 from console import PATIENCE
 from dut import Dut
 from hello import hello
-from picofed.fleet import catalog
+from picofed.fleet import catalog, limits
 from picofed.learn import weights
+from picofed.learn.model import Model
 from picofed.learn.simulate import simulate
 from picofed.link.client import BoardClient
 from picofed.link.messages import BUDGET, BoardError, LinkError, State
@@ -69,6 +71,14 @@ def test_private_rounds_over_resets_are_charged_and_foretold(dut: Dut) -> None:
         foretold = sorted(expected.updates(SOFTMAX.id, None), key=lambda update: update.seq)
         assert len(sent) == 4
         assert sent[:2] == [update.data for update in foretold]
+
+
+def test_the_largest_model_of_the_catalog_is_trained(dut: Dut) -> None:
+    """Its memory has to be there in pieces that are large enough."""
+    model = Model.dense(limits.largest(catalog.kinds()[dut.kind], outputs=SOFTMAX.labels).widths)
+    job = replace(SOFTMAX, name="largest", model=model)
+    coordinator = run(dut, begin(dut, job), 2, job)
+    assert coordinator.left == {} and coordinator.version.number == 2
 
 
 def test_budget_runs_out_and_stays_out_over_resets(dut: Dut) -> None:
