@@ -17,6 +17,13 @@ from picofed.errors import PicofedError
 
 MARK: Final = "<!-- written by picofed bench ftte; do not edit below -->"
 _DRAWN: Final = {"fedavg": "FedAvg", "fedasync": "FedAsync", "fedbuff": "FedBuff", "ftte": "FTTE-style"}
+_COLUMNS: Final = {
+    "fedavg": "FedAvg",
+    "fedavg-deadline": "with a deadline",
+    "fedasync": "FedAsync",
+    "fedbuff": "FedBuff",
+    "ftte": "FTTE-style",
+}
 _WORDS: Final = {
     "time_to_target_ratio": "less time",
     "memory_ratio": "less memory",
@@ -53,12 +60,17 @@ def text(
     """Markdown."""
     ran = {row["setting"] for row in rows}
     left = [setting.key for setting in chosen if setting.key not in ran]
-    parts = ["## Targets", "", *targets(rows), ""]
-    for row in rows:
+    first = {setting.key for setting in scale.headline}
+    near = [row for row in rows if row["setting"] in first]
+    rest = [row for row in rows if row["setting"] not in first]
+    parts = ["## Targets", "", *targets(near), ""]
+    for row in near:
         parts += [f"## {row['setting']}", ""]
         if row["setting"] in names:
             parts += [f"![accuracy over virtual time]({names[row['setting']]})", ""]
         parts += [*table(row, variants), ""]
+    if rest:
+        parts += ["## The rest of the grid", "", *grid(rest), ""]
     parts += ["## The search", "", *search(scale, chosen, variants, cache), ""]
     parts += ["## What has not run", "", f"{len(left)} of {len(chosen)} settings of the grid, which is all of:", ""]
     parts += [f"- fleets of {', '.join(map(str, scale.clients))} clients, {', '.join(scale.splits)}"]
@@ -96,6 +108,25 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         gap = f"{100 * mine['accuracy']:.1f} against {100 * other['accuracy']:.1f} %"
         cells.append(f"{gap}: {'met' if met['accuracy'] else '**missed**'}")
+        lines.append(_line(cells))
+    return lines
+
+
+def grid(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line a setting: what each rule ends with, and FTTE-style against FedAvg in float32."""
+    head = ["setting", "seeds", *(f"{words}, %" for words in _COLUMNS.values())]
+    head += ["less memory", "less payload", "less time, the seeds' mean curve"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for row in rows:
+        rules = row["aggregators"]
+        cells = [row["setting"], str(min(rules[name]["seeds"] for name in _COLUMNS if name in rules))]
+        cells += [f"{100 * rules[name]['accuracy']:.1f}" if name in rules else "-" for name in _COLUMNS]
+        mine = rules.get("ftte")
+        for name in ("memory_ratio", "payload_ratio", "mean_time_to_target_ratio"):
+            value = mine[name] if mine else None
+            cells.append("-" if mine is None else "not reached" if value is None else f"{1 - value:.1%}")
+        if mine and mine["mean_time_to_target"] == 0:
+            cells[-1] = "at the start"
         lines.append(_line(cells))
     return lines
 

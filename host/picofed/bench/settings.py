@@ -82,8 +82,7 @@ class Setting:
 class Scale:
     """How large all of it is. rounds: of each client at most, without privacy (its energy) and with (its epsilon);
     cheap: times as many rounds that the same energy pays for, where they are not of float32; trials: of the search for
-    each variant; search_clients: of its fleets, without privacy and with; memory: the part of float32's bytes that a
-    subset may take."""
+    each variant, on each size of fleet and epsilon; memory: the part of float32's bytes that a subset may take."""
 
     data: str
     clients: tuple[int, ...]
@@ -94,7 +93,6 @@ class Scale:
     rounds: tuple[int, int]
     cheap: int
     trials: int
-    search_clients: tuple[int, int]
     held_out: int
     memory: float
 
@@ -115,7 +113,6 @@ FULL: Final = Scale(
     (40, 30),
     3,
     8,
-    (500, 500),
     55,
     0.15,
 )
@@ -129,7 +126,6 @@ QUICK: Final = replace(
     seeds=(1, 2),
     rounds=(16, 12),
     trials=2,
-    search_clients=(20, 20),
     held_out=30,
 )
 
@@ -200,13 +196,8 @@ class Run:
 
 
 def searched(setting: Setting, scale: Scale) -> Setting:
-    """The fleet on which a setting's hyper-parameters are searched: one without privacy and one with."""
-    return Setting(
-        scale.search_clients[setting.private],
-        max(scale.stragglers),
-        scale.splits[0],
-        8.0 if setting.private else math.inf,
-    )
+    """The fleet on which a setting's hyper-parameters are searched: as large and as private as its own."""
+    return replace(setting, stragglers=max(scale.stragglers), split=scale.splits[0])
 
 
 def search_runs(scale: Scale, chosen: Iterable[Setting], variants: Iterable[Variant]) -> list[Run]:

@@ -33,9 +33,6 @@ def bench() -> None:
 @click.option("--epsilon", multiple=True, type=float, help="Only this epsilon; inf: no privacy.")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds, instead of the grid's.")
 @click.option("--trials", type=click.IntRange(1), help="Trials of the search for each rule, instead of the grid's.")
-@click.option(
-    "--search-clients", type=click.IntRange(1), help="Size of the fleet for the search, instead of the grid's."
-)
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Begin no more runs after that long.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; default: one a processor.")
 @click.option(
@@ -58,7 +55,6 @@ def ftte(
     epsilon: tuple[float, ...],
     seeds: int | None,
     trials: int | None,
-    search_clients: int | None,
     minutes: float | None,
     workers: int | None,
     results: Path | None,
@@ -76,8 +72,6 @@ def ftte(
         if seeds > len(FULL.seeds):
             raise PicofedError(f"--seeds {seeds}: the grid has {len(FULL.seeds)}")
         scale = replace(scale, seeds=FULL.seeds[:seeds])
-    if search_clients is not None:
-        scale = replace(scale, search_clients=(search_clients, search_clients))
     scale = replace(scale, trials=trials or scale.trials)
     grid = settings(scale)
     chosen = [

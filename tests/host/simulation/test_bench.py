@@ -24,9 +24,7 @@ from picofed.simulation.dataset import Pool
 from scipy import stats
 
 PLAIN = Setting(10, 0.9, "iid", math.inf)
-SMALL = replace(
-    QUICK, clients=(10,), epsilons=(math.inf,), seeds=(1,), rounds=(3, 3), trials=1, search_clients=(10, 10)
-)
+SMALL = replace(QUICK, clients=(10,), epsilons=(math.inf,), seeds=(1,), rounds=(3, 3), trials=1)
 FEW = tuple(variant for variant in VARIANTS if variant.name in ("fedavg", "fedbuff", "ftte"))
 
 
