@@ -3,6 +3,7 @@
 import struct
 
 import picofed_core as core
+from micropython import const
 
 from . import files
 from .errors import ARGUMENT, BLANK, BUDGET, POLICY, PicofedError, check, explain
@@ -10,6 +11,7 @@ from .platform import FOLDER, Uninterrupted, clock, entropy, flash_regions, hard
 
 RECORD = 32
 _UNIT = FOLDER + "/unit"
+_CUT = const(12)  # bytes in it
 
 
 class Board:
@@ -28,6 +30,9 @@ class Board:
         self._ratchet = bytearray(core.ratchet_size())
         self._keys = 0
         self._opened = False
+        # What the file _UNIT holds; zeros: nothing. Made here, as what a round keeps for good lies between the buffers
+        # of its job, and the next job finds no room in one piece.
+        self._cut = bytearray(_CUT)
         self._pair = None
         self.peers = None  # of the cohort that it sealed for since the start (peers.Peers.kept)
         self.owner = None
@@ -62,6 +67,7 @@ class Board:
         self.owner = state.owner
         self._ledger_key = state.ledger_key
         self._mask_secret = state.mask_secret
+        self._cut[:] = files.load(_UNIT) or bytes(_CUT)
         self._open_ledger()
         raw = entropy()
         conditioned = bytearray(32)
@@ -115,8 +121,8 @@ class Board:
                 BUDGET, "budget %d, spent %d, this release %d" % (self.policy.budget, self.spent, charge)
             )
         self.policy.check(job, charge)
-        unit = files.load(_UNIT)
-        if unit is not None and unit[:8] == self.records_id and unit != self._unit(job):
+        unit = self._cut
+        if unit[:8] == self.records_id and unit != self._unit(job):
             cut = struct.unpack("<HH", unit[8:])
             raise PicofedError(POLICY, "a record here is a window of %d samples every %d" % cut)
 
@@ -151,8 +157,9 @@ class Board:
         self.ready()
         ident = struct.unpack_from("<I", job.id)[0]
         unit = self._unit(job)
-        if files.load(_UNIT) != unit:
+        if self._cut != unit:
             files.save(_UNIT, unit)
+            self._cut[:] = unit
         # closed while it is written: after a failure, ready() opens it again, which charges what is torn
         self._opened = False
         budget = self.policy.budget

@@ -198,6 +198,7 @@ class BlockFlash:
         self.block_size = BLOCK
         self._device = device
         self._first = first
+        self._blank = b"\xff" * page
         self._page = bytearray(page) if page > 1 else None
 
     def read(self, offset, buffer):
@@ -214,15 +215,13 @@ class BlockFlash:
             at = (offset + done) % size
             n = min(size - at, len(data) - done)
             # bits that are 1 stay as they are: the rest of the page is not touched
-            for i in range(size):
-                page[i] = 0xFF
+            page[:] = self._blank
             page[at : at + n] = data[done : done + n]
             start = offset + done - at
             # with an offset, writeblocks programs without erasing
             self._device.writeblocks(self._first + start // BLOCK, page, start % BLOCK)
             done += n
-        for i in range(size):
-            page[i] = 0xFF
+        page[:] = self._blank
 
     def erase(self, offset):
         self._device.ioctl(6, self._first + offset // BLOCK)

@@ -28,8 +28,8 @@ _WALK = const(11)
 class Records:
     """The ring of slots in a file. One Records at a time for a file.
 
-    count: slots that exist; ring: words of the core's pf_ring; slots_read: what a Walk read. A sensor calls
-    begin(label), append(samples) as often as it has some, and end()."""
+    count: slots that exist; ring: words of the core's pf_ring; slots_read: what a Walk read, by seek() and readinto()
+    of the file. A sensor calls begin(label), append(samples) as often as it has some, and end()."""
 
     def __init__(self, path, ident, channels=6, rate=50, samples=20, slots=1024):
         """Open the store, or make one. ident: 8 bytes of the provisioning; a store of another ident is wiped.
@@ -41,6 +41,7 @@ class Records:
             files.remove(path)
             self._make(path, ident, channels, rate, samples, slots)
         self._file = open(path, "r+b")
+        self.seek, self.readinto = self._file.seek, self._file.readinto
         self._buffer = bytearray(self._slot_bytes)
         self._body = memoryview(self._buffer)[:-4]
         self._reader = None  # the Walk that what was read last is for
@@ -86,8 +87,8 @@ class Records:
         buffer = self.slots_read
         if n < self._at_once:
             buffer = memoryview(buffer)[: n * self._slot_bytes]
-        self._file.seek(_HEADER + number * self._slot_bytes)
-        got = self._file.readinto(buffer)
+        self.seek(_HEADER + number * self._slot_bytes)
+        got = self.readinto(buffer)
         self._found = core.slots_check(self.ring, number, n, buffer, got)
         if self._found < 0:
             check(self._found, "slots")
@@ -176,13 +177,16 @@ class Records:
         What is recorded meanwhile is not seen; what it overwrites is gone."""
         walk = Walk(self, window, stride, unlabelled)
         while walk.load():
-            label = check(core.windows_next(walk.words, self.ring, walk.n, self.slots_read, out), "windows")
+            label = check(core.windows_next(walk.words, self.ring, walk.held[0], self.slots_read, out), "windows")
             if label != _MORE:
                 yield label
 
 
 class Walk:
-    """A walk over the slots that exist now, for the core: it puts windows together from the slots that load() read."""
+    """A walk over the slots that exist now, for the core: it puts windows together from the slots that load() read, or
+    that it reads itself, from claim() on.
+
+    words: of the core's pf_walk; held: slots that were read, seq at which it ends."""
 
     def __init__(self, records, window, stride, unlabelled=False):
         self.words = words = array("I", bytes(4 * _WALK))
@@ -190,19 +194,27 @@ class Walk:
         words[1] = stride
         words[2] = unlabelled
         words[_SEQ] = max(0, records._next - records.slots)
-        self.n = 0
-        self._end = records._next
+        self.held = array("I", (0, records._next))
         self._records = records
 
+    def claim(self):
+        """Make sure that records.slots_read holds nothing but what was read for this walk."""
+        records = self._records
+        if records._reader is not self:
+            self.words[_PLACE] = self.held[0] = 0
+            records._reader = self
+
     def load(self):
-        """Make sure that records.slots_read holds the slots to go on with, n of them. False at the end."""
+        """Make sure that records.slots_read holds the slots to go on with. False at the end."""
+        self.claim()
         records = self._records
         words = self.words
-        if records._reader is not self or words[_PLACE] == self.n:
+        if words[_PLACE] == self.held[0]:
             seq = words[_SEQ]
-            if seq >= self._end:
+            end = self.held[1]
+            if seq >= end:
                 return False
-            self.n = records._load(seq % records.slots, self._end - seq)
+            self.held[0] = records._load(seq % records.slots, end - seq)
             words[_PLACE] = 0
             records._reader = self
         return True

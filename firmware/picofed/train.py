@@ -26,10 +26,11 @@ SEALING = const(5)
 _NOISE = const(64)  # accumulators filled in a step
 _BATCH = const(8)  # records that the core makes and learns from at once (PF_ROWS)
 _ROWS = const(7)  # word of front.words: how many it made
-_MORE = const(256)  # the core's answer where it needs further slots
+_MORE = const(256)  # the core's answer at the end of the walk
 _HEADER = const(40)
 _TAG = const(16)
 _PIECE = const(512)
+_SPARE = const(2048)  # heap for what follows a charge
 
 
 def _bytearray(size):
@@ -262,22 +263,24 @@ class Round:
         walk = self._windows
         records = self._records
         words[_ROWS] = 0
-        more = _MORE
-        while more == _MORE and walk.load():
-            more = core.front_rows(
+        walk.claim()
+        more = check(
+            core.front_rows(
                 words,
                 front.filters,
                 walk.words,
+                walk.held,
                 records.ring,
-                walk.n,
+                records.seek,
+                records.readinto,
                 records.slots_read,
                 trainer.window,
                 trainer.features,
                 trainer.targets,
                 front.scratch,
-            )
-            if more < 0:
-                check(more, "features")
+            ),
+            "features",
+        )
         n = words[_ROWS]
         if n:
             check(core.trainer_examples(trainer.mem, trainer.features, trainer.targets, n), "records")
@@ -325,7 +328,8 @@ class Round:
         body = whole[: _HEADER + length]
         tag = whole[_HEADER + length : _HEADER + length + _TAG]
         ident = bytearray(16)
-        gc.collect()
+        # given up at once: what follows finds it free, or the collector does
+        bytearray(_SPARE)
         seq, cumulative = board.charge(job)
         struct.pack_into(
             "<BBBBIIIII8s8s",

@@ -35,6 +35,11 @@ static void *take_buffer(mp_obj_t object, mp_uint_t access, size_t len, size_t a
     return info.buf == NULL ? (void *)alignment : info.buf;
 }
 
+/* An array of words that a struct of the core lies in. */
+static PF_NOINLINE void *take_words(mp_obj_t object, size_t len) {
+    return take_buffer(object, MP_BUFFER_RW, len, 4, NULL);
+}
+
 static const uint8_t *take_bytes(mp_obj_t object, size_t len) {
     return take_buffer(object, MP_BUFFER_READ, len, 1, NULL);
 }

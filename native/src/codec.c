@@ -89,9 +89,14 @@ pf_status pf_update_encode(uint8_t *out, size_t out_len, const uint32_t *values,
         uint32_t u = codec_quantize(values[i], shift);
         uint32_t ones = u >> k;
         if (ones < CODEC_ESCAPE) {
-            codec_put(&writer, ((uint32_t)1 << ones) - 1, ones);
-            codec_put(&writer, 0, 1);
-            codec_put_wide(&writer, u & (((uint32_t)1 << k) - 1), k);
+            uint32_t unary = ((uint32_t)1 << ones) - 1; /* ones, and a zero behind them */
+            uint32_t low = u & (((uint32_t)1 << k) - 1);
+            if (ones + 1 + k <= 24) {
+                codec_put(&writer, unary | low << (ones + 1), ones + 1 + k);
+            } else {
+                codec_put(&writer, unary, ones + 1);
+                codec_put_wide(&writer, low, k);
+            }
         } else {
             codec_put(&writer, 0xffffffu, CODEC_ESCAPE);
             codec_put_wide(&writer, u, 32);

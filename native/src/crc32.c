@@ -1,6 +1,7 @@
 /* crc32.c: CRC-32 (IEEE 802.3), a byte at a time by a table of 1 kB and four bytes a load. Frames are short; what it is
  * fast for is the record store, of which every byte is checked in every round. */
 #include "picofed.h"
+#include "armv6m.h"
 #include "port.h"
 
 PF_TABLE uint32_t pf_crc32_bytes[256] = {0x00000000u, 0x77073096u, 0xee0e612cu, 0x990951bau, 0x076dc419u, 0x706af48fu,
@@ -39,6 +40,21 @@ PF_ALWAYS_INLINE uint32_t crc32_step(uint32_t crc) {
     return crc >> 8 ^ *(const uint32_t *)(const void *)((const uint8_t *)pf_crc32_bytes + (low >> 22));
 }
 
+#ifdef PF_KERNELS_THUMB
+#define CRC32_BYTE "lsls r6, r0, #24\n lsrs r6, r6, #22\n ldr r6, [r3, r6]\n lsrs r0, r0, #8\n eors r0, r0, r6\n"
+#define CRC32_WORD(word) "eors r0, r0, " word "\n" CRC32_BYTE CRC32_BYTE CRC32_BYTE CRC32_BYTE
+/* From data up to end, 16 bytes at a time (at least once); aligned to 4. */
+PF_NAKED static uint32_t crc32_lines(uint32_t crc PF_UNUSED, const uint8_t *data PF_UNUSED,
+    const uint8_t *end PF_UNUSED, const uint32_t *table PF_UNUSED) {
+    __asm__ volatile(".syntax unified\n"
+                     "push {r4-r6, lr}\n"
+                     "1:\n ldmia r1!, {r4, r5}\n" CRC32_WORD("r4") CRC32_WORD("r5") /* */
+        "ldmia r1!, {r4, r5}\n" CRC32_WORD("r4") CRC32_WORD("r5")                   /* */
+        "cmp r1, r2\n bne 1b\n"
+        "pop {r4-r6, pc}\n" PF_CLOBBERS);
+}
+#endif
+
 uint32_t pf_crc32(uint32_t crc, const uint8_t *data, size_t len) {
     const uint8_t *end = data + len;
     crc = ~crc;
@@ -46,6 +62,13 @@ uint32_t pf_crc32(uint32_t crc, const uint8_t *data, size_t len) {
     while (data != end && ((uintptr_t)data & 3u) != 0) {
         crc = crc32_step(crc ^ *data++);
     }
+#ifdef PF_KERNELS_THUMB
+    size_t lines = (size_t)(end - data) & ~(size_t)15u;
+    if (lines != 0) {
+        crc = crc32_lines(crc, data, data + lines, pf_crc32_bytes);
+        data += lines;
+    }
+#endif
     if ((size_t)(end - data) >= 4u) {
         const uint8_t *whole = data + ((size_t)(end - data) & ~(size_t)3u);
         do {

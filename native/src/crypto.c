@@ -43,6 +43,23 @@ int pf_differ(const uint8_t *a, const uint8_t *b, size_t len) {
     return difference != 0;
 }
 
-void pf_wipe(void *mem, size_t len) {
-    crypto_wipe(mem, len);
+/* As Monocypher's, by words where it can: a round wipes all of a trainer. */
+PF_NOINLINE void pf_wipe(void *mem, size_t len) {
+    volatile uint8_t *out = (volatile uint8_t *)mem;
+#ifdef PF_WORDS
+    if (((uintptr_t)mem & 3u) == 0) {
+        volatile pf_word *words = (volatile pf_word *)mem;
+        for (; len >= 16u; len -= 16u) {
+            words[0] = 0;
+            words[1] = 0;
+            words[2] = 0;
+            words[3] = 0;
+            words += 4;
+        }
+        out = (volatile uint8_t *)words;
+    }
+#endif
+    for (; len != 0; len--) {
+        *out++ = 0;
+    }
 }

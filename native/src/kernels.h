@@ -29,6 +29,8 @@ void pf_matrix_put(int16_t *matrix, uint32_t rows, uint32_t columns, uint32_t ro
  * the code pf_matrix_code(i, 0). */
 uint32_t pf_matrix_index(uint32_t rows, uint32_t columns, uint32_t row, uint32_t column);
 int16_t pf_matrix_code(uint32_t column, int32_t value);
+/* From an element to that two columns further in its row. */
+uint32_t pf_matrix_pair(uint32_t rows, uint32_t row);
 int32_t pf_matrix_get(const int16_t *matrix, uint32_t rows, uint32_t columns, uint32_t row, uint32_t column);
 
 /* Words of scratch that pf_forward needs for this many columns, and words of z for this many rows. */

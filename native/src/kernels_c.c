@@ -20,6 +20,12 @@ uint32_t pf_matrix_index(uint32_t rows, uint32_t columns, uint32_t row, uint32_t
     return row * columns + column; /* < 1023^2 */
 }
 
+uint32_t pf_matrix_pair(uint32_t rows, uint32_t row) {
+    (void)rows;
+    (void)row;
+    return 2u;
+}
+
 int16_t pf_matrix_code(uint32_t column, int32_t value) {
     (void)column;
     return (int16_t)value;

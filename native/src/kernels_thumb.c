@@ -36,6 +36,10 @@ uint32_t pf_matrix_index(uint32_t rows, uint32_t columns, uint32_t row, uint32_t
     return 2u * (first * PF_PAIRS(columns) + (column >> 1) * group + row - first) + (column & 1u);
 }
 
+uint32_t pf_matrix_pair(uint32_t rows, uint32_t row) {
+    return 2u * pf_thumb_group(rows, 6u * pf_thumb_sixes(row));
+}
+
 int16_t pf_matrix_code(uint32_t column, int32_t value) {
     return (int16_t)(value + (column & 1u ? 0 : PF_LOW_BIAS)); /* 0..2^15 - 1 in the low half */
 }

@@ -27,7 +27,12 @@ static uint32_t mask_word(mask_stream *stream) {
         stream->counter = pf_chacha20(stream->bytes, NULL, 4 * MASK_WORDS, stream->key, nonce, stream->counter);
         stream->at = 0;
     }
-    return pf_get_u32(stream->bytes + 4 * stream->at++); /* at < MASK_WORDS before */
+    const uint8_t *place = stream->bytes + 4 * stream->at++; /* at < MASK_WORDS before */
+#ifdef PF_WORDS
+    return *(const pf_word *)(const void *)place; /* behind words: aligned */
+#else
+    return pf_get_u32(place);
+#endif
 }
 
 static uint32_t mask_limit(uint32_t bits) {
@@ -108,15 +113,29 @@ pf_status pf_mask_encode(uint8_t *out, size_t out_len, const uint32_t *values, s
     mask_writer writer = {out, 0, 0};
     uint32_t limit = mask_limit(bits);
     uint32_t word = mask_word(&stream);
-    for (size_t i = 0; i < n; i++) {
-        int32_t v = (int32_t)values[i];
-        int32_t q = shift == 0 ? v : (v >> shift) + (v >> (shift - 1) & 1); /* |q| <= 2^30 for shift >= 1 */
-        uint32_t next = mask_crosses(&writer, bits) ? mask_word(&stream) : word;
-        uint32_t mask = mask_field(word, next, writer.filled);
-        /* at most as many bytes as values were read: out may be values itself */
-        mask_put(&writer, ((uint32_t)q + mask) & limit, bits); /* modulo 2^32, then 2^bits */
-        word = next;
+    uint32_t half = shift != 0;
+    uint32_t before = shift - half;
+    uint32_t filled = 0; /* as in mask_writer, whose word is `packed` */
+    uint32_t packed = 0;
+    for (const uint32_t *end = values + n; values != end; values++) {
+        /* the value over 2^shift, rounded, modulo 2^bits: as shift + bits <= 32, what the logical shift makes of the
+         * sign lies above, and so does a carry out of 32 bits */
+        uint32_t q = ((*values >> before) + half) >> half;
+        if (filled + bits < 32) {
+            packed |= ((q + (word >> filled)) & limit) << filled; /* modulo 2^32, then 2^bits */
+            filled += bits;
+        } else {
+            uint32_t next = mask_word(&stream);
+            uint32_t field = (q + mask_field(word, next, filled)) & limit;
+            /* at most as many bytes as values were read: out may be values itself */
+            pf_put_u32(writer.out, packed | field << filled);
+            writer.out += 4;
+            packed = field >> 1 >> (31 - filled);
+            filled = filled + bits - 32;
+            word = next;
+        }
     }
+    writer.word = packed;
     mask_end(&writer, out + len);
     pf_wipe(&stream, sizeof stream);
     return (pf_status)len;

@@ -154,3 +154,19 @@ void pf_place_next(pf_place *place, const pf_model *model) {
     place->layer++;
     pf_place_enter(place, model);
 }
+
+uint32_t pf_place_run(const pf_place *place, const pf_model *model) {
+    pf_area area;
+    const pf_layer *layer = &model->layer[place->layer];
+    pf_area_get(&area, layer, place->subset);
+    return place->column == layer->inputs ? area.row_end - place->row : area.column_end - place->column;
+}
+
+void pf_place_skip(pf_place *place, const pf_model *model, uint32_t n) {
+    if (place->column == model->layer[place->layer].inputs) {
+        place->row += n - 1u;
+    } else {
+        place->column += n - 1u;
+    }
+    pf_place_next(place, model);
+}

@@ -45,7 +45,7 @@ PF_INLINE uint32_t pf_layer_trains(const pf_layer *layer, uint32_t row, uint32_t
 }
 
 /* Weight k of a run of little-endian int16. */
-PF_INLINE int32_t pf_weight_read(const uint8_t *data, size_t k) {
+PF_ALWAYS_INLINE int32_t pf_weight_read(const uint8_t *data, size_t k) {
     return (int32_t)(pf_get_u16(data + 2u * k) ^ 0x8000u) - 0x8000;
 }
 
@@ -62,5 +62,9 @@ typedef struct {
 void pf_place_seek(pf_place *place, const pf_model *model, uint32_t subset, uint32_t offset);
 /* To the following element; past the last one, layer = model->layers and the place may only be thrown away. */
 void pf_place_next(pf_place *place, const pf_model *model);
+/* Elements from this one to the end of its row, or of the layer's biases, itself included. */
+uint32_t pf_place_run(const pf_place *place, const pf_model *model);
+/* n elements on, where the run is no shorter; n > 0. */
+void pf_place_skip(pf_place *place, const pf_model *model, uint32_t n);
 
 #endif

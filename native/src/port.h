@@ -55,8 +55,23 @@ PF_INLINE void pf_copy(void *to, const void *from, size_t len) {
     }
 }
 
-PF_INLINE void pf_set(void *mem, uint8_t value, size_t len) {
+/* Once, and not wherever something is cleared: that would be kilobytes. */
+__attribute__((unused)) static PF_NOINLINE void pf_set(void *mem, uint8_t value, size_t len) {
     uint8_t *out = (uint8_t *)mem;
+#ifdef PF_WORDS
+    if (((uintptr_t)out & 3u) == 0) {
+        uint32_t word = value * 0x01010101u; /* <= 0xffffffff */
+        for (; len >= 16u; len -= 16u) {
+            ((pf_word *)mem)[0] = word;
+            ((pf_word *)mem)[1] = word;
+            ((pf_word *)mem)[2] = word;
+            ((pf_word *)mem)[3] = word;
+            mem = (pf_word *)mem + 4;
+            PF_OPAQUE(mem);
+        }
+        out = (uint8_t *)mem;
+    }
+#endif
     for (size_t i = 0; i < len; i++) {
         out[i] = value;
         PF_OPAQUE(i);
@@ -123,11 +138,12 @@ PF_INLINE uint64_t pf_multiply(uint32_t a, uint32_t b) {
     return (uint64_t)high << 32 | (middle << 16 | (low & 0xffffu));
 }
 
-/* floor(numerator / denominator), denominator > 0: restoring division, 32 steps without a branch. */
+/* floor(numerator / denominator), denominator > 0: restoring division, a bit a step. For sizes, which are no secret: a
+ * byte takes 8 steps, anything above it 32. */
 PF_INLINE uint32_t pf_divide(uint32_t numerator, uint32_t denominator) {
     uint32_t remainder = 0;
     uint32_t quotient = 0;
-    for (uint32_t i = 32; i-- > 0;) {
+    for (uint32_t i = numerator >> 8 == 0 ? 8 : 32; i-- > 0;) {
         /* invariant: remainder < denominator, so 2 remainder + 1 < 2^33, and less the denominator < 2^32 */
         uint32_t carry = remainder >> 31;
         remainder = remainder << 1 | (numerator >> i & 1u);

@@ -18,6 +18,51 @@ void pf_trainer_restart(pf_trainer *trainer) {
     trainer->state = PF_TRAINER_IDLE;
 }
 
+/* n weights of a run (pf_place_run) of which the trainer holds all. */
+static void pf_trainer_put_run(pf_trainer *trainer, const pf_place *place, const uint8_t *data, size_t n) {
+    const pf_layer *layer = &trainer->model.layer[place->layer];
+    const pf_layer_memory *memory = &trainer->layer[place->layer];
+    pf_held held;
+    pf_trainer_held(&held, trainer, layer);
+    uint32_t row = place->row - held.row;
+    if (place->column == layer->inputs) {
+        for (size_t k = 0; k < n; k++) {
+            memory->biases[row + k] = (int16_t)pf_weight_read(data, k);
+        }
+        return;
+    }
+    uint32_t column = place->column - held.column;
+    uint32_t pair = pf_matrix_pair(held.rows, row);
+    int16_t *to = memory->matrix + pf_matrix_index(held.rows, held.columns, row, column);
+    int32_t even = pf_matrix_code(0, 0);
+    for (const uint8_t *end = data + 2u * n; data != end; data += 2) {
+        /* pf_matrix_code(column, weight) */
+        *to = (int16_t)(pf_weight_read(data, 0) + (column & 1u ? 0 : even));
+        to += column & 1u ? pair - 1u : 1u;
+        column++;
+    }
+}
+
+/* Weights of all the model, of which frozen ones may be in an image: then they must be those. */
+static pf_status pf_trainer_write_held(pf_trainer *trainer, uint32_t offset, const uint8_t *data, size_t n) {
+    pf_place place;
+    pf_place_seek(&place, &trainer->model, 0, offset);
+    for (size_t k = 0; k < n; k++) {
+        if (!pf_trainer_holds(trainer, &place) && pf_trainer_weight(trainer, &place) != pf_weight_read(data, k)) {
+            return PF_E_STATE;
+        }
+        pf_place_next(&place, &trainer->model);
+    }
+    pf_place_seek(&place, &trainer->model, 0, offset);
+    for (size_t k = 0; k < n; k++) {
+        if (pf_trainer_holds(trainer, &place)) {
+            pf_trainer_put_weight(trainer, &place, pf_weight_read(data, k));
+        }
+        pf_place_next(&place, &trainer->model);
+    }
+    return PF_OK;
+}
+
 static pf_status pf_trainer_write(
     pf_trainer *trainer, uint32_t subset, uint32_t offset, const uint8_t *data, size_t n) {
     uint32_t total = subset ? trainer->model.trainable : trainer->model.parameters;
@@ -33,22 +78,22 @@ static pf_status pf_trainer_write(
     if (n == 0) {
         return PF_OK;
     }
-    pf_place place;
     if (pf_trainer_split(trainer) && !subset) {
-        pf_place_seek(&place, &trainer->model, 0, offset);
-        for (size_t k = 0; k < n; k++) {
-            if (!pf_trainer_holds(trainer, &place) && pf_trainer_weight(trainer, &place) != pf_weight_read(data, k)) {
-                return PF_E_STATE;
-            }
-            pf_place_next(&place, &trainer->model);
+        pf_status status = pf_trainer_write_held(trainer, offset, data, n);
+        if (status != PF_OK) {
+            return status;
         }
-    }
-    pf_place_seek(&place, &trainer->model, subset, offset);
-    for (size_t k = 0; k < n; k++) {
-        if (pf_trainer_holds(trainer, &place)) {
-            pf_trainer_put_weight(trainer, &place, pf_weight_read(data, k));
+    } else {
+        pf_place place;
+        pf_place_seek(&place, &trainer->model, subset, offset);
+        while (n != 0) {
+            size_t run = pf_place_run(&place, &trainer->model);
+            run = run < n ? run : n;
+            pf_trainer_put_run(trainer, &place, data, run);
+            pf_place_skip(&place, &trainer->model, (uint32_t)run);
+            data += 2u * run;
+            n -= run;
         }
-        pf_place_next(&place, &trainer->model);
     }
     pf_trainer_restart(trainer);
     return PF_OK;

@@ -51,6 +51,22 @@ class Flash:
             self.image[offset + i] &= data[i]
     def erase(self, offset):
         self.image[offset:offset + 256] = b"\\xff" * 256
+class File:
+    # of a record store, open for reading
+    def __init__(self, data):
+        self.data = data
+        self.places = []
+        self.fails = False
+    def seek(self, place):
+        self.place = place
+        self.places.append(place)
+    def readinto(self, buffer):
+        if self.fails:
+            raise OSError
+        piece = self.data[self.place : self.place + len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
 def array_of(code, data):
     import array
     return array.array(code, data)
@@ -315,7 +331,17 @@ def records_of(s: Script, rng: random.Random) -> None:
     s.same("bytes(target[:24])", wanted)
     s.run("row = bytearray(96)\ntarget = bytearray(192)")
     s.run("walk = array_of('I', (20, 25, 0) + (0,) * 8)")
-    s.same("c.front_rows(front, b'', walk, ring, 4, slots, w, row, target, room)", 256)
+    s.run("slots = bytearray(600)")  # two slots are read at a time, then a last one
+    s.run(f"f = File({data!r})")
+    s.run("held = array_of('I', (0, 4))")
+    rows = "c.front_rows(front, b'', walk, held, ring, f.seek, f.readinto, slots, w, row, target, room)"
+    s.run("f.fails = True")
+    s.run(f"raises(0, OSError, lambda: {rows})")
+    s.same("(tuple(held), f.places)", ((0, 4), [32]))
+    s.run("f.fails = False")
+    s.same(rows, 256)
+    s.same("(tuple(held), f.places)", ((2, 4), [32, 32, 32 + 2 * 256]))
+    s.same(rows, 256)
     s.same("tuple(front)[7]", 2)
     s.same("bytes(row[:12])", points[:12].tobytes())
     s.same("bytes(target[:24])", wanted)
@@ -330,6 +356,7 @@ def test_refusals(board: Callable[[Script], None], rng: random.Random, random_mo
     s.run("walk = array_of('I', (20, 25, 0) + (0,) * 8)")
     s.run("front = array_of('I', (1, 1, 20, 5, 2, 12, 0, 0))")
     s.run("row = bytearray(96)")
+    s.run("one = array_of('I', (1, 1))\nnone = array_of('I', (0, 1))")
     for call, code in {
         "c.noise(k[1:], 6, b)": -3,
         "c.noise(k, 0, b)": -1,
@@ -382,12 +409,22 @@ def test_refusals(board: Callable[[Script], None], rng: random.Random, random_mo
         "c.front_record(front, b'', bytes(240), row, bytearray(23), row)": -3,
         "c.front_record(front, b'', bytes(240), row, bytearray(24), row[:23])": -3,
         f"c.front_record(array_of('I', (0, 0, {2**31}, 0, 0, 45, 3, 0)), b'', b'', row, row, row)": -1,
-        "c.front_rows(front, b'', walk, words, 1, bytearray(256), bytearray(240), row[:95], bytearray(192), row)": -3,
-        "c.front_rows(front, b'', walk, words, 1, bytearray(256), bytearray(240), row, bytearray(191), row)": -3,
-        "c.front_rows(front, b'', walk, words, 1, bytearray(255), bytearray(240), row, bytearray(192), row)": -3,
-        "c.front_rows(front, b'', walk, words, 1, bytearray(256), bytearray(239), row, bytearray(192), row)": -3,
-        "c.front_rows(front, b'', array_of('I', (21, 25) + (0,) * 9), words, 1, bytearray(256), bytearray(252), "
-        "row, bytearray(192), row)": -1,
+        "c.front_rows(front, b'', walk, one, words, len, len, "
+        "bytearray(256), bytearray(240), row[:95], bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk, one, words, len, len, "
+        "bytearray(256), bytearray(240), row, bytearray(191), row)": -3,
+        "c.front_rows(front, b'', walk, one, words, len, len, "
+        "bytearray(255), bytearray(240), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk, one, words, len, len, "
+        "bytearray(256), bytearray(239), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk[1:], one, words, len, len, "
+        "bytearray(256), bytearray(240), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk, one[1:], words, len, len, "
+        "bytearray(256), bytearray(240), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk, none, words, len, len, "
+        "bytearray(255), bytearray(240), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', array_of('I', (21, 25) + (0,) * 9), one, words, len, len, "
+        "bytearray(256), bytearray(252), row, bytearray(192), row)": -1,
         "c.frame_encode(b'', bytearray(2100))": -1,
         "c.frame_encode(bytes(1025), bytearray(3000))": -1,
         "c.frame_encode(b'abc', bytearray(5))": -3,
