@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from picofed import native
 from picofed.fleet.emulation import EmulatedBoard, Rp2040jsBoard, UnixBoard
-from picofed.fleet.emulation.rp2040js import FLASH_BYTES, FROZEN_BYTES, REGION_BYTES
+from picofed.fleet.emulation.littlefs import Image
+from picofed.fleet.emulation.rp2040js import FLASH_BYTES, FROZEN_BYTES, PAGE_BYTES, REGION_BYTES, STORAGE_BYTES
 from picofed.fleet.provision import board_files
 from picofed.learn import weights
 from picofed.learn.model import Model, Rectangle
@@ -22,7 +23,7 @@ from picofed.link.stream import SerialStream
 from picofed.link.transfer import upload
 from picofed.store import Version
 from picofed.toolchain import build
-from world import HEAD, IDENTITY, SEED, provision, sessions
+from world import HEAD, IDENTITY, SEED, charge_of, provision, sessions
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +149,39 @@ def test_rounds_over_a_reset_and_over_a_power_cut(tmp_path: Path) -> None:
             assert refused.value.code == UNKNOWN
             talk.round(weights.ALL)
         assert region(board) == written
+
+
+def test_a_file_system_that_leaves_no_room_for_an_image_keeps_its_files_and_its_ledger(tmp_path: Path) -> None:
+    """As our firmware made it before there were images: it ends where the ledger begins."""
+    given = provision(IDENTITY, HEAD, 100)
+    files = board_files(build.natmod("armv6m"), given, sessions())
+    kept = {name: content for name, content in files.items() if not name.startswith("/lib/")}
+    board = Rp2040jsBoard(tmp_path / "pico", board_id=IDENTITY, entropy=SEED.hex())
+    board.open()
+    board.install(kept)
+    older = bytearray(b"\xff" * (STORAGE_BYTES - REGION_BYTES))
+    image = Image(older, PAGE_BYTES, board.flash)
+    image.format()
+    image.write(board.read_files())
+    with board.flash.open("r+b") as flash:
+        flash.seek(FLASH_BYTES - STORAGE_BYTES)
+        flash.write(older)
+    with board:
+        updates = set()
+        for boot in (1, 2):
+            with Talk(board) as talk:
+                updates.add(talk.round(weights.ALL))
+                info = talk.client.hello()
+            assert (info.boot, info.seq, info.spent) == (boot, boot, boot * charge_of(HEAD))
+            board.reset()
+        board.power_off()
+        found = board.read_files()
+        assert all(found[name] == content for name, content in kept.items() if "provision" not in name)
+        # the ledger is behind the file system, as before, and no image was written into that
+        assert "/picofed-data/flash.bin" not in found
+        assert set(board.flash.read_bytes()[-REGION_BYTES:]) != {0xFF}
+        assert region(board)[:4] != b"PFF1"
+    assert len(updates) == 2
 
 
 def test_the_watchdog_is_fed_while_an_image_is_written(tmp_path: Path) -> None:
