@@ -216,6 +216,37 @@ def test_weights_of_nothing_are_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "weights.npy").exists()
 
 
+# ---- simulated ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fleet", [(), ("--stragglers", "0.5")])
+def test_turns_are_simulated_one_after_the_other(fleet: tuple[str, ...], tmp_path: Path) -> None:
+    """Each moves its part only, from where the one before ended; boards that all take as long, and a fleet."""
+    generator = np.random.default_rng(2)
+    windows = (generator.normal(size=(60, 100, 6)) * 3000).astype(np.int16)
+    people = np.repeat(["a", "b", "c", "d"], 15)
+    np.savez(tmp_path / "data.npz", windows=windows, labels=np.arange(60) % 3, clients=people)
+    item, files = turn_files(tmp_path, 4000)
+    job, plan = jobfile.load(tmp_path / "whole.toml")
+    before = start_weights(job.model, plan)
+    for number, file in enumerate(files, 1):
+        after = tmp_path / "turns" / f"turn-{number + 1}.start.npy"
+        options = ("--hold-out", "d", "--weights", after, *fleet)
+        status, _, err = picofed("simulate", file, "--data", "data.npz", *options, cwd=tmp_path)
+        assert status == 0, err
+        found = np.load(after)
+        turn, own = jobfile.load(file)
+        assert (start_weights(turn.model, own) == before).all()
+        changed = np.flatnonzero(quantise(found) != quantise(before))
+        assert len(changed) and set(changed.tolist()) <= set(turn.model.trainable.tolist())
+        before = found
+    assert len(files) == len(item["turns"]) >= 2
+    status, _, err = picofed(
+        "simulate", files[0], "--data", "data.npz", "--weights", "none/w.npy", *fleet, cwd=tmp_path
+    )
+    assert status == 2 and err.splitlines() == ["picofed: cannot write none/w.npy: there is no such folder"]
+
+
 # ---- from end to end ---------------------------------------------------------------------------------------------
 
 

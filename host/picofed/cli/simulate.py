@@ -12,7 +12,7 @@ from picofed import accounting
 from picofed.cli import common, simulate_fleet
 from picofed.cli.progress import RunProgress
 from picofed.errors import PicofedError
-from picofed.learn import data, jobfile
+from picofed.learn import data, jobfile, npy
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.coordinator import deployed
 from picofed.learn.errors import measure
@@ -21,6 +21,7 @@ from picofed.learn.job import Job, Plan
 from picofed.learn.simulate import Simulation
 from picofed.learn.simulate import simulate as run_simulation
 from picofed.learn.unmask import without_masks
+from picofed.learn.versions import unrounded
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
 
@@ -47,6 +48,12 @@ from picofed.report.facts import epsilon_of_ledger, samples_of
 @click.option("--evaluate-every", type=click.IntRange(0), default=1, help="Fleet: versions between evaluations.")
 @click.option("--workers", type=click.IntRange(1), help="Fleet: threads (default: one for each processor).")
 @click.option("--results", type=click.Path(path_type=Path), help="Fleet: SQLite file to keep all in, and go on from.")
+@click.option(
+    "--weights",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the last version's weights, as picofed weights does.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Fleet: write a page with curves.")
 @common.rounds_option
 @common.epsilon_option
@@ -71,9 +78,11 @@ def simulate(context: click.Context, /, **options: Any) -> None:
         and isinstance(parameter, click.Option)
         and (parameter.help or "").startswith("Fleet: ")
     }
+    if options["output"] and not options["output"].parent.is_dir():
+        raise PicofedError(f"cannot write {options['output']}: there is no such folder")
     job_file: Path | None = options["job_file"]
     if job_file is not None and not given:
-        names = ("job_file", "held", "count", "seed", "baselines", "rounds", "epsilon", "as_json")
+        names = ("job_file", "held", "count", "seed", "baselines", "output", "rounds", "epsilon", "as_json")
         boards_only(data_file=Path(options["data_file"]), **{name: options[name] for name in names})
         return
     if options["baselines"] or options["count"]:
@@ -97,6 +106,7 @@ def boards_only(
     count: int | None,
     seed: str,
     baselines: bool,
+    output: Path | None,
     rounds: int | None,
     epsilon: float | None,
     as_json: bool,
@@ -117,6 +127,8 @@ def boards_only(
     with RunProgress(plan.rounds, quiet=as_json) as progress:
         simulation = run_simulation(job, plan, make_boards(job, plan, training, seed), events=progress)
     check_complete(simulation, plan)
+    if output is not None:
+        npy.save(output, unrounded(simulation.versions[-1]))
     squared = job.target != "label"
     updates = simulation.store.updates(job.id, None)
     spent = max(row.spent for row in simulation.store.boards())
