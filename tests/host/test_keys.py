@@ -274,7 +274,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     complains(picofed(tmp_path, "provision", "board", "xyz", "x", "--output", "b", passphrase="secret words"), "hex")
     change = ("provision", "policy", "porch")
     complains(picofed(tmp_path, *change, passphrase="secret words"), "nothing would change")
-    complains(picofed(tmp_path, *change, "--helper", "12", passphrase="secret words"), "helper")
+    complains(picofed(tmp_path, *change, "--helper", "12", passphrase="secret words"), "--helper takes the 64 hex")
     complains(picofed(tmp_path, *change, "--honest", "5", passphrase="secret words"), "cohort")
     (tmp_path / "no.cbor").write_bytes(b"\xff")
     complains(picofed(tmp_path, "provision", "send", "no.cbor", "--board", "/dev/null"), "no signed policy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,13 @@ def output_option(default: str, words: str, *, folder: bool = False) -> Callable
     """Where a command's one file, or folder of files, goes."""
     kind = click.Path(path_type=Path, file_okay=not folder, dir_okay=folder)
     return click.option("--output", type=kind, default=Path(default), show_default=True, help=words)
+
+
+def public_key(text: str, option: str, command: str) -> bytes:
+    """32 bytes of a key that an option takes in hex. command: what prints it. Raises PicofedError."""
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise PicofedError(f"{option} takes the 64 hex digits that `{command}` prints")
+    return bytes.fromhex(text)
 
 
 def open_store(site: Path) -> Store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from pathlib import Path
 
@@ -87,8 +86,9 @@ def flash(
         raise PicofedError("--epsilon and --budget say the same thing: give one of them")
     if no_keys and (new_keys or epsilon is not None or budget is not None or max_charge is not None):
         raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
-    if helper is not None and (no_keys or not re.fullmatch("[0-9a-fA-F]{64}", helper)):
-        raise PicofedError("--helper takes the 64 hex digits that `picofed helper key` prints, and not with --no-keys")
+    if helper is not None and no_keys:
+        raise PicofedError("--helper changes the policy, which --no-keys leaves alone: give one of them")
+    helper_key = None if helper is None else common.public_key(helper, "--helper", "picofed helper key")
     if peers is not None and no_keys:
         raise PicofedError("--peers changes the policy, which --no-keys leaves alone: give one of them")
     if epsilon is not None:
@@ -107,7 +107,7 @@ def flash(
         dry_run=dry_run,
         interrupt=interrupt,
     )
-    wanted = keys.Wanted(budget, max_charge, name, bytes.fromhex(helper) if helper else None, peers)
+    wanted = keys.Wanted(budget, max_charge, name, helper_key, peers)
     registry = common.open_registry(site)
     giver = keys.Keys(registry, wanted, _heads(site), lambda: _owner(owner or site))
     if not no_keys:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
@@ -108,8 +107,7 @@ def serve(
 
     Example: picofed helper serve --roster roster.cbor
     """
-    if owner is not None and not re.fullmatch("[0-9a-fA-F]{64}", owner):
-        raise PicofedError("--owner takes the 64 hex digits that `picofed helper roster` prints")
+    owner_key = None if owner is None else common.public_key(owner, "--owner", "picofed helper roster")
     if (certificate is None) != (private_key is None):
         raise PicofedError("--certificate and --private-key go together")
     try:
@@ -117,7 +115,7 @@ def serve(
     except ImportError as error:
         raise PicofedError("the helper needs an HTTP server: pip install 'picofed[helper]'") from error
     secret, log = secret_key(state, make=False), state / "helper.db"
-    boards = take(log, read(roster_file), bytes.fromhex(owner) if owner else None, x25519_public(secret))
+    boards = take(log, read(roster_file), owner_key, x25519_public(secret))
 
     def ready(url: str) -> None:
         if as_json:

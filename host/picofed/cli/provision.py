@@ -65,10 +65,7 @@ def _changes(options: dict[str, Any], budget: int | None = None) -> dict[str, An
     if options["link"] is not None:
         found["link"] = LINKS.index(options["link"])
     if options["helper"] is not None:
-        try:
-            found["helper"] = bytes.fromhex(options["helper"])
-        except ValueError:
-            raise PicofedError("a helper's key is 64 hex digits") from None
+        found["helper"] = common.public_key(options["helper"], "--helper", "picofed helper key")
     if options["epsilon"] is not None:
         budget = found["budget"] = accounting.budget(options["epsilon"], options["delta"])
     if budget is not None and (options["epsilon"] is not None or options["releases"] is not None):

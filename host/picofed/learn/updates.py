@@ -100,12 +100,10 @@ class Update:
             raise UpdateError("the update is too short")
         version, mode, log2_sigma, zero, seq, number, records, norm, cumulative, job, board = _HEADER.unpack_from(data)
         body = data[:-TAG]
-        if not update_head.known(body):
+        if zero or not update_head.known(body):
             raise UpdateError("the update has a format that this picofed does not know: update picofed")
         if key is not None and not hmac.compare_digest(update_head.tag(update_head.head(body), key), data[-TAG:]):
             raise UpdateError("the update does not carry this board's key: forged, or the board was provisioned anew")
-        if zero:
-            raise UpdateError("the update has a format that this picofed does not know: update picofed")
         return cls(
             mode,
             log2_sigma,
