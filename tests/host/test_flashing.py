@@ -19,6 +19,7 @@ from picofed.fleet.payload import PayloadError, check
 from picofed.fleet.probe import Probe, hardware_id
 from picofed.learn.model import Model
 from picofed.native import blake2b
+from picofed.toolchain.layout import repo_root
 from picofed.toolchain.mpy import Abi
 
 PICO = 0xE48BFF56
@@ -154,3 +155,8 @@ def test_the_largest_model_is_the_largest_that_fits() -> None:
         assert limits.fits(Model.dense(limit.widths), kind) and limit.bytes <= kind.memory.for_jobs
         assert not limits.fits(Model.dense((inputs, hidden + 1, outputs)), kind)
         assert limit.parameters == hidden * (inputs + 1) + outputs * (hidden + 1)
+
+
+def test_the_limits_count_as_many_records_as_the_firmware_takes_at_once() -> None:
+    firmware = (repo_root() / "firmware" / "picofed" / "train.py").read_text()
+    assert f"_BATCH = const({limits._BATCH})" in firmware

@@ -95,7 +95,7 @@ def _list_kinds(as_json: bool) -> None:
         common.print_json(rows)
         return
     table = Table()
-    for column in ("board", "", "architecture", "largest model", "parameters"):
+    for column in ("board", "flashed", "architecture", "largest model", "parameters"):
         table.add_column(column)
     for row in rows:
         place = "emulated" if row["emulated"] else f"by {row['flashed']}"

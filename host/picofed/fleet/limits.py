@@ -14,7 +14,7 @@ from picofed.native import Trainer
 
 INPUTS: Final = 45  # imu45
 OUTPUTS: Final = 7
-_CHANNELS, _WINDOW, _BATCH = 6, 128, 4  # of the firmware's train.py; the longest window
+_CHANNELS, _WINDOW, _BATCH = 6, 128, 8  # of the firmware's train.py; the longest window
 _UPDATE_FIXED: Final = 40 + 3 + 16  # header, payload's head, tag (SPEC 6.6, 7.6)
 
 
