@@ -9,8 +9,9 @@ import gc
 import sys
 
 # Loading leaves garbage, and what is loaded stays: if the collector only ran once memory is full, modules would lie all
-# over it, and no job find a large piece. So it runs after every few kilobytes until all that stays is there.
-_KEPT_CLOSE = 4096
+# over it, and no job find a large piece. So it runs after every few kilobytes until all that stays is there; where
+# memory is large, it has longer to go and there is less need.
+_KEPT_CLOSE = max(4096, (gc.mem_free() + gc.mem_alloc()) // 64)
 gc.threshold(_KEPT_CLOSE)
 
 from .board import Board
