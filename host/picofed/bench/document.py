@@ -16,7 +16,6 @@ from picofed.bench.settings import BASE, Hyper, Scale, Setting, Variant, searche
 from picofed.errors import PicofedError
 
 MARK: Final = "<!-- written by picofed bench ftte; do not edit below -->"
-_DRAWN: Final = {"fedavg": "FedAvg", "fedasync": "FedAsync", "fedbuff": "FedBuff", "ftte": "FTTE-style"}
 _COLUMNS: Final = {
     "fedavg": "FedAvg",
     "fedavg-deadline": "with a deadline",
@@ -24,6 +23,7 @@ _COLUMNS: Final = {
     "fedbuff": "FedBuff",
     "ftte": "FTTE-style",
 }
+_DRAWN: Final = {name: words for name, words in _COLUMNS.items() if name != "fedavg-deadline"}
 _WORDS: Final = {
     "time_to_target_ratio": "less time",
     "memory_ratio": "less memory",
@@ -100,8 +100,7 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 else f"reached with {mine['target_reached']} of {mine['seeds']} seeds"
             )
             cells.append(f"{said}: {'met' if met[name] else '**missed**'}")
-        middle = mine["mean_time_to_target_ratio"]
-        cells.append("not reached" if middle is None else f"{1 - middle:.1%}")
+        cells.append(_less(mine["mean_time_to_target_ratio"]))
         near = mine["time_to_near_ratio"]
         cells.append(
             f"{1 - near:.1%}" if near is not None else f"reached with {mine['near_reached']} of {mine['seeds']} seeds"
@@ -123,8 +122,7 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         cells += [f"{100 * rules[name]['accuracy']:.1f}" if name in rules else "-" for name in _COLUMNS]
         mine = rules.get("ftte")
         for name in ("memory_ratio", "payload_ratio", "mean_time_to_target_ratio"):
-            value = mine[name] if mine else None
-            cells.append("-" if mine is None else "not reached" if value is None else f"{1 - value:.1%}")
+            cells.append("-" if mine is None else _less(mine[name]))
         if mine and mine["mean_time_to_target"] == 0:
             cells[-1] = "at the start"
         lines.append(_line(cells))
@@ -215,6 +213,10 @@ def pictures(
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _less(ratio: float | None) -> str:
+    return "not reached" if ratio is None else f"{1 - ratio:.1%}"
 
 
 def _mean(value: float, half: float | None, digits: int) -> str:

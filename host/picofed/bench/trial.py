@@ -19,7 +19,7 @@ from picofed.bench import fleets, public
 from picofed.bench.settings import Run
 from picofed.learn import npy
 from picofed.learn.job import Plan
-from picofed.learn.model import WEIGHT_BITS, Model
+from picofed.learn.model import Model, dequantise
 from picofed.learn.turns import shares
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.simulation import api
@@ -66,7 +66,7 @@ def perform(run: Run) -> dict[str, Any]:
             samples += samples_of(setup.job, most)
         versions += table["version"][-1]
         refused += table["refused"][-1]
-        start = np.frombuffer(outcome.weights, "<i2") / 2.0**WEIGHT_BITS
+        start = dequantise(outcome.weights)
     private = run.setting.private
     return {
         "curve": curve,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,7 +19,7 @@ from picofed.errors import PicofedError
 from picofed.learn import data as files
 from picofed.learn import jobfile, npy
 from picofed.learn.clients import Examples
-from picofed.learn.model import WEIGHT_BITS
+from picofed.learn.model import dequantise
 from picofed.learn.unmask import without_masks
 from picofed.report import simulation as pictures
 from picofed.report.facts import epsilon_of_ledger, samples_of
@@ -109,7 +108,7 @@ def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
         workers = options["workers"] or os.cpu_count()
         outcome = api.run(made, workers=workers, results=options["results"], on_version=show)
     if options["output"]:
-        npy.save(options["output"], np.frombuffer(outcome.weights, "<i2") / 2.0**WEIGHT_BITS)
+        npy.save(options["output"], dequantise(outcome.weights))
     if options["plot"]:
         pictures.write(options["plot"], f"picofed simulation of {len(made.training)} clients", outcome.versions)
     result = summary(made, outcome)

@@ -167,3 +167,8 @@ def quantise(weights: NDArray[np.float64]) -> NDArray[np.int16]:
     """
     rounded: NDArray[np.int16] = np.clip(np.rint(weights * 2**WEIGHT_BITS), WEIGHT_MIN, WEIGHT_MAX).astype("<i2")
     return rounded
+
+
+def dequantise(weights: bytes) -> NDArray[np.float64]:
+    """What weights are worth that boards got (int16 Q11, little-endian)."""
+    return np.frombuffer(weights, "<i2") / 2.0**WEIGHT_BITS
