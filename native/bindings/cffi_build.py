@@ -4,6 +4,7 @@ The declarations come from picofed.h itself: comments and preprocessor lines are
 """
 
 import os
+import platform
 import re
 import sys
 from pathlib import Path
@@ -51,6 +52,9 @@ def monocypher() -> Path:
         raise SystemExit(f"picofed: {error}; or set MONOCYPHER_DIR to a folder with monocypher.c") from error
 
 
+# The GNU C library's loader chooses between versions of a function; other systems get the plain one.
+CLONED = ["-DPF_KERNELS_CLONED"] if platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc" else []
+
 ffibuilder = FFI()
 ffibuilder.cdef(declarations(HEADER.read_text()) + HOOKS)
 ffibuilder.set_source(
@@ -59,5 +63,5 @@ ffibuilder.set_source(
     '#include "unit.c"\n#include "wide.c"\n#include "batch.c"',
     include_dirs=[str(NATIVE / "include"), str(NATIVE / "src"), str(monocypher())],
     depends=sorted(str(path) for pattern in ("include/*.h", "src/*.[ch]") for path in NATIVE.glob(pattern)),
-    extra_compile_args=["-O3", "-fvisibility=hidden"],
+    extra_compile_args=["-O3", "-fvisibility=hidden", *CLONED],
 )

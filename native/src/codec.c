@@ -13,20 +13,45 @@ static uint32_t codec_quantize(uint32_t value, uint32_t shift) {
     return (uint32_t)q << 1 ^ (q < 0 ? 0xffffffffu : 0u);
 }
 
+/* How often u can be halved before it is below CODEC_ESCAPE: the smallest k whose code for u has no escape. At most 28.
+ */
+static uint32_t codec_escaped(uint32_t u) {
+    uint32_t k = 0;
+    for (uint32_t step = 16; step != 0; step >>= 1) {
+        k += u >> (k + step - 1) >= CODEC_ESCAPE ? step : 0; /* k + step <= 31 */
+    }
+    return k;
+}
+
 /* The k with the fewest bits, and how many. n < 2^25, so that 56 n < 2^31. */
 static uint32_t codec_best(const uint32_t *values, size_t n, uint32_t shift, uint32_t *bits) {
-    uint32_t extra[CODEC_SHIFT_MAX + 1]; /* beyond the 1 + k bits that a code of parameter k has at least */
+    uint32_t extra[CODEC_SHIFT_MAX + 3];   /* by k: beyond the 1 + k bits that a code has at least */
+    uint32_t escapes[CODEC_SHIFT_MAX + 1]; /* values with an escape for every smaller k, and none from this k on */
     pf_zero(extra, sizeof extra);
+    pf_zero(escapes, sizeof escapes);
     for (size_t i = 0; i < n; i++) {
-        uint32_t high = codec_quantize(values[i], shift);
-        for (uint32_t k = 0; high != 0 && k <= CODEC_SHIFT_MAX; k++) {
-            extra[k] += high < CODEC_ESCAPE ? high : CODEC_ESCAPE + 31u - k;
-            high >>= 1;
+        uint32_t u = codec_quantize(values[i], shift);
+        if (u != 0) {
+            uint32_t k = codec_escaped(u);
+            uint32_t ones = u >> k; /* < 24: nothing is left after five halvings */
+            escapes[k]++;
+            extra[k] += ones;
+            extra[k + 1] += ones >> 1;
+            extra[k + 2] += ones >> 2;
+            extra[k + 3] += ones >> 3;
+            extra[k + 4] += ones >> 4;
         }
     }
     uint32_t best = 0;
-    for (uint32_t k = 0; k <= CODEC_SHIFT_MAX; k++) {
-        extra[k] += (uint32_t)n * (1 + k);
+    uint32_t escaped = 0;
+    for (uint32_t k = CODEC_SHIFT_MAX;; k--) {
+        extra[k] += escaped * (CODEC_ESCAPE + 31u - k) + (uint32_t)n * (1 + k);
+        escaped += escapes[k];
+        if (k == 0) {
+            break;
+        }
+    }
+    for (uint32_t k = 1; k <= CODEC_SHIFT_MAX; k++) {
         best = extra[k] < extra[best] ? k : best;
     }
     *bits = extra[best];

@@ -7,6 +7,14 @@ uint32_t pf_spread_words(uint32_t columns) {
 
 #ifndef PF_KERNELS_THUMB
 
+/* Compiled twice on hosts that can choose when the program is loaded (bindings/cffi_build.py): simulations spend most
+ * of their time in these loops. */
+#ifdef PF_KERNELS_CLONED
+#define PF_CLONED __attribute__((target_clones("avx2", "default")))
+#else
+#define PF_CLONED
+#endif
+
 uint32_t pf_matrix_elements(uint32_t rows, uint32_t columns) {
     return rows * columns + (rows * columns & 1u); /* <= 1023^2 + 1 */
 }
@@ -61,7 +69,7 @@ uint32_t pf_factors_spread(int32_t *scratch, int32_t *blocks, uint32_t example, 
     return pf_spread(blocks, example, a, columns);
 }
 
-void pf_forward(
+PF_CLONED void pf_forward(
     int32_t *z, const int16_t *matrix, uint32_t rows, uint32_t columns, const int8_t *a, const int32_t *scratch) {
     (void)scratch;
     for (uint32_t j = 0; j < rows; j++) {
@@ -74,7 +82,8 @@ void pf_forward(
     }
 }
 
-static void pf_backward_rows(int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta) {
+PF_CLONED static void pf_backward_rows(
+    int32_t *s, const int16_t *matrix, uint32_t rows, uint32_t columns, const int32_t *delta) {
     for (uint32_t j = 0; j < rows; j++) {
         int32_t d = delta[j];
         for (uint32_t i = 0; i < columns; i++) {
@@ -108,24 +117,36 @@ uint32_t pf_spread(int32_t *blocks, uint32_t example, const int8_t *a, uint32_t 
     return squares;
 }
 
-void pf_outer(
+PF_CLONED void pf_outer(
     uint32_t *acc, uint32_t rows, uint32_t columns, const int32_t *blocks, const int32_t *deltas, uint32_t examples) {
     (void)examples;
     for (uint32_t j = 0; j < rows; j++) {
         const int32_t *d = deltas + PF_BATCH * j;
-        for (uint32_t i = 0; i < columns; i++) {
-            const int32_t *a = blocks + (i & ~3u) * PF_BATCH + (i & 3u);
-            int32_t sum = 0;
+        const int32_t *a = blocks;
+        for (uint32_t left = columns; left != 0; a += 4u * PF_BATCH) {
+            uint32_t sums[4] = {0, 0, 0, 0};
             for (uint32_t e = 0; e < PF_BATCH; e++) {
-                sum += d[e] * a[4u * e]; /* each product < 2^21 in size */
+                for (uint32_t i = 0; i < 4u; i++) {
+                    sums[i] += (uint32_t)(d[e] * a[4u * e + i]); /* each product < 2^21 in size */
+                }
             }
-            acc[i] += (uint32_t)sum;
+            if (left < 4u) {
+                for (uint32_t i = 0; i < left; i++) {
+                    acc[i] += sums[i];
+                }
+                acc += left;
+                break;
+            }
+            for (uint32_t i = 0; i < 4u; i++) {
+                acc[i] += sums[i];
+            }
+            acc += 4;
+            left -= 4u;
         }
-        acc += columns;
     }
 }
 
-void pf_outer_one(
+PF_CLONED void pf_outer_one(
     uint32_t *acc, uint32_t rows, uint32_t columns, const int8_t *a, const int32_t *deltas, int32_t *scratch) {
     (void)scratch;
     for (uint32_t j = 0; j < rows; j++) {
