@@ -25,6 +25,8 @@ from picofed.learn.versions import unrounded
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
 
+EPSILON = 8.0  # of fleets for which nobody says it
+
 
 @click.command(short_help="Try a job on simulated boards, or simulate a whole fleet.")
 @click.argument("job_file", metavar="[JOB]", required=False, type=click.Path(path_type=Path))
@@ -89,11 +91,14 @@ def simulate(context: click.Context, /, **options: Any) -> None:
         raise PicofedError("--baselines and --boards do not go with a fleet: use --no-privacy and --clients")
     if job_file is not None and given & {"clients", "split", "hidden", "no_privacy"}:
         raise PicofedError("--clients, --split, --hidden and --no-privacy are for fleets without a JOB: it says them")
+    if options["no_privacy"] and options["epsilon"] is not None:
+        raise PicofedError("--epsilon and --no-privacy exclude each other: leave one of them out")
     settings = simulate_fleet.plan_settings(options["pairs"])
     if options["rounds"] is not None:
         settings["rounds"] = options["rounds"]
     options["epsilon_given"] = options["epsilon"]
-    options["epsilon"] = None if options["no_privacy"] else options["epsilon"] or 8.0
+    if not options["no_privacy"] and options["epsilon"] is None:
+        options["epsilon"] = EPSILON
     options["clients"], options["split"] = options["clients"] or 50, options["split"] or "iid"
     made = simulate_fleet.setup(job_file, options["data_file"], options["held"], options["seed"], settings, options)
     simulate_fleet.run(made, options, options["as_json"])

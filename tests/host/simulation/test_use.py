@@ -83,6 +83,9 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
         (["--kind", "toaster"], "no kind of board"),
         (["--hold-out", "nobody"], "no client 'nobody'"),
         (["--data", "nothing.csv"], "cannot read nothing.csv"),
+        (["--epsilon", "0"], "epsilon must be above 0"),
+        (["--epsilon", "8", "--no-privacy"], "exclude each other"),
+        (["--epsilon", "0", "--no-privacy"], "exclude each other"),
     ],
 )
 def test_mistakes_on_the_command_line(arguments: list[str], words: str) -> None:
