@@ -66,7 +66,7 @@ class Engine:
         self._shift = fleet.shifts(clients, setup.seed)
         sizes = np.diff(setup.training.starts)
         self._cycles = np.array(
-            [self._profiles[i % len(self._profiles)].cycles(job.model, int(n), job.steps) for i, n in enumerate(sizes)]
+            [self._profiles[i % len(self._profiles)].cycles(job, int(n)) for i, n in enumerate(sizes)]
         )
         self._records = sizes.tolist()
         self._limit = fleet.at_once or 1 << 62

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from picofed.errors import PicofedError
+from picofed.learn.job import Job
 from picofed.learn.model import Model
 
 DAY: Final = 86400.0
@@ -66,10 +67,11 @@ class DeviceProfile:
             if not holds:
                 raise ProfileError(f"profile {self.name}: {text}")
 
-    def cycles(self, model: Model, records: int, steps: int = 1) -> float:
-        """Of a round: noise for every trained parameter, and every record, in each step."""
-        example = self.cycles_per_example or products(model) * self.cycles_per_product
-        return steps * (len(model.trainable) * self.cycles_per_noise_sample + records * example)
+    def cycles(self, job: Job, records: int) -> float:
+        """Of a round: noise, if there is any, for every trained parameter, and every record, in each step."""
+        example = self.cycles_per_example or products(job.model) * self.cycles_per_product
+        noise = len(job.model.trainable) * self.cycles_per_noise_sample if job.private else 0.0
+        return job.steps * (noise + records * example)
 
     def awake_at(self, when: float, shift: float = 0.0) -> float:
         """The first second from `when` on at which the board is awake; shift: how far its clock is ahead, seconds."""

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from picofed.cli.simulate import make_boards
 from picofed.learn.clients import Examples
+from picofed.learn.job import Plan
+from picofed.learn.model import Model, Rectangle
 from picofed.learn.simulate import simulate as simulate_boards
 from picofed.learn.updates import Update
 from picofed.native import Trainer
@@ -19,6 +21,7 @@ from picofed.simulation.engine import Engine
 from picofed.simulation.fleet import Fleet, chance
 from picofed.simulation.profile import DAY, DeviceProfile, products
 from picofed.simulation.results import Results
+from picofed.simulation.task import make_task
 
 MakeSetup = Callable[..., Setup]
 
@@ -146,14 +149,16 @@ def test_a_round_takes_the_time_and_energy_of_its_profile(make_setup: MakeSetup)
     assert done.clients["updates"] == done.clients["releases"] == [1]
 
 
-def test_cycles_of_an_example_follow_from_its_multiplications(make_setup: MakeSetup) -> None:
-    from picofed.learn.model import Model, Rectangle
-
+def test_cycles_of_an_example_follow_from_its_multiplications() -> None:
     assert products(Model.dense([64, 10])) == 2 * 640
     assert products(Model.dense([64, 32, 10])) == 2 * (2048 + 320) + 320
     head = Model((64, 32, 10), "softmax", (None, Rectangle(0, 10, 0, 32)))
     assert products(head) == 2048 + 2 * 320
-    assert DeviceProfile().cycles(Model.dense([64, 10]), 30, 2) == 2 * (650 * 1321 + 30 * 1280 * 7.3)
+    plan = Plan(epsilon=8.0)
+    task = make_task("t", Model.dense([64, 10]), plan, clients=10, records=30, steps=2)
+    assert DeviceProfile().cycles(task, 30) == 2 * (650 * 1321 + 30 * 1280 * 7.3)
+    bare = make_task("t", Model.dense([64, 10]), replace(plan, epsilon=None), clients=10, records=30, steps=2)
+    assert DeviceProfile().cycles(bare, 30) == 2 * 30 * 1280 * 7.3  # no noise is drawn
 
 
 def test_totals_are_the_sums_of_clients_and_updates(make_setup: MakeSetup) -> None:
