@@ -85,14 +85,11 @@ def test_the_documents_name_every_field() -> None:
 
 def test_cycles_are_those_of_the_committed_table() -> None:
     text = (repo_root() / "benchmarks" / "m0_cycles.md").read_text()
-    example = re.search(r"^\| MLP 64-32-10 \| (\d+) \|", text, re.MULTILINE)
     sample = re.search(r"^\| pf_noise_fill, a sample \| (\d+)", text, re.MULTILINE)
-    assert example and sample
+    assert sample
     stated = [kind.profile for kind in catalog.kinds().values() if kind.natmod_arch == "armv6m" and kind.profile]
-    measured = [profile for profile in stated if profile.cycles_per_example]
-    assert measured
-    for profile in measured:
-        assert (profile.cycles_per_example, profile.cycles_per_noise_sample) == (int(example[1]), int(sample[1]))
+    measured = [profile.cycles_per_noise_sample for profile in stated if profile.cycles_per_noise_sample]
+    assert measured and set(measured) == {int(sample[1])}
 
 
 def test_abis_of_files_and_boards() -> None:

@@ -91,7 +91,7 @@ class Emulate:
 
 @dataclass(frozen=True)
 class Profile:
-    """A simulation's idea of this kind's speed. cycles_per_example: training, MLP 64-32-10. 0: not measured."""
+    """A simulation's idea of this kind's speed. cycles_per_example: of every model; 0: by its products."""
 
     clock_hz: int
     link_bytes_per_second: int

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from picofed.learn.job import Plan
+from picofed.learn.model import Model
 from picofed.simulation.dataset import DatasetError, Pool, digits, mnist, read
 from picofed.simulation.partition import choose, deal, split
 from picofed.simulation.profile import DeviceProfile, ProfileError
 from picofed.simulation.profile import read as read_profile
+from picofed.simulation.task import make_task
 
 
 def some_pool(count: int = 600, owners: bool = False) -> Pool:
@@ -157,6 +161,28 @@ def test_a_board_without_a_profile_has_the_default_one(tmp_path: Path) -> None:
     repository = Path(__file__).parents[3] / "boards"
     found = [read_profile(path) for path in repository.glob("*/board.toml")]
     assert found and all(profile.clock_hz > 0 for profile in found)
+
+
+def measured_cycles(model: str) -> int:
+    """Of an example, in the committed table."""
+    text = (Path(__file__).parents[3] / "benchmarks" / "m0_cycles.md").read_text()
+    found = re.search(rf"^\| {model} \| (\d+) \|", text, re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+BOARDS = sorted((Path(__file__).parents[3] / "boards").glob("*/board.toml"))
+
+
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.parent.name)
+def test_every_kind_of_board_takes_longer_for_a_larger_model(path: Path) -> None:
+    profile = read_profile(path)
+    plan = Plan(epsilon=None)
+    tasks = [make_task("t", Model.dense(widths), plan, clients=9, records=9) for widths in ([45, 7], [64, 32, 10])]
+    small, large = (profile.cycles(task, 1) for task in tasks)
+    # a product costs less in a larger model, and the profile has one number for all
+    assert small == pytest.approx(measured_cycles("softmax 45-7"), rel=0.4)
+    assert large == pytest.approx(measured_cycles("MLP 64-32-10"), rel=0.4)
 
 
 @pytest.mark.parametrize(
