@@ -1,7 +1,7 @@
 """Device profiles: what a kind of board takes for a round, in seconds, joules and hours of the day.
 
-Cycles are those of benchmarks/m0_cycles.md (Cortex-M0+); everything else is a setting, not a measurement: set it for
-your boards.
+Cycles are those of benchmarks/m0_cycles.md and, of features, boards.md (Cortex-M0+); everything else is a setting, not
+a measurement: set it for your boards.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from picofed.errors import PicofedError
+from picofed.learn.convolution import CHANNELS
 from picofed.learn.job import Job
 from picofed.learn.model import Model
 
@@ -27,10 +28,13 @@ class ProfileError(PicofedError):
 class DeviceProfile:
     """One kind of board.
 
-    cycles_per_example: 0: `products` times cycles_per_product. duty_cycle: the part of its time that it gives to
-    training. awake_from, awake_until: hours of its day between which rounds and transfers begin (22 to 6 is night).
-    dropout: the chance that a round is lost before its update is sent: it is charged all the same. straggler_factor:
-    how many times as long it takes for its cycles. battery_joules: 0: mains. idle_watts count from the start on.
+    cycles_per_example: 0: `products` times cycles_per_product. cycles_per_motion_sample, cycles_per_block_sample: of
+    features, for each sample of a window (imu45; blocks, and what a convolution is slid over);
+    cycles_per_filter_product: of a convolution. All records are made anew in each step. duty_cycle: the part of its
+    time that it gives to training. awake_from, awake_until: hours of its day between which rounds and transfers begin
+    (22 to 6 is night). dropout: the chance that a round is lost before its update is sent: it is charged all the same.
+    straggler_factor: how many times as long it takes for its cycles. battery_joules: 0: mains. idle_watts count from
+    the start on.
     """
 
     name: str = "rpi_pico"
@@ -38,6 +42,9 @@ class DeviceProfile:
     cycles_per_example: float = 0.0
     cycles_per_product: float = 7.3
     cycles_per_noise_sample: float = 1321.0
+    cycles_per_motion_sample: float = 451.0
+    cycles_per_block_sample: float = 125.0
+    cycles_per_filter_product: float = 10.0
     link_bytes_per_second: float = 11520.0
     duty_cycle: float = 1.0
     awake_from: float = 0.0
@@ -71,7 +78,15 @@ class DeviceProfile:
         """Of a round: noise, if there is any, for every trained parameter, and every record, in each step."""
         example = self.cycles_per_example or products(job.model) * self.cycles_per_product
         noise = len(job.model.trainable) * self.cycles_per_noise_sample if job.private else 0.0
-        return job.steps * (noise + records * example)
+        return job.steps * (noise + records * (example + self.feature_cycles(job)))
+
+    def feature_cycles(self, job: Job) -> float:
+        """Of making one record out of its window; none where records are features already."""
+        if job.features == "imu45":
+            return job.window * self.cycles_per_motion_sample
+        if job.features not in ("blocks", "convolution"):
+            return 0.0
+        return job.window * self.cycles_per_block_sample + filter_products(job) * self.cycles_per_filter_product
 
     def awake_at(self, when: float, shift: float = 0.0) -> float:
         """The first second from `when` on at which the board is awake; shift: how far its clock is ahead, seconds."""
@@ -89,6 +104,18 @@ def products(model: Model) -> int:
         total += matrix * (1 + (number > first))
         if part is not None:
             total += (part.row_end - part.row_begin) * (part.column_end - part.column_begin)
+    return total
+
+
+def filter_products(job: Job) -> int:
+    """Multiplications of the convolutions that make one record."""
+    total, channels = 0, CHANNELS
+    steps = job.window // job.block if job.layers else 0
+    for layer in job.layers:
+        shape = layer.shape
+        steps = shape.rows(steps)
+        total += steps * shape.pool * shape.filters * shape.width * channels
+        channels = shape.filters
     return total
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from picofed.learn.job import Plan
+from picofed.learn import jobfile
+from picofed.learn.job import Job, Plan
 from picofed.learn.model import Model
 from picofed.simulation.dataset import DatasetError, Pool, digits, mnist, read
 from picofed.simulation.partition import choose, deal, split
-from picofed.simulation.profile import DeviceProfile, ProfileError
+from picofed.simulation.profile import DeviceProfile, ProfileError, filter_products
 from picofed.simulation.profile import read as read_profile
 from picofed.simulation.task import make_task
 
@@ -163,12 +166,12 @@ def test_a_board_without_a_profile_has_the_default_one(tmp_path: Path) -> None:
     assert found and all(profile.clock_hz > 0 for profile in found)
 
 
-def measured_cycles(model: str) -> int:
-    """Of an example, in the committed table."""
-    text = (Path(__file__).parents[3] / "benchmarks" / "m0_cycles.md").read_text()
-    found = re.search(rf"^\| {model} \| (\d+) \|", text, re.MULTILINE)
+def measured_cycles(row: str, table: str = "m0_cycles.md") -> int:
+    """The first number of a row of a committed table."""
+    text = (Path(__file__).parents[3] / "benchmarks" / table).read_text()
+    found = re.search(rf"^\| {re.escape(row)} \| ([\d,]+) \|", text, re.MULTILINE)
     assert found
-    return int(found[1])
+    return int(found[1].replace(",", ""))
 
 
 BOARDS = sorted((Path(__file__).parents[3] / "boards").glob("*/board.toml"))
@@ -206,3 +209,37 @@ def test_a_profile_that_makes_no_sense(text: str, tmp_path: Path) -> None:
     (tmp_path / "board.toml").write_text("profile = 3")
     with pytest.raises(ProfileError):
         read_profile(tmp_path / "board.toml")
+
+
+def job_of(**settings: Any) -> Job:
+    given = {"window": 100, "labels": 3, **settings}
+    text = {"name": "t", "records": given, "privacy": {"clip_norm": 1 << 18, "log2_sigma": 17}}
+    return jobfile.parse(text, blank=True)[0]
+
+
+def test_features_take_the_cycles_that_were_counted() -> None:
+    profile = DeviceProfile()
+    blocks, layers = {"features": "blocks", "block": 5}, [(12, 3, 1), (24, 3, 4)]
+    assert profile.feature_cycles(job_of()) == pytest.approx(
+        measured_cycles("features imu45, a window of 100 samples", "boards.md"), rel=0.1
+    )
+    assert profile.feature_cycles(job_of(**blocks)) == pytest.approx(
+        measured_cycles("features blocks, a window of 100 samples", "boards.md"), rel=0.1
+    )
+    # the demo's two layers
+    shapes = [{"filters": filters, "width": width, "pool": pool} for filters, width, pool in layers]
+    job = job_of(features="convolution", block=5, convolution=shapes, filters="f.bin")
+    rows = "pf_convolution, 12 filters, 3888 products", "pf_convolution, 24 filters, 13824 products"
+    counted = sum(measured_cycles(row) for row in (*rows, "pf_features_blocks, a window of 100 samples"))
+    assert filter_products(job) == 3888 + 13824
+    assert profile.feature_cycles(job) == pytest.approx(counted, rel=0.1)
+
+
+def test_every_record_of_every_step_pays_for_its_features() -> None:
+    job = job_of(window=80)
+    bare = replace(DeviceProfile(), cycles_per_motion_sample=0)
+    assert DeviceProfile().cycles(job, 30) - bare.cycles(job, 30) == pytest.approx(30 * 80 * 451)
+    local = replace(job, mode="local", steps=3, multiplier=1, round_shift=0)
+    assert DeviceProfile().cycles(local, 30) - bare.cycles(local, 30) == pytest.approx(3 * 30 * 80 * 451)
+    task = make_task("t", Model.dense([45, 3]), Plan(epsilon=None), clients=9, records=9)
+    assert DeviceProfile().feature_cycles(task) == 0  # digits, MNIST: features are what there is

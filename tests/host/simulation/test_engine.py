@@ -131,6 +131,7 @@ def test_a_round_takes_the_time_and_energy_of_its_profile(make_setup: MakeSetup)
         clock_hz=1e6,
         cycles_per_example=5000,
         cycles_per_noise_sample=1000,
+        cycles_per_motion_sample=20,  # windows of 100
         link_bytes_per_second=1000,
         duty_cycle=0.5,
         straggler_factor=3,
@@ -141,7 +142,7 @@ def test_a_round_takes_the_time_and_energy_of_its_profile(make_setup: MakeSetup)
     done = run(setup)
     parameters = len(setup.job.model.trainable)
     down, up = 16 + 2 * parameters, done.updates["bytes"][0]
-    work = 3 * (parameters * 1000 + 20 * 5000) / 1e6
+    work = 3 * (parameters * 1000 + 20 * (5000 + 2000)) / 1e6
     assert done.versions["seconds"][-1] == pytest.approx(down / 1000 + work / 0.5 + up / 1000)
     assert done.versions["joules"][-1] == pytest.approx(2 * work + 10 * (down + up) / 1000)
     assert (done.versions["bytes_down"][-1], done.versions["bytes_up"][-1]) == (down, up)
