@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from picofed import native, records
+from picofed.cli.simulate import make_boards
 from picofed.demo import baselines
 from picofed.errors import PicofedError
 from picofed.learn import data, errors, fronts, jobfile
@@ -19,7 +20,8 @@ from picofed.learn.evaluate import train_float
 from picofed.learn.job import Job, JobError
 from picofed.learn.simulate import simulate
 from picofed.learn.versions import deployed
-from picofed.simulation.api import prepare
+from picofed.report.simulation import page
+from picofed.simulation.api import prepare, run
 
 
 def item(**settings: Any) -> dict[str, Any]:
@@ -169,8 +171,22 @@ def test_auc_counts_pairs() -> None:
     assert math.isclose(errors.auc(usual, strange), sum(pairs) / len(pairs))
 
 
-def test_fleets_in_virtual_time_refuse_what_they_cannot_measure() -> None:
-    job, plan = jobfile.parse(item())
-    clients = {name: data.from_sessions(swings(seed), job) for seed, name in enumerate("ab")}
-    with pytest.raises(PicofedError, match="classes only"):
-        prepare(clients, job=job, plan=plan, hold_out=["b"])
+@pytest.mark.parametrize("target", [{}, {"target": "self", "horizon": 0}], ids=["forecast", "auto-encoder"])
+def test_fleets_in_virtual_time_learn_and_measure_the_same(target: dict[str, Any], tmp_path: Path) -> None:
+    job, plan = jobfile.parse(item(**target))
+    clients = {name: data.from_sessions(swings(seed), job) for seed, name in enumerate("abcd")}
+    setup = prepare(clients, job=job, plan=plan, hold_out=["d"], seed=3)
+    found = run(setup, workers=2, results=tmp_path / "r.db").versions
+    people = {"d": clients.pop("d")}
+    live = simulate(job, plan, make_boards(job, plan, clients, "3")).versions
+    assert found["explained"] == [measure(job, deployed(version), people).explained for version in live]
+    assert "accuracy" not in found and found["explained"][-1] > 0.5
+    assert "explained by hours" in page("t", found)
+    assert run(setup, results=tmp_path / "r.db").versions == found  # what it kept
+    plain = replace(people["d"], targets=None)
+    for given in ({**clients, "d": plain}, {"a": plain, "d": plain}):
+        with pytest.raises(PicofedError, match=r"have targets|does not hold what target"):
+            prepare(given, job=job, plan=plan, hold_out=["d"])
+    nothing = Examples(*(part[:0] for part in (people["d"].features, people["d"].labels, people["d"].wanted)))
+    with pytest.raises(PicofedError, match="held out have no record"):
+        prepare({**clients, "d": nothing}, job=job, plan=plan, hold_out=["d"])

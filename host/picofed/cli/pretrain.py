@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from picofed.cli import common
-from picofed.cli.simulate import quality, quality_name
+from picofed.cli.simulate import quality
 from picofed.errors import PicofedError
 from picofed.learn import data, jobfile, npy
 from picofed.learn import pretrain as training
+from picofed.learn.errors import quality_name
 from picofed.learn.model import quantise
 
 

@@ -15,7 +15,7 @@ from picofed.errors import PicofedError
 from picofed.learn import data, jobfile, npy
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.coordinator import deployed
-from picofed.learn.errors import measure
+from picofed.learn.errors import measure, quality_name
 from picofed.learn.evaluate import evaluate, float_accuracy, majority, train_float
 from picofed.learn.job import Job, Plan
 from picofed.learn.simulate import Simulation
@@ -175,11 +175,6 @@ def boards_only(
         free, floats = (result[f"{quality_name(job)}_{which}"][-1] for which in ("nonprivate", "float"))
         other = "" if squared else f", majority {result['accuracy_majority']:.3f}"
         click.echo(f"without privacy {free:.3f}, float64 {floats:.3f}{other}")
-
-
-def quality_name(job: Job) -> str:
-    """Accuracy of classes; of squared errors the explained part."""
-    return "accuracy" if job.target == "label" else "explained"
 
 
 def quality(job: Job, weights: Any, people: dict[str, Examples]) -> float:

@@ -19,6 +19,7 @@ from picofed.errors import PicofedError
 from picofed.learn import data as files
 from picofed.learn import jobfile, npy
 from picofed.learn.clients import Examples
+from picofed.learn.errors import quality_name
 from picofed.learn.model import dequantise
 from picofed.learn.unmask import without_masks
 from picofed.report import simulation as pictures
@@ -95,15 +96,16 @@ def setup(
 def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
     """Simulate, show progress, print the result."""
     console = Console(stderr=True, highlight=False)
+    name = quality_name(made.job)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     live = console.is_terminal and not as_json
     with Progress(*columns, console=console, disable=not live, transient=True) as progress:
         task = progress.add_task("versions", total=made.plan.rounds)
 
-        def show(number: int, accuracy: float | None) -> None:
+        def show(number: int, quality: float | None) -> None:
             progress.update(task, completed=number)
-            if accuracy is not None:
-                progress.update(task, description=f"accuracy {accuracy:.3f}, versions")
+            if quality is not None:
+                progress.update(task, description=f"{name} {quality:.3f}, versions")
 
         workers = options["workers"] or os.cpu_count()
         outcome = api.run(made, workers=workers, results=options["results"], on_version=show)
@@ -117,8 +119,8 @@ def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
         return
     if outcome.stopped:
         click.echo(outcome.stopped, err=True)
-    accuracy = "-" if result["accuracy"] is None else f"{result['accuracy']:.3f}"
-    click.echo(f"accuracy {accuracy} on {len(made.held_out)} clients held out; version {result['versions']}")
+    quality = "-" if result[name] is None else f"{result[name]:.3f}"
+    click.echo(f"{name} {quality} on {len(made.held_out)} clients held out; version {result['versions']}")
     click.echo(
         f"{len(made.training)} clients, {result['updates']} updates in {result['seconds']:.1f} s of virtual time, "
         f"{result['lost']} lost, {result['refused']} refused"
@@ -142,7 +144,7 @@ def summary(made: Setup, outcome: api.Outcome) -> dict[str, Any]:
         "clients": len(made.training),
         "held_out": list(made.held_out.names),
         "versions": last["version"],
-        "accuracy": last["accuracy"],
+        quality_name(made.job): last[quality_name(made.job)],
         "seconds": last["seconds"],
         "updates": len(outcome.updates["client"]),
         "refused": last["refused"],

@@ -31,6 +31,11 @@ class Errors:
         return 1 - self.error / self.baseline if self.baseline else 0.0
 
 
+def quality_name(job: Job) -> str:
+    """What a job's models are judged by: accuracy of classes; of squared errors the explained part."""
+    return "accuracy" if job.target == "label" else "explained"
+
+
 def outputs(job: Job, weights: NDArray[np.int16], features: NDArray[np.int8]) -> NDArray[np.float64]:
     """What the compiled core makes of these features, as real numbers."""
     trainer = native.Trainer(job.model.descriptor, 0)

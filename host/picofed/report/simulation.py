@@ -1,4 +1,4 @@
-"""A simulation's curves as one page: accuracy against virtual time, bytes sent and energy."""
+"""A simulation's curves as one page: accuracy, or the explained part, against virtual time, bytes sent and energy."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _AXES = (
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 20.0, 14.0, 44.0
 
 
-def curve(xs: Sequence[float], accuracy: Sequence[float | None], words: str, width: float) -> Drawing:
-    """Accuracy over one of the axes, from 0 on."""
-    points = [(x, y) for x, y in zip(xs, accuracy, strict=True) if y is not None]
+def curve(xs: Sequence[float], quality: Sequence[float | None], words: str, width: float) -> Drawing:
+    """Accuracy, or the explained part, over one of the axes, from 0 on: what is worse than foretelling nothing is drawn
+    at 0."""
+    points = [(x, max(0.0, y)) for x, y in zip(xs, quality, strict=True) if y is not None]
     marks = ticks(max((x for x, _ in points), default=0.0), 5)
     drawing = Drawing(width, 280.0)
     x1, y0 = width - _RIGHT, drawing.height - _BOTTOM
@@ -43,11 +44,12 @@ def curve(xs: Sequence[float], accuracy: Sequence[float | None], words: str, wid
 
 def page(title: str, versions: Mapping[str, Sequence[Any]]) -> str:
     """The whole page, without script and without anything to fetch. versions: columns of simulation.results."""
+    name = "explained" if "explained" in versions else "accuracy"
     figures = []
     for number, (column, words, unit) in enumerate(_AXES):
         xs = [float(value) * unit for value in versions[column]]
-        drawing = curve(xs, versions["accuracy"], words, 540.0)
-        picture = drawing.render(f"c{number}", "v-m", f"accuracy by {words}", f"one line, {len(xs)} versions")
+        drawing = curve(xs, versions[name], words, 540.0)
+        picture = drawing.render(f"c{number}", "v-m", f"{name} by {words}", f"one line, {len(xs)} versions")
         figures.append(f'<figure class="card chart">{picture}<figcaption>{safe(words)}</figcaption></figure>')
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -12,6 +12,7 @@ from typing import Any
 
 from picofed.errors import PicofedError
 from picofed.learn.clients import Examples
+from picofed.learn.errors import quality_name
 from picofed.learn.job import Job, Plan
 from picofed.learn.model import Model
 from picofed.native import Trainer
@@ -61,7 +62,9 @@ def run(
     checkpoint_seconds: float = 1.0,
 ) -> Outcome:
     """Run a simulation, from the last checkpoint in `results` if there is one. Raises PicofedError."""
-    kept = Results(results, settings_of(setup), all_weights=results is not None)  # nobody could read them
+    quality = quality_name(setup.job)
+    # without a file nobody could read all versions' weights
+    kept = Results(results, settings_of(setup), all_weights=results is not None, quality=quality)
     try:
         engine = Engine(setup, kept, workers or os.cpu_count() or 1, checkpoint_seconds)
         engine.run(on_version)
@@ -82,8 +85,8 @@ def settings_of(setup: Setup) -> dict[str, Any]:
     """What two simulations have in common if and only if they are the same."""
     data = hashlib.sha256()
     for population in (setup.training, setup.held_out):
-        for array in (population.features, population.labels, population.starts):
-            data.update(array.tobytes())
+        for array in (population.features, population.labels, population.starts, population.targets):
+            data.update(b"" if array is None else array.tobytes())
     return {
         "job": setup.job.body.hex(),
         "plan": json.loads(json.dumps(asdict(setup.plan))),
@@ -114,10 +117,6 @@ def prepare(
 ) -> Setup:
     """What `simulate` runs. Raises PicofedError."""
     plan = plan or Plan(**{"aggregator": "fedavg", "epsilon": epsilon, **settings})
-    if job is not None and job.target != "label":
-        raise PicofedError(
-            f"fleets in virtual time know classes only, not target {job.target!r}: leave out the options marked Fleet"
-        )
     if isinstance(data, Mapping):
         population = Population.of(data)
     else:
@@ -133,6 +132,11 @@ def prepare(
         raise PicofedError(
             f"the data has {training.features.shape[1]} features, the model {job.model.widths[0]} inputs"
         )
+    for part, whose in ((training, "that train"), (held_out, "held out")):
+        if not len(part.labels):
+            raise PicofedError(f"the clients {whose} have no record that the job can use")
+        if (part.targets is None) != (job.target == "label"):
+            raise PicofedError(f"the data does not hold what target {job.target!r} of the job learns")
     releases = plan.rounds if job.private else 0
     return Setup(job, plan, training, held_out, fleet or Fleet(), seed, releases, evaluate_every)
 

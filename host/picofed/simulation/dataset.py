@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Population:
-    """Clients' examples, one client behind the other: client i has [starts[i], starts[i + 1])."""
+    """Clients' examples, one client behind the other: client i has [starts[i], starts[i + 1]). targets: int16 Q12
+    [n, outputs], where labels are not what is learnt."""
 
     features: NDArray[np.int8]
     labels: NDArray[np.uint8]
     starts: NDArray[np.int64]
     names: tuple[str, ...]
+    targets: NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,17 +59,26 @@ class Population:
         sizes = [len(examples.labels) for examples in clients.values()]
         if not sizes:
             raise DatasetError("there is no client")
+        targets = [examples.targets for examples in clients.values() if examples.targets is not None]
+        if targets and len(targets) < len(clients):
+            raise DatasetError("some clients' examples have targets, others have none")
         return cls(
             np.concatenate([examples.features for examples in clients.values()]),
             np.concatenate([examples.labels for examples in clients.values()]),
             np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
             tuple(clients),
+            np.concatenate(targets) if targets else None,
         )
+
+    @property
+    def wanted(self) -> NDArray[Any]:
+        """What is learnt from the features: targets if there are any, else labels."""
+        return self.labels if self.targets is None else self.targets
 
     def examples(self, client: int) -> Examples:
         """One client's examples."""
         part = slice(int(self.starts[client]), int(self.starts[client + 1]))
-        return Examples(self.features[part], self.labels[part])
+        return Examples(self.features[part], self.labels[part], None if self.targets is None else self.targets[part])
 
 
 def digits() -> Pool:

@@ -20,6 +20,7 @@ import numpy as np
 
 from picofed.learn.aggregators import Contribution
 from picofed.learn.coordinator import deployed, make_aggregator, make_optimiser
+from picofed.learn.errors import measure
 from picofed.learn.job import MODES, Job, Plan
 from picofed.learn.updates import TAG
 from picofed.native_batch import Batch
@@ -107,7 +108,7 @@ class Engine:
     # ---- the loop
 
     def run(self, on_version: Callable[[int, float | None], None] | None = None) -> None:
-        """Until all versions are made or no client is left. on_version: called with its number and accuracy."""
+        """Until all versions are made or no client is left. on_version: called with its number and quality."""
         try:
             seen = self.version.number
             if self.results.ended is not None:
@@ -301,14 +302,22 @@ class Engine:
 
     def _record(self, number: int, stale: list[int], records: int) -> None:
         every, totals = self.setup.evaluate_every, self.totals
-        accuracy = None
+        quality = None
         if number == self.setup.plan.rounds or (every and number % every == 0):
-            logits = self._judge.logits(deployed(self.version), self.setup.held_out.features)
-            accuracy = float((logits.argmax(axis=1) == self.setup.held_out.labels).mean())
+            quality = self._quality()
         mean = sum(stale) / len(stale) if stale else 0.0
-        row: tuple[Any, ...] = (number, self.now, len(stale), mean, max(stale, default=0), records, accuracy)
+        row: tuple[Any, ...] = (number, self.now, len(stale), mean, max(stale, default=0), records, quality)
         row += (totals.up, totals.down, totals.joules, totals.refused, totals.lost, self.clients.gone)
         self._made.append((row, self.version.released))
+
+    def _quality(self) -> float:
+        """Of the current version, on clients held out: accuracy, or what of squared errors is explained."""
+        held_out, weights = self.setup.held_out, deployed(self.version)
+        if held_out.targets is not None:
+            people = {name: held_out.examples(number) for number, name in enumerate(held_out.names)}
+            return measure(self.setup.job, weights, people).explained
+        logits = self._judge.logits(weights, held_out.features)
+        return float((logits.argmax(axis=1) == held_out.labels).mean())
 
     def _save(self, ended: bool = False) -> None:
         if ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,4 +89,5 @@ def choose(population: Population, clients: list[int]) -> Population:
     """Some of the clients, in this order."""
     parts = [np.arange(population.starts[i], population.starts[i + 1]) for i in clients]
     pool = Pool(population.features, population.labels)
-    return _population(pool, parts, [population.names[i] for i in clients])
+    chosen = _population(pool, parts, [population.names[i] for i in clients])
+    return chosen if population.targets is None else replace(chosen, targets=population.targets[np.concatenate(parts)])

@@ -41,9 +41,10 @@ UPDATE_COLUMNS: Final = (
     "weight",
     "reason",
 )
+_QUALITY: Final = VERSION_COLUMNS.index("accuracy")
 _SCHEMA: Final = f"""
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE version ({", ".join(VERSION_COLUMNS)}, weights BLOB);
+CREATE TABLE version ({{versions}}, weights BLOB);
 CREATE TABLE "update" ({", ".join(UPDATE_COLUMNS)});
 CREATE TABLE client (number INTEGER PRIMARY KEY, name, updates, releases, bytes_up, bytes_down, joules, left);
 CREATE TABLE checkpoint (one INTEGER PRIMARY KEY CHECK (one = 1), state BLOB NOT NULL);
@@ -59,9 +60,11 @@ class ResultsError(PicofedError):
 class Results:
     """One file, or memory (path None). One writer at a time."""
 
-    def __init__(self, path: Path | None, settings: Mapping[str, Any], *, all_weights: bool = True) -> None:
+    def __init__(
+        self, path: Path | None, settings: Mapping[str, Any], *, all_weights: bool = True, quality: str = "accuracy"
+    ) -> None:
         """Opens or makes the file. settings: what makes the simulation the same; all_weights: of every version, not
-        only of the newest. Raises ResultsError."""
+        only of the newest; quality: what versions are judged by. Raises ResultsError."""
         self.path, self._all_weights = path, all_weights
         text = json.dumps(settings, sort_keys=True)
         try:
@@ -71,7 +74,8 @@ class Results:
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
                 if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                    for statement in _SCHEMA.split(";"):
+                    columns = [*VERSION_COLUMNS[:_QUALITY], quality, *VERSION_COLUMNS[_QUALITY + 1 :]]
+                    for statement in _SCHEMA.format(versions=", ".join(columns)).split(";"):
                         self._db.execute(statement)
                     pairs = [("format", str(FORMAT)), ("settings", text)]
                     self._db.executemany("INSERT INTO setting VALUES (?, ?)", pairs)

@@ -69,6 +69,6 @@ class Workers:
         clients[:, 2] = self._sizes[number]
         keys = np.frombuffer(b"".join(flight.keys for flight in flights), np.uint8).reshape(len(flights), -1)
         table = np.stack([weights[version] for version in versions])
-        done = batch.run(self._settings, clients, table, self._population.features, self._population.labels, keys)
+        done = batch.run(self._settings, clients, table, self._population.features, self._population.wanted, keys)
         for flight, values, length in zip(flights, done.values, done.lengths.tolist(), strict=True):
             flight.values, flight.payload = values, length

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas
 import picofed
 import pytest
@@ -91,6 +92,27 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
 def test_mistakes_on_the_command_line(arguments: list[str], words: str) -> None:
     told = command(*arguments)
     assert isinstance(told.exception, PicofedError) and re.search(words, str(told.exception))
+
+
+FORECAST = """name = "next"
+records = { window = 20, features = "blocks", block = 5, target = "next", horizon = 1 }
+privacy = { epsilon = 8.0, records = 300, boards = 4 }
+server = { rounds = 3, learning_rate = 0.1 }
+"""
+
+
+def test_a_fleet_foretells(tmp_path: Path) -> None:
+    samples = np.sin(np.arange(2000)[:, None] / 9 + np.arange(6)) * 4000
+    windows = np.rint(samples).astype(np.int16).reshape(100, 20, 6)
+    np.savez(tmp_path / "data.npz", windows=windows, clients=[f"c{n % 5}" for n in range(100)])
+    (tmp_path / "next.toml").write_text(FORECAST)
+    arguments = ["simulate", str(tmp_path / "next.toml"), "--data", str(tmp_path / "data.npz"), "--hold-out", "c4"]
+    told = CliRunner().invoke(cli, [*arguments, "--stragglers", "0.5", "--json"])
+    assert told.exit_code == 0, told.output
+    result = json.loads(told.output)
+    assert "accuracy" not in result and result["explained"] == result["by_version"]["explained"][3]
+    plain = CliRunner().invoke(cli, [*arguments, "--stragglers", "0.5"])
+    assert f"explained {result['explained']:.3f} on 1 clients held out" in plain.output
 
 
 def test_a_page_of_curves_survives_odd_numbers() -> None:
