@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import picofed
 import pytest
 from picofed.demo import baselines, recipe
 from picofed.errors import PicofedError
@@ -295,6 +296,23 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "class Age(Staleness):\n    def weight(self, staleness):\n        return 0.5\n"
         "class Wants(Own):\n    def __init__(self, version, now, *, magic):\n        pass\n"
         "class Partial(Buffered):\n    name = 'partial'\n"
+        "class Sound(Buffered):\n    name = 'sound'\n"
+        "    def ready(self, now, waiting):\n        return waiting == 0 < self.held\n"
+        "class Raising(Sound):\n    def weights(self, updates):\n        return [1 / 0 for _ in updates]\n"
+        "class Short(Sound):\n    def weights(self, updates):\n        return [1.0]\n"
+        "class Text(Sound):\n    def weights(self, updates):\n        return ['1'] * len(updates)\n"
+        "class Nothing(Sound):\n    def weights(self, updates):\n        pass\n"
+        "class Large(Sound):\n    def weights(self, updates):\n        return [2.0] * len(updates)\n"
+        "class Odd(Sound):\n    def refuse(self, update):\n        return update.nothing\n"
+        "class Mute(Sound):\n    def ready(self, now, waiting):\n        pass\n"
+        "class Late(Sound):\n    def due(self):\n        return 'soon'\n"
+        "class Broken(Sound):\n    def __init__(self, version, now):\n        self.x = now[0]\n"
+        "class Bare(Sound):\n    def __init__(self, version, now):\n        pass\n"
+        "class Placed(Sound):\n    def __init__(self, version, now, capacity=4):\n"
+        "        super().__init__(version, now)\n"
+        "class Ageless(Staleness):\n    def weight(self, staleness):\n        pass\n"
+        "class Aged(Staleness):\n    def __init__(self, exponent=0.5):\n        pass\n"
+        "    def weight(self, staleness):\n        return 1.0\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "researchers_rules"
@@ -347,6 +365,40 @@ def test_wrong_rules_are_named(settings: dict[str, Any], words: str) -> None:
         jobfile.parse(item)
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"aggregator": "Raising"}, "aggregator researchers_rules:Raising: weights failed: ZeroDivisionError"),
+        ({"aggregator": "Short"}, "aggregator sound: weights gave 1 for \\d updates"),
+        ({"aggregator": "Text"}, "aggregator sound: weights: "),
+        ({"aggregator": "Nothing"}, "aggregator sound: weights: "),
+        ({"aggregator": "Large"}, "aggregator sound: weights: a weight of 2.0 is outside 0 to 1"),
+        ({"aggregator": "Odd"}, "aggregator researchers_rules:Odd: refuse failed: AttributeError"),
+        ({"aggregator": "Mute"}, "aggregator researchers_rules:Mute: ready returned None: it should be true or false"),
+        ({"aggregator": "Late"}, "aggregator researchers_rules:Late: due returned 'soon'"),
+        ({"aggregator": "Broken"}, "aggregator researchers_rules:Broken: __init__ failed: TypeError"),
+        ({"aggregator": "Bare"}, "aggregator researchers_rules:Bare: held failed: AttributeError"),
+        ({"aggregator": "Placed"}, "Placed takes 'capacity' by position"),
+        (
+            {"aggregator": "ftte", "staleness": "Ageless"},
+            "staleness researchers_rules:Ageless: weight returned None: it should be a number",
+        ),
+        ({"staleness": "Aged"}, "Aged takes 'exponent' by position"),
+    ],
+    ids=lambda value: list(value.values())[-1] if isinstance(value, dict) else "",
+)
+def test_a_rule_that_fails_is_named_with_its_method(
+    rule: dict[str, str], words: str, module: str, make_world: MakeWorld
+) -> None:
+    named = {setting: name if name == "ftte" else f"{module}:{name}" for setting, name in rule.items()}
+    world = make_world(rounds=2, **named)
+    # live, and in virtual time
+    with pytest.raises(PicofedError, match=words):
+        simulate(world.job, world.plan, world.boards())
+    with pytest.raises(PicofedError, match=words):
+        picofed.simulate("digits", clients=5, hold_out=0.2, rounds=2, **named)
+
+
 def test_only_public_weights_may_be_masked() -> None:
     for rule in (FedAvg(0, 0.0), FedBuff(0, 0.0), FedAsync(0, 0.0), Ftte(0, 0.0, variance=False)):
         check_maskable(rule)
@@ -387,7 +439,7 @@ def test_a_rule_with_a_weight_above_one_is_named() -> None:
 
     rule = Loud(0, 0.0)
     assert rule.offer(give(1, 0, [1])) is None
-    with pytest.raises(PicofedError, match=r"aggregator loud: a weight of 2\.0 is outside 0 to 1"):
+    with pytest.raises(PicofedError, match=r"aggregator loud: weights: a weight of 2\.0 is outside 0 to 1"):
         rule.take()
 
 

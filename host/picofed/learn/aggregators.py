@@ -125,10 +125,13 @@ class Buffered(Aggregator):
         """See Aggregator."""
         # In an order of their own and summed exactly, so that the order of arrival leaves no trace.
         updates = sorted(self.buffer, key=lambda update: (update.version, update.board))
+        given = self.weights(updates)
         try:
-            weights = [fixed(weight) for weight in self.weights(updates)]
-        except ValueError as error:
-            raise PicofedError(f"aggregator {self.name}: {error}") from error
+            weights = [fixed(weight) for weight in given]
+        except (ValueError, TypeError) as error:
+            raise PicofedError(f"aggregator {self.name}: weights: {error}") from error
+        if len(weights) != len(updates):
+            raise PicofedError(f"aggregator {self.name}: weights gave {len(weights)} for {len(updates)} updates")
         total = self.sum_up(updates, weights) / UNIT
         records = sum(update.records for update in updates)
         members = [(update.row, weight / UNIT) for update, weight in zip(updates, weights, strict=True)]

@@ -12,8 +12,10 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from picofed.errors import PicofedError
+from picofed.learn import guards
 from picofed.learn.aggregators import Aggregator, FedAvg, FedBuff
+from picofed.learn.guards import RuleError as RuleError  # also by this name
+from picofed.learn.guards import failures, guard
 from picofed.learn.semiasync import FedAsync, Ftte
 from picofed.learn.staleness import Constant, Exponential, Polynomial, Staleness, Threshold
 from picofed.learn.variance import Noise
@@ -29,10 +31,6 @@ STALENESS: Final[Mapping[str, type[Staleness]]] = {
     "threshold": Threshold,
 }
 _Kind = TypeVar("_Kind")
-
-
-class RuleError(PicofedError):
-    """A rule that is not there, cannot be loaded, or may not be used where it is asked for."""
 
 
 def find_aggregator(name: str) -> type[Aggregator]:
@@ -78,18 +76,34 @@ def make(plan: Plan, version: int, now: float, noise: Noise) -> Aggregator:
         "noise": noise,
     }
     age = find_staleness(plan.staleness)
-    settings["staleness"] = age(**_wanted(age, settings))
+    settings["staleness"] = _made(f"staleness {plan.staleness}", age, settings, guards.STALENESS)
     rule = find_aggregator(plan.aggregator)
-    make_rule: Any = rule
-    made: Aggregator = make_rule(version, now, **_wanted(rule, settings))
+    made: Aggregator = _made(f"aggregator {plan.aggregator}", rule, settings, guards.AGGREGATOR, version, now)
     if plan.masked:
         check_maskable(made)
     return made
 
 
-def _wanted(rule: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _made(what: str, rule: Any, settings: Mapping[str, Any], methods: Any, *given: Any) -> Any:
+    """A rule; if it is not one of ours, its failures are told by name."""
+    wanted = _wanted(rule, settings, len(given))
+    if rule.__module__.startswith("picofed."):
+        return rule(*given, **wanted)
+    with failures(f"{what}: __init__"):
+        made = rule(*given, **wanted)
+        guard(made, what, methods)
+    if isinstance(made, Aggregator):
+        with failures(f"{what}: held"):  # not a method, but it shows whether Buffered's __init__ was called
+            _ = made.held
+    return made
+
+
+def _wanted(rule: type, settings: Mapping[str, Any], given: int) -> dict[str, Any]:
+    """Keyword-only parameters and their values. given: parameters in front of them that get something else."""
     wanted = {}
-    for name, parameter in inspect.signature(rule).parameters.items():
+    for place, (name, parameter) in enumerate(inspect.signature(rule).parameters.items()):
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and place >= given:
+            raise RuleError(f"{rule.__name__} takes {name!r} by position: settings of a plan stand behind a * alone")
         if parameter.kind is parameter.KEYWORD_ONLY:
             if name in settings:
                 wanted[name] = settings[name]
