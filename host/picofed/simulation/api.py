@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def run(
     checkpoint_seconds: float = 1.0,
 ) -> Outcome:
     """Run a simulation, from the last checkpoint in `results` if there is one. Raises PicofedError."""
+    if workers is not None:
+        _count("workers", workers, 1)
     quality = quality_name(setup.job)
     # without a file nobody could read all versions' weights
     kept = Results(results, settings_of(setup), all_weights=results is not None, quality=quality)
@@ -104,7 +107,7 @@ def prepare(
     *,
     clients: int = 50,
     split: str = "iid",
-    hold_out: float | Sequence[str] = 0.2,
+    hold_out: float | str | Sequence[str] = 0.2,
     hidden: Sequence[int] = (),
     epsilon: float | None = 8.0,
     steps: int = 0,
@@ -116,7 +119,13 @@ def prepare(
     **settings: Any,
 ) -> Setup:
     """What `simulate` runs. Raises PicofedError."""
-    plan = plan or Plan(**{"aggregator": "fedavg", "epsilon": epsilon, **settings})
+    for name, number, least in (("clients", clients, 1), ("seed", seed, 0), ("steps", steps, 0)):
+        _count(name, number, least)
+    _count("evaluate_every", evaluate_every, 0)
+    if not isinstance(hidden, list | tuple):
+        raise PicofedError(f"hidden is a list of widths, such as [32], not {hidden!r}")
+    hold_out = _checked(hold_out)
+    plan = plan or _plan({"aggregator": "fedavg", "epsilon": epsilon, **settings})
     if isinstance(data, Mapping):
         population = Population.of(data)
     else:
@@ -139,6 +148,34 @@ def prepare(
             raise PicofedError(f"the data does not hold what target {job.target!r} of the job learns")
     releases = plan.rounds if job.private else 0
     return Setup(job, plan, training, held_out, fleet or Fleet(), seed, releases, evaluate_every)
+
+
+def _count(name: str, number: object, least: int) -> None:
+    if type(number) is not int or number < least:
+        raise PicofedError(f"{name} must be a whole number from {least} on, not {number!r}")
+
+
+def _checked(hold_out: object) -> float | list[str]:
+    """A share, or clients by name."""
+    if isinstance(hold_out, str):
+        return [hold_out]
+    if isinstance(hold_out, int | float) and 0 < hold_out < 1:
+        return float(hold_out)
+    if isinstance(hold_out, Sequence) and all(isinstance(name, str) for name in hold_out):
+        return list(hold_out)
+    raise PicofedError(f"hold_out is a share between 0 and 1, or names of clients, not {hold_out!r}")
+
+
+def _plan(settings: Mapping[str, Any]) -> Plan:
+    known = [field.name for field in fields(Plan)]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        own = [name for name in inspect.signature(prepare).parameters if name not in ("data", "settings")]
+        raise PicofedError(f"there is no setting {unknown[0]!r}: there are {', '.join(sorted({*own, *known}))}")
+    try:
+        return Plan(**settings)
+    except TypeError as error:  # a text where a number should be
+        raise PicofedError(f"a setting is of the wrong type: {error}") from error
 
 
 def _hold_out(population: Population, hold_out: float | Sequence[str], seed: int) -> tuple[Population, Population]:

@@ -138,7 +138,7 @@ def _from_rows(path: Path, rows: list[dict[str, str]]) -> Pool:
     try:
         features = np.array([[int(row[name]) for name in columns] for row in rows], np.int64)
         labels = np.array([int(row["label"]) for row in rows], np.int64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise DatasetError(f"{path}: labels and features must be whole numbers in every row") from error
     owners = np.array([row["client"] for row in rows]) if "client" in rows[0] else None
     return _checked(path, features, labels, owners)
@@ -147,13 +147,15 @@ def _from_rows(path: Path, rows: list[dict[str, str]]) -> Pool:
 def _checked(
     path: Path, features: NDArray[np.int64], labels: NDArray[np.int64], owners: NDArray[np.str_] | None
 ) -> Pool:
-    count = len(labels)
-    if features.ndim != 2 or len(features) != count or not count or features.dtype.kind not in "iu":
+    count = labels.size if labels.ndim == 1 else 0
+    if not count or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 254:
+        raise DatasetError(f"{path}: labels must be classes 0 to 254, one for each example")
+    if features.ndim != 2 or len(features) != count or features.dtype.kind not in "iu":
         raise DatasetError(f"{path}: features must be whole numbers, a row for each label")
+    if not features.shape[1]:
+        raise DatasetError(f"{path} has no features: there must be more than labels and clients")
     if features.min() < -127 or features.max() > 127:
         raise DatasetError(f"{path}: features must be -127 to 127")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 254:
-        raise DatasetError(f"{path}: labels must be classes 0 to 254")
     if owners is not None and owners.shape != (count,):
         raise DatasetError(f"{path}: there must be one client for each example")
     return Pool(features.astype(np.int8), labels.astype(np.uint8), owners)

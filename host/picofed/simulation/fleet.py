@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from picofed.simulation.profile import DeviceProfile, ProfileError
 
+FACTOR_MAX: Final = 1_000_000
 _MASK: Final = (1 << 64) - 1
 
 
@@ -28,8 +29,8 @@ class Fleet:
     def __post_init__(self) -> None:
         if not self.profiles:
             raise ProfileError("a fleet has at least one profile")
-        if not 0 <= self.stragglers <= 1 or self.straggler_factor < 1:
-            raise ProfileError("stragglers must be 0 to 1, their factor at least 1")
+        if not 0 <= self.stragglers <= 1 or not 1 <= self.straggler_factor <= FACTOR_MAX:
+            raise ProfileError(f"stragglers must be 0 to 1, their factor 1 to {FACTOR_MAX:,}")
         if not 0 <= self.clock_spread <= 12 or self.at_once < 0:
             raise ProfileError("clock_spread must be 0 to 12 hours, at_once 0 or more")
 

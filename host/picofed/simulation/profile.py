@@ -6,7 +6,6 @@ a measurement: set it for your boards.
 
 from __future__ import annotations
 
-import math
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from picofed.learn.convolution import CHANNELS
 from picofed.learn.job import Job
 from picofed.learn.model import Model
 
+LARGEST: Final = 1e15  # so that no time and no energy overflows
 DAY: Final = 86400.0
 
 
@@ -58,11 +58,16 @@ class DeviceProfile:
 
     def __post_init__(self) -> None:
         numbers = [getattr(self, field.name) for field in fields(self) if field.name != "name"]
-        if not all(isinstance(value, int | float) and 0 <= value < math.inf for value in numbers):
-            raise ProfileError(f"profile {self.name}: every setting is a finite number, 0 or more")
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers) or not all(
+            0 <= value <= LARGEST for value in numbers
+        ):
+            raise ProfileError(f"profile {self.name}: every setting is a number, 0 to {LARGEST:g}")
         checks = (
-            (min(self.clock_hz, self.link_bytes_per_second) > 0, "clock_hz and link_bytes_per_second must be above 0"),
-            (0 < self.duty_cycle <= 1, "duty_cycle must be above 0 and at most 1"),
+            (
+                min(self.clock_hz, self.link_bytes_per_second) >= 1 / LARGEST,
+                "clock_hz and link_bytes_per_second must be above 0",
+            ),
+            (1 / LARGEST <= self.duty_cycle <= 1, "duty_cycle must be above 0 and at most 1"),
             (0 <= self.dropout < 1, "dropout must be at least 0 and below 1"),
             (
                 0 <= self.awake_from < 24 and 0 < self.awake_until <= 24 and self.awake_from != self.awake_until,

@@ -150,6 +150,22 @@ def test_an_npz_that_is_no_data(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", features=np.zeros((3, 2), np.float32), labels=[0, 1, 1])
     with pytest.raises(DatasetError, match="whole numbers"):
         read(tmp_path / "b.npz")
+    for features, labels, words in (
+        (np.zeros((3, 0), np.int8), [0, 1, 1], "has no features"),
+        (np.zeros((1, 2), np.int8), 1, "one for each example"),
+        (np.int8(1), [0, 1, 1], "a row for each label"),
+        (np.zeros((0, 2), np.int8), np.zeros(0, int), "one for each example"),
+    ):
+        np.savez(tmp_path / "c.npz", features=features, labels=labels)
+        with pytest.raises(DatasetError, match=words):
+            read(tmp_path / "c.npz")
+    for text, words in (
+        ("client,label\nanna,0\nben,1\n", "has no features"),
+        (f"label,x\n0,{10**30}\n", "whole numbers"),
+    ):
+        (tmp_path / "d.csv").write_text(text)
+        with pytest.raises(DatasetError, match=words):
+            read(tmp_path / "d.csv")
 
 
 # ---- profiles --------------------------------------------------------------------------------------------------
@@ -193,6 +209,10 @@ def test_every_kind_of_board_takes_longer_for_a_larger_model(path: Path) -> None
     [
         "clock_hz = 0",
         "clock_hz = inf",
+        "clock_hz = nan",
+        "clock_hz = 1e-300",
+        "active_watts = 1e300",
+        "active_watts = true",
         'clock_hz = "fast"',
         "duty_cycle = 1.5",
         "dropout = 1.0",

@@ -50,6 +50,22 @@ def test_there_is_nothing_else_in_the_package() -> None:
     [
         ({"hold_out": ["nobody"]}, "no client 'nobody'"),
         ({"hold_out": 0.0}, "share between 0 and 1"),
+        ({"hold_out": 0}, "share between 0 and 1"),
+        ({"hold_out": 1.0}, "share between 0 and 1"),
+        ({"hold_out": float("nan")}, "share between 0 and 1"),
+        ({"hold_out": [1]}, "share between 0 and 1"),
+        ({"hold_out": "client-99"}, "no client 'client-99'"),
+        ({"seed": -1}, "seed must be a whole number from 0 on, not -1"),
+        ({"seed": "picofed"}, "seed must be a whole number"),
+        ({"clients": 0}, "clients must be a whole number from 1 on"),
+        ({"steps": -1}, "steps must be"),
+        ({"evaluate_every": -1}, "evaluate_every must be"),
+        ({"workers": 0}, "workers must be a whole number from 1 on"),
+        ({"workers": -1}, "workers must be a whole number from 1 on"),
+        ({"hidden": 32}, "hidden is a list"),
+        ({"hidden": [0]}, "every layer has 1 to 1023"),
+        ({"colour": "red"}, "there is no setting 'colour': there are .*hold_out.*learning_rate"),
+        ({"learning_rate": "fast"}, "a setting is of the wrong type"),
         ({"aggregator": "fedmax"}, "fedmax"),
         ({"epsilon": -1.0}, "epsilon"),
         ({"split": "even"}, "not known"),
@@ -58,6 +74,11 @@ def test_there_is_nothing_else_in_the_package() -> None:
 def test_mistakes_are_told(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(PicofedError, match=words):
         picofed.simulate(digits(), **{**SMALL, **settings})
+
+
+def test_one_client_is_held_out_by_its_name() -> None:
+    frame = picofed.simulate("digits", hold_out="client-1", rounds=1, clients=4, aggregator="fedavg")
+    assert frame["updates"].tolist() == [0, 4]  # of five, as a share of nothing holds out one more
 
 
 def test_the_command_prints_what_happened(tmp_path: Path) -> None:
@@ -84,6 +105,10 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
         (["--kind", "toaster"], "no kind of board"),
         (["--hold-out", "nobody"], "no client 'nobody'"),
         (["--data", "nothing.csv"], "cannot read nothing.csv"),
+        (["--stragglers", "0.5", "--straggler-factor", "nan"], "factor 1 to 1,000,000"),
+        (["--stragglers", "0.5", "--straggler-factor", "inf"], "factor 1 to 1,000,000"),
+        (["--stragglers", "nan"], "stragglers must be 0 to 1"),
+        (["--dropout", "nan"], "every setting is a number"),
         (["--epsilon", "0"], "epsilon must be above 0"),
         (["--epsilon", "8", "--no-privacy"], "exclude each other"),
         (["--epsilon", "0", "--no-privacy"], "exclude each other"),
