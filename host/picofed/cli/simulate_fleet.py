@@ -94,7 +94,7 @@ def setup(
 
 
 def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
-    """Simulate, show progress, print the result."""
+    """Simulate, show progress, print the result. Raises PicofedError, also where not all versions could be made."""
     console = Console(stderr=True, highlight=False)
     name = quality_name(made.job)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -116,9 +116,15 @@ def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
     result = summary(made, outcome)
     if as_json:
         common.print_json(result | {"by_version": outcome.versions})
-        return
+    else:
+        tell(made, result)
     if outcome.stopped:
-        click.echo(outcome.stopped, err=True)
+        raise PicofedError(outcome.stopped)
+
+
+def tell(made: Setup, result: dict[str, Any]) -> None:
+    """The numbers of a run, for people."""
+    name = quality_name(made.job)
     quality = "-" if result[name] is None else f"{result[name]:.3f}"
     click.echo(f"{name} {quality} on {len(made.held_out)} clients held out; version {result['versions']}")
     click.echo(
@@ -135,6 +141,9 @@ def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
 def summary(made: Setup, outcome: api.Outcome) -> dict[str, Any]:
     """The numbers of a run."""
     last = {name: values[-1] for name, values in outcome.versions.items()}
+    clients, arrived = outcome.clients, outcome.updates["arrived"]
+    # Not of the last version's row: where no further one could be made, clients have gone on.
+    lost = sum(clients["releases"]) - sum(clients["updates"]) if outcome.stopped else last["lost"]
     epsilon = None
     if made.job.private:
         most = max(outcome.clients["releases"])
@@ -145,14 +154,14 @@ def summary(made: Setup, outcome: api.Outcome) -> dict[str, Any]:
         "held_out": list(made.held_out.names),
         "versions": last["version"],
         quality_name(made.job): last[quality_name(made.job)],
-        "seconds": last["seconds"],
+        "seconds": max([last["seconds"], *arrived]),
         "updates": len(outcome.updates["client"]),
-        "refused": last["refused"],
-        "lost": last["lost"],
-        "left": last["left"],
-        "bytes_up": last["bytes_up"],
-        "bytes_down": last["bytes_down"],
-        "joules": last["joules"],
+        "refused": sum(reason is not None for reason in outcome.updates["reason"]),
+        "lost": lost,
+        "left": sum(bool(reason) for reason in clients["left"]),
+        "bytes_up": sum(clients["bytes_up"]),
+        "bytes_down": sum(clients["bytes_down"]),
+        "joules": sum(clients["joules"]),
         "epsilon": epsilon,
         "delta": made.plan.delta,
         "clip_norm": made.job.clip,

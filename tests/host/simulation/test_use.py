@@ -119,6 +119,26 @@ def test_mistakes_on_the_command_line(arguments: list[str], words: str) -> None:
     assert isinstance(told.exception, PicofedError) and re.search(words, str(told.exception))
 
 
+def test_a_fleet_that_stalls_says_so_and_what_it_cost(tmp_path: Path) -> None:
+    stall = ["--rounds", "1", "--set", "aggregator=fedavg", "--set", "minimum=100", "--results", str(tmp_path / "r.db")]
+    for _ in range(2):  # the second time it reads what was kept
+        told = command(*stall)
+        assert isinstance(told.exception, PicofedError) and told.exception.exit_status == 2
+        assert re.match("no update can come any more at version 0: 0 of 12 clients have left", str(told.exception))
+        found = re.search(
+            r"12 updates in (\S+) s .*, 0 lost, 0 refused\n.*; (\d+) bytes up, (\d+) down, (\S+) J", told.output
+        )
+        assert found and all(float(number) > 0 for number in found.groups())
+    result = json.loads(command("--json", *stall).output)
+    assert result["stopped"] and result["bytes_up"] == int(found[2]) and result["versions"] == 0
+    # as a run that goes on until then
+    whole = json.loads(command("--json", "--set", "aggregator=fedavg", "--rounds", "1").output)
+    assert [whole[name] for name in ("seconds", "bytes_up")] == [result[name] for name in ("seconds", "bytes_up")]
+    assert {name: whole["by_version"][name][-1] for name in ("seconds", "refused", "lost", "left", "bytes_down")} == {
+        name: whole[name] for name in ("seconds", "refused", "lost", "left", "bytes_down")
+    }
+
+
 FORECAST = """name = "next"
 records = { window = 20, features = "blocks", block = 5, target = "next", horizon = 1 }
 privacy = { epsilon = 8.0, records = 300, boards = 4 }
