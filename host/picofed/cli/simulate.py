@@ -45,7 +45,13 @@ EPSILON = 8.0  # of fleets for which nobody says it
 @click.option("--straggler-factor", type=click.FloatRange(1), default=10.0, help="Fleet: how slow (default: 10 times).")
 @click.option("--dropout", type=click.FloatRange(0, 0.99), default=0.0, help="Fleet: chance that a round is lost.")
 @click.option("--at-once", type=click.IntRange(0), default=0, help="Fleet: rounds under way at most (default: all).")
-@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Fleet: a [server] setting, as in job files.")
+@click.option(
+    "--set",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Fleet: a [server] setting, as in job files; aggregator is ftte there and here.",
+)
 @click.option("--no-privacy", is_flag=True, help="Fleet: neither noise nor clipping.")
 @click.option("--evaluate-every", type=click.IntRange(0), default=1, help="Fleet: versions between evaluations.")
 @click.option("--workers", type=click.IntRange(1), help="Fleet: threads (default: one for each processor).")

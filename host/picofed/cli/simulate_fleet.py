@@ -82,7 +82,7 @@ def setup(
                 "name": "simulation",
                 "records": {"window": 100, "labels": 7},
                 "privacy": {"clip_norm": 1, "log2_sigma": 6},
-                "server": {"aggregator": "fedavg", **settings},
+                "server": settings,
             }
         )
         plan = replace(plan, epsilon=options["epsilon"])

@@ -125,7 +125,7 @@ def prepare(
     if not isinstance(hidden, list | tuple):
         raise PicofedError(f"hidden is a list of widths, such as [32], not {hidden!r}")
     hold_out = _checked(hold_out)
-    plan = plan or _plan({"aggregator": "fedavg", "epsilon": epsilon, **settings})
+    plan = plan or _plan({"epsilon": epsilon, **settings})
     if isinstance(data, Mapping):
         population = Population.of(data)
     else:

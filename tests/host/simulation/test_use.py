@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from picofed.cli import cli
 from picofed.errors import PicofedError
+from picofed.learn.job import Plan
 from picofed.report.simulation import page
 from picofed.simulation.dataset import digits
 
@@ -76,6 +77,13 @@ def test_mistakes_are_told(settings: dict[str, Any], words: str) -> None:
         picofed.simulate(digits(), **{**SMALL, **settings})
 
 
+def test_what_nobody_names_is_the_aggregator_of_live_runs() -> None:
+    found = [picofed.simulate("digits", **SMALL, **rule).to_dict("list") for rule in ({}, {"aggregator": "ftte"})]
+    assert found[0] == found[1] and found[0]["updates"] == [0, 4, 4, 4] and Plan().aggregator == "ftte"
+    shown = [json.loads(command("--json", *rule).output) for rule in ([], ["--set", "aggregator=ftte"])]
+    assert shown[0] == shown[1] and shown[0]["by_version"]["updates"] == [0, 4, 4, 4]
+
+
 def test_one_client_is_held_out_by_its_name() -> None:
     frame = picofed.simulate("digits", hold_out="client-1", rounds=1, clients=4, aggregator="fedavg")
     assert frame["updates"].tolist() == [0, 4]  # of five, as a share of nothing holds out one more
@@ -85,8 +93,8 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
     told = command("--json", "--plot", str(tmp_path / "page.html"), "--results", str(tmp_path / "results.db"))
     assert told.exit_code == 0, told.output
     result = json.loads(told.output)
-    assert (result["clients"], result["versions"], result["updates"]) == (12, 3, 36)
-    assert 0 < result["epsilon"] <= 8.0 and result["bytes_up"] > 36 * 100
+    assert (result["clients"], result["versions"], result["updates"]) == (12, 3, 12)
+    assert 0 < result["epsilon"] <= 8.0 and result["bytes_up"] > 12 * 100
     assert [len(column) for column in result["by_version"].values()] == [4] * 13
     html = (tmp_path / "page.html").read_text()
     assert html.count("<svg") == 3 and "http" not in html.replace("http-equiv", "")
