@@ -24,6 +24,7 @@ from picofed.learn.unmask import without_masks
 from picofed.learn.versions import unrounded
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
+from picofed.simulation.api import BUILT_IN
 
 EPSILON = 8.0  # of fleets for which nobody says it
 
@@ -31,7 +32,11 @@ EPSILON = 8.0  # of fleets for which nobody says it
 @click.command(short_help="Try a job on simulated boards, or simulate a whole fleet.")
 @click.argument("job_file", metavar="[JOB]", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--data", "data_file", required=True, metavar="DATA", help="An .npz, .npy or .csv file, digits, or mnist[:14|:7]."
+    "--data",
+    "data_file",
+    required=True,
+    metavar="DATA",
+    help="With JOB an .npz, .npy or .bin file; without, an .npz or .csv file, digits, or mnist[:14|:8|:7].",
 )
 @click.option("--hold-out", "held", multiple=True, metavar="CLIENT", help="Evaluate on this client; repeat for more.")
 @click.option("--boards", "count", type=click.IntRange(1), help="Use only the first so many clients.")
@@ -89,6 +94,11 @@ def simulate(context: click.Context, /, **options: Any) -> None:
     if options["output"] and not options["output"].parent.is_dir():
         raise PicofedError(f"cannot write {options['output']}: there is no such folder")
     job_file: Path | None = options["job_file"]
+    if job_file is not None and options["data_file"] in BUILT_IN and not Path(options["data_file"]).exists():
+        raise PicofedError(
+            f"{options['data_file']} is for fleets without a JOB: with one, give an .npz file of windows or features, "
+            "the watch's .npy or a board's .bin"
+        )
     if job_file is not None and not given:
         names = ("job_file", "held", "count", "seed", "baselines", "output", "rounds", "epsilon", "as_json")
         boards_only(data_file=Path(options["data_file"]), **{name: options[name] for name in names})
@@ -99,13 +109,16 @@ def simulate(context: click.Context, /, **options: Any) -> None:
         raise PicofedError("--clients, --split, --hidden and --no-privacy are for fleets without a JOB: it says them")
     if options["no_privacy"] and options["epsilon"] is not None:
         raise PicofedError("--epsilon and --no-privacy exclude each other: leave one of them out")
+    if "straggler_factor" in given and not options["stragglers"]:
+        raise PicofedError("--straggler-factor needs --stragglers: how many of the clients are slow")
     settings = simulate_fleet.plan_settings(options["pairs"])
     if options["rounds"] is not None:
+        if "rounds" in settings:
+            raise PicofedError("--rounds and --set rounds exclude each other: leave one of them out")
         settings["rounds"] = options["rounds"]
     options["epsilon_given"] = options["epsilon"]
     if not options["no_privacy"] and options["epsilon"] is None:
         options["epsilon"] = EPSILON
-    options["clients"], options["split"] = options["clients"] or 50, options["split"] or "iid"
     made = simulate_fleet.setup(job_file, options["data_file"], options["held"], options["seed"], settings, options)
     simulate_fleet.run(made, options, options["as_json"])
 

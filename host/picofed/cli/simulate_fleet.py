@@ -55,6 +55,13 @@ def plan_settings(pairs: tuple[str, ...]) -> dict[str, Any]:
             found[name] = value
         if not equals or name not in found:
             raise PicofedError(f"--set {pair}: say NAME=VALUE, such as learning_rate=0.5")
+    for name in found:
+        if name in ("epsilon", "delta"):
+            where = "use --epsilon" if name == "epsilon" else "say it in a JOB"
+            raise PicofedError(f"--set {name}: it belongs to [privacy], not to [server]: {where}")
+        if name not in jobfile.server_settings():
+            known = ", ".join(jobfile.server_settings())
+            raise PicofedError(f"--set {name}: [server] has no setting {name!r}: it knows {known}")
     return found
 
 

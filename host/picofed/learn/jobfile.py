@@ -230,6 +230,11 @@ _NAMES: Final[Mapping[type, str]] = {
 }
 
 
+def server_settings() -> list[str]:
+    """What [server] knows: a Plan's settings but for those of [privacy]."""
+    return [field.name for field in fields(Plan) if field.name not in ("epsilon", "delta")]
+
+
 def _plan(server: Any, privacy: Mapping[str, Any], overrides: Mapping[str, Any]) -> Plan:
     if not isinstance(server, dict):
         raise JobError("[server] must be a table of settings")
@@ -245,7 +250,7 @@ def _plan(server: Any, privacy: Mapping[str, Any], overrides: Mapping[str, Any])
     values.update({key: value for key, value in overrides.items() if value is not None})
     for key in list(values):
         if key not in hints:
-            raise JobError(f"[server] has no setting {key!r}: it knows {', '.join(f.name for f in fields(Plan))}")
+            raise JobError(f"[server] has no setting {key!r}: it knows {', '.join(server_settings())}")
         hint = hints[key]
         kind = next(k for k in typing.get_args(hint) if k is not types.NoneType) if typing.get_args(hint) else hint
         values[key] = _get(values, key, kind, key)

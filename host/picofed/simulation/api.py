@@ -25,6 +25,8 @@ from picofed.simulation.profile import DeviceProfile
 from picofed.simulation.results import Results
 from picofed.simulation.task import make_task
 
+EPSILON = 8.0
+CLIENTS = 50
 BUILT_IN = ("digits", "mnist", "mnist:14", "mnist:8", "mnist:7")
 Progress = Callable[[int, float | None], None]
 
@@ -105,11 +107,11 @@ def settings_of(setup: Setup) -> dict[str, Any]:
 def prepare(
     data: str | Path | Pool | Mapping[str, Examples] = "digits",
     *,
-    clients: int = 50,
-    split: str = "iid",
+    clients: int | None = None,
+    split: str | None = None,
     hold_out: float | str | Sequence[str] = 0.2,
     hidden: Sequence[int] = (),
-    epsilon: float | None = 8.0,
+    epsilon: float | None = EPSILON,
     steps: int = 0,
     fleet: Fleet | None = None,
     seed: int = 1,
@@ -118,7 +120,17 @@ def prepare(
     plan: Plan | None = None,
     **settings: Any,
 ) -> Setup:
-    """What `simulate` runs. Raises PicofedError."""
+    """What `simulate` runs. clients: 50 if not said; split: iid if not said; both for data that is dealt out. Raises
+    PicofedError."""
+    if isinstance(data, Mapping) and (clients is not None or split is not None):
+        raise PicofedError("clients and split are for data that is dealt out: this data comes by client")
+    if split == "given" and clients is not None:
+        raise PicofedError("with split given the data says how many clients there are: leave clients out")
+    if job is not None and (hidden or steps):
+        raise PicofedError("hidden and steps are for fleets without a job: it says them")
+    if plan is not None and (settings or epsilon != EPSILON):
+        raise PicofedError(f"{next(iter(settings), 'epsilon')} belongs into the plan that is given")
+    clients = CLIENTS if clients is None else clients
     for name, number, least in (("clients", clients, 1), ("seed", seed, 0), ("steps", steps, 0)):
         _count(name, number, least)
     _count("evaluate_every", evaluate_every, 0)
@@ -131,7 +143,7 @@ def prepare(
     else:
         share = 0.0 if not isinstance(hold_out, float) else hold_out
         pool = pool_of(data)
-        population = partition.deal(pool, split, clients + (round(share * clients / (1 - share)) or 1), seed)
+        population = partition.deal(pool, split or "iid", clients + (round(share * clients / (1 - share)) or 1), seed)
     training, held_out = _hold_out(population, hold_out, seed)
     if job is None:
         widths = [training.features.shape[1], *hidden, max(2, int(population.labels.max()) + 1)]

@@ -125,10 +125,8 @@ def filter_products(job: Job) -> int:
 
 
 def read(path: Path) -> DeviceProfile:
-    """The profile in a board.toml; what its [profile] does not say, or lacks altogether, is the default.
-
-    Settings that are not a profile's are left to whoever knows them. Raises ProfileError.
-    """
+    """The profile in a board.toml; what its [profile] does not say, or lacks altogether, is the default. Raises
+    ProfileError."""
     try:
         item: Any = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -136,5 +134,8 @@ def read(path: Path) -> DeviceProfile:
     table = item.get("profile", {})
     if not isinstance(table, dict):
         raise ProfileError(f"{path}: profile must be a table")
-    known = {field.name for field in fields(DeviceProfile)} - {"name"}
-    return DeviceProfile(str(item.get("name", path.parent.name)), **{k: v for k, v in table.items() if k in known})
+    known = [field.name for field in fields(DeviceProfile) if field.name != "name"]
+    for name in table:
+        if name not in known:
+            raise ProfileError(f"{path}: [profile] has no setting {name!r}: it knows {', '.join(known)}")
+    return DeviceProfile(str(item.get("name") or path.absolute().parent.name), **table)

@@ -175,7 +175,7 @@ def test_a_board_without_a_profile_has_the_default_one(tmp_path: Path) -> None:
     path = tmp_path / "board.toml"
     path.write_text('name = "mine"\n[memory]\nram = 5\n')
     assert read_profile(path) == DeviceProfile("mine")
-    path.write_text('name = "mine"\n[profile]\nclock_hz = 48000000\nsomething_new = 3\n')
+    path.write_text('name = "mine"\n[profile]\nclock_hz = 48000000\n')
     assert read_profile(path) == DeviceProfile("mine", clock_hz=48e6)
     repository = Path(__file__).parents[3] / "boards"
     found = [read_profile(path) for path in repository.glob("*/board.toml")]
@@ -215,6 +215,7 @@ def test_every_kind_of_board_takes_longer_for_a_larger_model(path: Path) -> None
         "active_watts = true",
         'clock_hz = "fast"',
         "duty_cycle = 1.5",
+        "duty_cyle = 0.1",
         "dropout = 1.0",
         "awake_from = 24",
         "awake_from = 5\nawake_until = 5",
@@ -222,10 +223,14 @@ def test_every_kind_of_board_takes_longer_for_a_larger_model(path: Path) -> None
         "battery_joules = -1",
     ],
 )
-def test_a_profile_that_makes_no_sense(text: str, tmp_path: Path) -> None:
+def test_a_profile_that_makes_no_sense(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "board.toml").write_text(f"[profile]\n{text}\n")
     with pytest.raises(ProfileError):
         read_profile(tmp_path / "board.toml")
+    (tmp_path / "board.toml").write_text(f"[profile]\n{text}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ProfileError, match=rf"board\.toml: |profile {tmp_path.name}: "):
+        read_profile(Path("board.toml"))  # a bare name, too, is told whose profile it is
     (tmp_path / "board.toml").write_text("profile = 3")
     with pytest.raises(ProfileError):
         read_profile(tmp_path / "board.toml")

@@ -17,6 +17,7 @@ from picofed.cli import cli
 from picofed.errors import PicofedError
 from picofed.learn.job import Plan
 from picofed.report.simulation import page
+from picofed.simulation.api import prepare
 from picofed.simulation.dataset import digits
 
 SMALL: dict[str, Any] = {"clients": 12, "rounds": 3}
@@ -61,6 +62,8 @@ def test_there_is_nothing_else_in_the_package() -> None:
         ({"clients": 0}, "clients must be a whole number from 1 on"),
         ({"steps": -1}, "steps must be"),
         ({"evaluate_every": -1}, "evaluate_every must be"),
+        ({"split": "given"}, "leave clients out"),
+        ({"plan": Plan()}, "rounds belongs into the plan"),
         ({"workers": 0}, "workers must be a whole number from 1 on"),
         ({"workers": -1}, "workers must be a whole number from 1 on"),
         ({"hidden": 32}, "hidden is a list"),
@@ -110,6 +113,14 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
         (["--set", "rounds"], "say NAME=VALUE"),
         (["--set", "colour=red"], "no setting 'colour'"),
         (["--baselines"], "do not go with a fleet"),
+        (["--set", "colour=red"], r"knows rounds, aggregator, .*honest$"),
+        (["--set", "epsilon=0"], "--set epsilon: it belongs to .*use --epsilon"),
+        (["--set", "delta=0.1"], "--set delta: it belongs to .*say it in a JOB"),
+        (["--set", "rounds=1\nepsilon=3"], "--set epsilon"),
+        (["--set", "rounds=3"], "exclude each other"),
+        (["--set", "blank=true"], "no setting 'blank'"),
+        (["--split", "given"], "leave clients out"),
+        (["--straggler-factor", "3"], "needs --stragglers"),
         (["--kind", "toaster"], "no kind of board"),
         (["--hold-out", "nobody"], "no client 'nobody'"),
         (["--data", "nothing.csv"], "cannot read nothing.csv"),
@@ -166,6 +177,35 @@ def test_a_fleet_foretells(tmp_path: Path) -> None:
     assert "accuracy" not in result and result["explained"] == result["by_version"]["explained"][3]
     plain = CliRunner().invoke(cli, [*arguments, "--stragglers", "0.5"])
     assert f"explained {result['explained']:.3f} on 1 clients held out" in plain.output
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist:8"])
+def test_a_job_takes_no_data_that_is_dealt_out(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "next.toml").write_text(FORECAST)
+    for more in ([], ["--stragglers", "0.5"]):
+        told = CliRunner().invoke(cli, ["simulate", "next.toml", "--data", name, *more])
+        assert isinstance(told.exception, PicofedError)
+        assert re.match(rf"{name} is for fleets without a JOB: with one, give an \.npz", str(told.exception))
+    told = CliRunner().invoke(cli, ["simulate", "--help"], terminal_width=400)
+    assert "mnist[:14|:8|:7]" in told.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"clients": 3}, "comes by client"),
+        ({"split": "iid"}, "comes by client"),
+        ({"hidden": [4]}, "it says them"),
+        ({"steps": 2}, "it says them"),
+        ({"epsilon": 2.0}, "epsilon belongs into the plan"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(settings: dict[str, Any], words: str, make_setup: Any) -> None:
+    setup = make_setup()
+    by_client = {name: setup.training.examples(number) for number, name in enumerate(setup.training.names)}
+    with pytest.raises(PicofedError, match=words):
+        prepare(by_client, job=setup.job, plan=setup.plan, **settings)
 
 
 def test_a_page_of_curves_survives_odd_numbers() -> None:
