@@ -91,12 +91,14 @@ class Emulate:
 
 @dataclass(frozen=True)
 class Profile:
-    """A simulation's idea of this kind's speed. cycles_per_example: of every model; 0: by its products."""
+    """A simulation's idea of this kind's speed and power. cycles_per_example: of every model; 0: by its products; watts
+    0: not known, what picofed.simulation.profile says."""
 
     clock_hz: int
     link_bytes_per_second: int
     cycles_per_example: int = 0
     cycles_per_noise_sample: int = 0
+    active_watts: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from picofed.fleet import catalog
 from picofed.learn import jobfile
 from picofed.learn.job import Job, Plan
 from picofed.learn.model import Model
@@ -268,3 +269,25 @@ def test_every_record_of_every_step_pays_for_its_features() -> None:
     assert DeviceProfile().cycles(local, 30) - bare.cycles(local, 30) == pytest.approx(3 * 30 * 80 * 451)
     task = make_task("t", Model.dense([45, 3]), Plan(epsilon=None), clients=9, records=9)
     assert DeviceProfile().feature_cycles(task) == 0  # digits, MNIST: features are what there is
+
+
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.parent.name)
+def test_what_a_board_says_of_itself_is_what_is_simulated(path: Path) -> None:
+    stated, profile = catalog.kind(path.parent.name).profile, read_profile(path)
+    for name, value in vars(stated).items() if stated else ():
+        assert getattr(profile, name) == (value or getattr(DeviceProfile(), name))
+    for line in path.read_text().splitlines():
+        assert "_watts" not in line or re.search(r"# .*Datasheet", line)  # facts have a source
+
+
+def test_the_default_profile_stays_what_the_benchmark_ran_with() -> None:
+    found = DeviceProfile()
+    assert (found.clock_hz, found.link_bytes_per_second, found.active_watts, found.link_watts) == (
+        125e6,
+        11520,
+        0.1,
+        0.1,
+    )
+    assert (found.cycles_per_product, found.cycles_per_noise_sample, found.idle_watts) == (7.3, 1321, 0)
+    assert read_profile(BOARDS[0].parents[1] / "rpi_pico" / "board.toml").link_bytes_per_second == 100000
+    assert read_profile(BOARDS[0].parents[1] / "esp32" / "board.toml").active_watts == 0.145
