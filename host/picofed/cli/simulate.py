@@ -41,7 +41,11 @@ EPSILON = 8.0  # of fleets for which nobody says it
 @click.option("--hold-out", "held", multiple=True, metavar="CLIENT", help="Evaluate on this client; repeat for more.")
 @click.option("--boards", "count", type=click.IntRange(1), help="Use only the first so many clients.")
 @click.option("--seed", default="picofed", show_default=True, help="What the boards' keys and entropy come from.")
-@click.option("--baselines", is_flag=True, help="Also without privacy, in float64, and by majority.")
+@click.option(
+    "--baselines",
+    is_flag=True,
+    help="Also without privacy, in float64 (synchronous, whatever the job's aggregator), and by majority.",
+)
 @click.option("--clients", type=click.IntRange(1), help="Fleet: deal the data out to so many clients (default: 50).")
 @click.option("--split", metavar="HOW", help="Fleet: iid (default), dirichlet:ALPHA, or given (by the data's clients).")
 @click.option("--hidden", type=click.IntRange(1, 1023), multiple=True, help="Fleet: a hidden layer's width; repeat.")
@@ -170,6 +174,7 @@ def boards_only(
     }
     if baselines:
         versions = train_float(job, plan, list(training.values()))
+        result |= {"aggregator": plan.aggregator, "aggregator_float": "synchronous"}
         result[f"{quality_name(job)}_nonprivate"] = nonprivate_quality(job, plan, training, people)
         result[f"{quality_name(job)}_float"] = [
             measure(job, version, people).explained if squared else float_accuracy(job, version, people)
@@ -193,7 +198,7 @@ def boards_only(
     if baselines:
         free, floats = (result[f"{quality_name(job)}_{which}"][-1] for which in ("nonprivate", "float"))
         other = "" if squared else f", majority {result['accuracy_majority']:.3f}"
-        click.echo(f"without privacy {free:.3f}, float64 {floats:.3f}{other}")
+        click.echo(f"without privacy {free:.3f} ({plan.aggregator}), float64 {floats:.3f} (synchronous){other}")
 
 
 def quality(job: Job, weights: Any, people: dict[str, Examples]) -> float:

@@ -175,6 +175,8 @@ def test_a_fleet_foretells(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     result = json.loads(told.output)
     assert "accuracy" not in result and result["explained"] == result["by_version"]["explained"][3]
+    yardsticks = CliRunner().invoke(cli, [*arguments, "--baselines"])
+    assert re.search(r"without privacy \S+ \(ftte\), float64 \S+ \(synchronous\)\n", yardsticks.output)
     plain = CliRunner().invoke(cli, [*arguments, "--stragglers", "0.5"])
     assert f"explained {result['explained']:.3f} on 1 clients held out" in plain.output
 
