@@ -24,9 +24,7 @@ from picofed.learn.unmask import without_masks
 from picofed.learn.versions import unrounded
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
-from picofed.simulation.api import BUILT_IN
-
-EPSILON = 8.0  # of fleets for which nobody says it
+from picofed.simulation.api import BUILT_IN, EPSILON
 
 
 @click.command(short_help="Try a job on simulated boards, or simulate a whole fleet.")

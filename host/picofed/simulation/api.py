@@ -25,7 +25,7 @@ from picofed.simulation.profile import DeviceProfile
 from picofed.simulation.results import Results
 from picofed.simulation.task import make_task
 
-EPSILON = 8.0
+EPSILON = 8.0  # of fleets for which nobody says it
 CLIENTS = 50
 BUILT_IN = ("digits", "mnist", "mnist:14", "mnist:8", "mnist:7")
 Progress = Callable[[int, float | None], None]
