@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import stat
 import subprocess
 import sys
@@ -322,3 +323,40 @@ def test_no_key_is_ever_shown(
     for secret in secrets:
         for form in (secret.hex(), repr(secret), repr(secret)[2:20], str(list(secret))[1:20]):
             assert form.lower() not in said.lower()
+
+
+def test_a_changed_policy_locks_nobody_out(tmp_path: Path) -> None:
+    """A site that `picofed flash` made has the owner's key and all boards, and no roster: everybody takes part. That a
+    board's policy names a helper does not begin a roster; where one begins, it has everybody but who is revoked."""
+    site = tmp_path / "site"
+    owner = Owner.create(Ownership.key_file(site))
+    registry = Registry(site / "boards.json")
+    for number in range(3):
+        registry.add(Provision.new(Policy(bytes([number] * 8), f"unix-{number}", 1000, 100), owner=owner), "port")
+    everybody = {given.provision.policy.board for given in registry}
+    folders = ("--owner", "site", "--site", "site")
+    moved = ("provision", "policy", "unix-1", "--helper", "07" * 32, "--cohort", "3", *folders)
+    good(picofed(tmp_path, *moved))
+    assert not (site / "roster.cbor").exists()
+    assert set(common.update_keys(site, common.open_registry(site))) == everybody
+    told = good(picofed(tmp_path, "helper", "roster", "helper.cbor", "--owner", "site", "--site", "site"))
+    assert ": 3 boards; no sum of fewer than 2" in told
+    # whatever begins a roster
+    begun = tmp_path / "copy"
+    shutil.copytree(site, begun)
+    good(picofed(tmp_path, "provision", "board", "03", "new", "--owner", "copy", "--site", "copy"))
+    given = common.open_registry(begun)
+    assert set(common.update_keys(begun, given)) == everybody | {board_id("03")}
+    assert all(isinstance(board.provision, Provision) for board in given)  # one folder for both keeps the owner's keys
+    good(picofed(tmp_path, "provision", "revoke", "unix-0", *folders))
+    left = everybody - {bytes(8)}
+    assert set(common.update_keys(site, common.open_registry(site))) == left
+    # a roster names the helper that policies do, and revoked boards stay away
+    good(picofed(tmp_path, *moved, "--output", "again.cbor"))
+    signed = roster.load(site / "roster.cbor")
+    assert signed is not None and set(signed.roster.boards) == left
+    assert (signed.roster.number, signed.roster.helper) == (2, b"\7" * 32)
+    # a roster that only the host still has may have revoked boards: it is not begun again
+    (site / "roster.cbor").rename(tmp_path / "roster.cbor")
+    apart = ("--owner", "site", "--site", ".")
+    complains(picofed(tmp_path, "provision", "revoke", "unix-2", *apart), "lost its roster")

@@ -106,7 +106,7 @@ class Ownership:
             return self._provision(owner, policy, changes, port)
 
     def _provision(self, owner: Owner, policy: Policy, changes: Mapping[str, Any], port: str) -> Provision:
-        known = self.registry.get(policy.board)
+        known, boards = self.registry.get(policy.board), self._boards(owner)
         if known is None:
             made = Provision.new(replace(policy, number=next_number(0)), owner=owner)
         else:
@@ -117,9 +117,9 @@ class Ownership:
             made = old.again(policy, owner)
         made = made.after(*self._head(policy.board))
         self._keep(made, port)
-        Registry(self.site / "boards.json").add(made.for_host(), port)
-        members = {**self.roster.boards, policy.board: made.public}
-        self._admit(owner, members, policy.helper or self.roster.helper)
+        if self.site.resolve() != self.folder.resolve():  # one folder for both keeps the owner's keys
+            Registry(self.site / "boards.json").add(made.for_host(), port)
+        self._admit(owner, {**boards, policy.board: made.public}, policy.helper or self.roster.helper)
         return made
 
     def renew(self, owner: Owner, known: Registered, **changes: Any) -> bytes:
@@ -130,7 +130,8 @@ class Ownership:
             assert isinstance(old, Provision)
             made = old.renewed(replace(old.policy, number=next_number(old.policy.number), **changes), owner)
             self._keep(made, newest.port)
-            if made.policy.helper not in (b"", self.roster.helper):
+            # Without a roster every board takes part: a change of one board's policy is no reason to begin one.
+            if self.roster.number and made.policy.helper not in (b"", self.roster.helper):
                 self._admit(owner, self.roster.boards, made.policy.helper)
         return cbor2.dumps({"policy": made.policy.data, "signature": made.signature})
 
@@ -138,15 +139,27 @@ class Ownership:
         """Take a board off the roster."""
         gone = known.provision.policy.board
         with self._signing():
-            if gone not in self.roster.boards:
+            boards = self._boards(owner)
+            if gone not in boards:
                 raise PicofedError(f"{known.provision.policy.name} is not on the roster")
-            left = {ident: key for ident, key in self.roster.boards.items() if ident != gone}
+            left = {ident: key for ident, key in boards.items() if ident != gone}
             self._admit(owner, left, self.roster.helper)
 
     def admit(self, owner: Owner, members: Mapping[bytes, bytes]) -> None:
         """Put boards, by id and public key, on the roster."""
         with self._signing():
-            self._admit(owner, {**self.roster.boards, **members}, self.roster.helper)
+            self._admit(owner, {**self._boards(owner), **members}, self.roster.helper)
+
+    def _boards(self, owner: Owner) -> dict[bytes, bytes]:
+        """Whom the next roster has, if nothing else is asked: those of the last one. Where there never was one, every
+        board took part, and goes on to. Raises PicofedError."""
+        if self.roster.number:
+            return dict(self.roster.boards)
+        if (self.site / roster.FILE).exists():  # it may have revoked boards that `boards.json` still has
+            raise PicofedError(f"{self.folder} has lost its roster, but {self.site} has one: copy it back")
+        given = (known.provision for known in self.registry)
+        owned = (one for one in given if isinstance(one, Provision) and one.owner == owner.public)
+        return {one.policy.board: one.public for one in owned}
 
     def _keep(self, made: Provision, port: str) -> None:
         self.registry.add(made.without_secret(), port)
