@@ -26,10 +26,15 @@ def aggregate(job_file: Path, site: Path, rounds: int | None, epsilon: float | N
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
     store = common.existing_store(site)
     try:
-        keys = common.open_registry(site).update_keys()
-        coordinator = Coordinator(store, job, plan, keys, helper=common.open_helper(plan))
+        registry = common.open_registry(site)
+        keys = registry.update_keys()
+        helper = common.open_helper(plan)
+        coordinator = Coordinator(store, job, plan, keys, helper=helper)
         if coordinator.version.number >= plan.rounds:
             raise PicofedError(f"all {plan.rounds} versions of {job.name} are made already")
+        if helper is not None:  # were it away, what was collected would be lost
+            waiting = {update.board for update in store.updates(job.id)}
+            coordinator.need(*common.least_members(plan, helper, site, registry, waiting))
         if not coordinator.flush():
             raise PicofedError(f"no updates of {job.name} are waiting: `picofed collect` fetches some")
         number = coordinator.version.number

@@ -16,6 +16,7 @@ from picofed import roster
 from picofed.errors import PicofedError
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.provision import Registry
+from picofed.learn import preflight
 from picofed.learn.job import Job, Plan
 from picofed.learn.server import Opener
 from picofed.learn.unmask import HttpHelper
@@ -128,6 +129,26 @@ def open_helper(plan: Plan) -> HttpHelper | None:
     if not plan.helper:
         raise PicofedError("masked updates need a helper: name its URL as `helper` in [server]")
     return HttpHelper(plan.helper, plan.certificate or None)
+
+
+def boards_at(ports: Sequence[str], registry: Registry) -> set[bytes]:
+    """Ids of the boards that the registry knows at these ports."""
+    return {board.provision.policy.board for board in registry if board.port in ports}
+
+
+def least_members(
+    plan: Plan, helper: HttpHelper | None, site: Path, registry: Registry, boards: set[bytes]
+) -> tuple[int, str]:
+    """Updates that each masked sum of these boards needs (none: any of the site's), and what says so; the helper, if
+    the plan has one, was asked and is theirs. Raises PicofedError."""
+    boards = boards or set(update_keys(site, registry))
+    policies = [board.provision.policy for board in registry if board.provision.policy.board in boards]
+    about = None
+    if helper is not None:
+        about = helper.about()
+        signed = roster.load(site / roster.FILE)
+        preflight.check_key(about, policies, signed.roster.helper if signed else b"", plan.helper)
+    return preflight.least_members(plan, policies, about)
 
 
 def open_members(plan: Plan, site: Path) -> Members | None:

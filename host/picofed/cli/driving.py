@@ -12,6 +12,7 @@ from picofed.cli.progress import RunProgress
 from picofed.errors import PicofedError
 from picofed.learn import jobfile
 from picofed.learn.coordinator import Coordinator
+from picofed.learn.preflight import check_count
 from picofed.learn.server import Server
 from picofed.report.facts import epsilon_of_ledger, samples_a_release
 from picofed.report.sums import epsilon_distributed, sums_text
@@ -46,6 +47,12 @@ def drive(
                 helper=helper,
                 members=members,
             )
+            if plan.masked and aggregate and not coordinator.complete:
+                here = common.boards_at(chosen, registry)
+                waiting = {update.board for update in store.updates(job.id)} - here
+                least = common.least_members(plan, helper, site, registry, here)
+                check_count(len(chosen) + len(waiting), *least)
+                coordinator.need(*least)
             Server(coordinator, common.openers(chosen, registry)).run()
         pending = len(store.updates(job.id))
         heads = store.boards()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cbor2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
@@ -10,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from picofed.helper.judge import Judge, Refused
-from picofed.helper.request import BOARD, BODY_MAX
+from picofed.helper.request import BOARD, BODY_MAX, pack_about
 
 CBOR = "application/cbor"
 
@@ -31,8 +30,7 @@ def make_app(judge: Judge) -> Starlette:
             return PlainTextResponse(f"{error}\n", error.status, blamed)
 
     async def helper(http: HttpRequest) -> Response:
-        item = {"v": 1, "key": judge.public, "minimum": judge.roster.minimum}
-        return Response(cbor2.dumps(item), media_type=CBOR)
+        return Response(pack_about(judge.public, judge.roster.minimum), media_type=CBOR)
 
     return Starlette(
         routes=[Route("/v1/unmask", unmask, methods=["POST"]), Route("/v1/helper", helper, methods=["GET"])]

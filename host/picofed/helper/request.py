@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from picofed import native
-from picofed.masking import WEIGHT_MAX, Header, MaskError
+from picofed.masking import COHORT_MIN, WEIGHT_MAX, Header, MaskError
 
 VERSION: Final = 1
 BOARD: Final = "picofed-board"  # HTTP header of a refusal: whose header is to blame
@@ -83,6 +83,20 @@ def parse_answer(request: Request, body: bytes) -> Uint32:
         return native.mask_unpack(item["masks"], request.fields, request.members[0][0].bits)
     except native.CoreError as error:
         raise MaskError("the helper's answer has the wrong length") from error
+
+
+def pack_about(key: bytes, minimum: int) -> bytes:
+    """What a helper says of itself."""
+    return cbor2.dumps({"v": VERSION, "key": key, "minimum": minimum})
+
+
+def parse_about(body: bytes) -> tuple[bytes, int]:
+    """A helper's public key, and its minimum. Raises MaskError if a helper does not say this."""
+    item = _map(body, {"v", "key", "minimum"})
+    key, minimum = item["key"], item["minimum"]
+    if type(key) is not bytes or len(key) != 32 or type(minimum) is not int or minimum < COHORT_MIN:
+        raise MaskError("this is not a helper's key and minimum")
+    return key, minimum
 
 
 def _map(body: bytes, keys: set[str]) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Coordinator:
         self._aggregate = aggregate
         self._roster = Roster(expected)
         self._offered: set[int] = set()  # rows that the aggregator holds
+        self._least, self._least_why = plan.honest, "honest"
         self.stopped = False
         self.failure: BaseException | None = None
 
@@ -190,9 +191,14 @@ class Coordinator:
         return self._roster.left
 
     @property
+    def complete(self) -> bool:
+        """All versions are made."""
+        return self.version.number >= self.plan.rounds
+
+    @property
     def finished(self) -> bool:
         """All versions are made (or, when only collecting, all updates are here), or this run was stopped."""
-        if self.stopped or self.version.number >= self.plan.rounds:
+        if self.stopped or self.complete:
             return True
         return not self._aggregate and len(self._roster) > 0 and self._waiting == 0
 
@@ -204,7 +210,7 @@ class Coordinator:
     def assignment(self, board: bytes) -> Version | None:
         """The version that a board shall work on now; None: wait for the next one."""
         with self.changed:
-            if self.finished or self._roster.contributed(board) >= self.version.number:
+            if self.finished or self._roster.contributed(board) >= self.version.number or self._short:
                 return None
             return self.version
 
@@ -275,10 +281,23 @@ class Coordinator:
 
     # ---- versions
 
+    def need(self, least: int, why: str) -> None:
+        """Masked sums need more updates than the plan's honest boards. why: what says so."""
+        if least > self._least:
+            self._least, self._least_why = least, why
+
     @property
     def _cohort(self) -> int:
         """Updates that a version must at least have."""
-        return self.plan.honest if self.plan.masked else 1
+        return self._least if self.plan.masked else 1
+
+    @property
+    def _short(self) -> bool:
+        """Whether a sum under a helper's masks would lack boards even if all that are here contributed: none of them
+        shall be charged for it."""
+        if not self.plan.masked or self.cohorts is not None or not self._aggregate:
+            return False
+        return self.aggregator.held + len(self._roster.owing(self.version.number)) < self._cohort
 
     def _ready(self, waiting: int) -> bool:
         return self.aggregator.held >= self._cohort and self.aggregator.ready(self._clock(), waiting)
@@ -315,7 +334,15 @@ class Coordinator:
         with self.changed:
             if self.cohorts is not None:
                 return "" if self.finished else self.cohorts.stalled(self._roster)
-            if self.finished or not self._aggregate or self._waiting or not len(self._roster) or self.away:
+            if self.finished or not self._aggregate or not len(self._roster) or self.away or self._roster.unseen:
+                return ""
+            if self._short and self.active:
+                here = len(self._roster.owing(self.version.number))
+                return (
+                    f"{self.aggregator.held} updates are here and {here} more can come, "
+                    f"but a masked sum needs {self._cohort} ({self._least_why})"
+                )
+            if self._waiting:
                 return ""
             held, now = self.aggregator.held, self._clock()
             if (held and self._ready(0)) or self.active == 0:
@@ -323,8 +350,6 @@ class Coordinator:
             due = self.aggregator.due()
             if due is not None and due > now:
                 return ""
-            if held < self._cohort:
-                return f"{held} updates are here and no more can come, but a masked sum needs {self._cohort} (honest)"
             return f"{held} updates are here and no more can come, but a version needs {self.plan.minimum} (minimum)"
 
     def flush(self) -> bool:
@@ -394,7 +419,7 @@ class Coordinator:
         self._show("version", "", text, version=number, updates=0)
         if self.cohorts is None:
             self.stop(HelperLost(f"{lost}: {len(rows)} updates were dropped, and what they cost stays spent"))
-        if self.finished:
+        if self.complete:
             self._show("finished", "", f"all {self.plan.rounds} versions are made", version=number)
 
     # ---- events

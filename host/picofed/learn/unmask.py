@@ -9,14 +9,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from picofed.errors import PicofedError
-from picofed.helper.request import BOARD, Request, parse_answer
+from picofed.helper.address import check_address
+from picofed.helper.request import BOARD, BODY_MAX, Request, parse_about, parse_answer
 from picofed.learn import registry
 from picofed.learn.aggregators import Aggregator, Buffered, Contribution
 from picofed.learn.job import Job, JobError, Plan
@@ -40,6 +41,14 @@ class HeaderRefused(HelperLost):
         self.board = board
 
 
+@dataclass(frozen=True)
+class About:
+    """What a helper says of itself. key: its X25519 public key; minimum: boards that a sum must at least have."""
+
+    key: bytes
+    minimum: int
+
+
 class Helper(Protocol):
     """Whoever answers requests."""
 
@@ -54,28 +63,42 @@ class HttpHelper:
         self,
         url: str,
         certificate: str | None = None,
-        pauses: Sequence[float] = PAUSES,
+        pauses: Sequence[float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise PicofedError(f"{url} is no address of a helper: it starts with https:// (or http://)")
+        check_address(url)
         self._url = url.rstrip("/")
-        self._pauses, self._sleep = pauses, sleep
+        self._pauses, self._sleep = PAUSES if pauses is None else pauses, sleep
         try:
             self._tls = ssl.create_default_context(cafile=certificate)
         except (OSError, ssl.SSLError) as error:
             raise PicofedError(f"cannot use the certificate {certificate}") from error
+
+    def about(self) -> About:
+        """Who answers there. Raises HelperLost."""
+        try:
+            key, minimum = parse_about(self._ask(urllib.request.Request(f"{self._url}/v1/helper")))
+        except MaskError as error:
+            raise HelperLost(f"there is no helper at {self._url}: {error}") from error
+        return About(key, minimum)
 
     def unmask(self, request: Request) -> NDArray[np.uint32]:
         """See Helper. The same request is repeated until there is an answer."""
         asked = urllib.request.Request(
             f"{self._url}/v1/unmask", request.body, {"Content-Type": "application/cbor"}, method="POST"
         )
+        try:
+            return parse_answer(request, self._ask(asked))
+        except MaskError as error:
+            raise HelperLost(str(error)) from error
+
+    def _ask(self, asked: urllib.request.Request) -> bytes:
+        """The answer's body. Raises HelperLost."""
         reason = ""
         for pause in (*self._pauses, None):
             try:
                 with urllib.request.urlopen(asked, timeout=TIMEOUT, context=self._tls) as answer:
-                    return parse_answer(request, answer.read())
+                    return bytes(answer.read(BODY_MAX))
             except urllib.error.HTTPError as error:
                 with error:
                     text = " ".join(error.read(300).decode("utf-8", "replace").split())
@@ -87,8 +110,6 @@ class HttpHelper:
                 reason = f"status {error.code}"
             except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
                 reason = str(getattr(error, "reason", "") or error) or type(error).__name__
-            except MaskError as error:
-                raise HelperLost(str(error)) from error
             if pause is not None:
                 self._sleep(pause)
         raise HelperLost(f"the helper {self._url} does not answer ({reason})")

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cbor2
 import pytest
-from helper_world import OWNER, PUBLIC, SECRET, Fleet, roster_of
+from helper_world import PUBLIC, Fleet, roster_of
 from picofed.learn.unmask import HeaderRefused, HelperLost, HttpHelper
-from picofed.roster import Roster
-
-
-@contextmanager
-def process(folder: Path, roster: Roster, *options: str, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A helper's process and its URL."""
-    folder.mkdir(exist_ok=True)
-    if not (folder / "helper.key").exists():
-        (folder / "helper.key").write_bytes(SECRET)
-        os.chmod(folder / "helper.key", 0o600)
-    roster.save(folder / "roster.cbor", OWNER)
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", "helper", "serve", "--port", str(port)]
-    command += ["--state", str(folder), "--roster", str(folder / "roster.cbor"), "--owner", OWNER.public.hex()]
-    command += options
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        try:
-            assert running.stdout is not None
-            found = re.search(r"https?://\S+", running.stdout.readline())
-            assert found, "the helper did not start"
-            yield found[0], running
-        finally:
-            running.terminate()
-            running.wait(30)
+from processes import process
 
 
 def test_killed_helper_remembers_what_it_answered(fleet: Fleet, tmp_path: Path) -> None:
