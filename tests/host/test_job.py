@@ -8,6 +8,7 @@ from typing import Any
 
 import cbor2
 import pytest
+from commandline import picofed
 from picofed import accounting
 from picofed.learn import jobfile
 from picofed.learn.job import Job, JobError, Plan, fit_noise, fit_step
@@ -196,3 +197,21 @@ def test_rate_falls_at_the_end() -> None:
     assert [plan.rate(number) for number in range(1, 11)] == pytest.approx([2.0] * 7 + [1.5, 1.0, 0.5])
     assert Plan(rounds=10, learning_rate=2.0).rate(10) == 2.0
     assert plan.rate(11) > 0  # a run that was given fewer rounds than it has versions
+
+
+NOWHERE = """http://[bad http:// http://:80 http://host:99999 http://host:x ftp://host host:8733 https:/h http://h\u00e9
+http://u:p@host http://host/?q http://host/#f"""
+
+
+@pytest.mark.parametrize("url", [*NOWHERE.split(), "http://a b", "http://h\nost"])
+def test_a_helper_that_is_nowhere_is_refused_where_the_job_is_read(tmp_path: Path, url: str) -> None:
+    server = {"aggregator": "fedavg", "masked": True, "helper": url}
+    (tmp_path / "job.json").write_text(json.dumps(GOOD | {"server": GOOD["server"] | server}))
+    done = picofed("run", "job.json", "--board", "/dev/nothing", cwd=tmp_path)
+    assert done.returncode == 2 and not done.stdout, done
+    assert len(done.stderr.splitlines()) == 1 and "no address of a helper" in done.stderr, done.stderr
+
+
+def test_addresses_of_helpers() -> None:
+    for url in ("https://helper", "http://127.0.0.1:8733", "http://[::1]:8733/", "HTTPS://helper.example/behind"):
+        assert Plan(masked=True, aggregator="fedavg", helper=url).helper == url

@@ -15,6 +15,7 @@ import cbor2
 
 from picofed import accounting, masking
 from picofed.errors import PicofedError
+from picofed.helper.address import check_address
 from picofed.learn import convolution, fronts, registry
 from picofed.learn.model import Model
 from picofed.learn.variance import Noise
@@ -340,6 +341,11 @@ class Plan:
         for holds, text in checks:
             if not holds:
                 raise JobError(text)
+        if self.helper:
+            try:
+                check_address(self.helper)
+            except PicofedError as error:
+                raise JobError(f"[server] helper: {error}") from error
         try:
             registry.find_aggregator(self.aggregator)
             registry.find_staleness(self.staleness)
