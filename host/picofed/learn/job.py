@@ -219,16 +219,6 @@ def fit_noise(
     return clip, log2_sigma
 
 
-def fit_mask(clip: int, log2_sigma: int, round_shift: int, records: Any = 0, boards: Any = 0) -> int:
-    """Bits of a masked field in which a sum of all boards' releases wraps only by noise beyond eight of its standard
-    deviations: a record moves a coordinate by at most `clip`. As many as there can be, if counts are not known."""
-    most = 32 - round_shift
-    if not (type(records) is int and type(boards) is int and records > 0 and boards > 0):
-        return most
-    reach = records * clip + 8 * (1 << log2_sigma) * math.isqrt(boards - 1) + 8 * (1 << log2_sigma)
-    return min(most, max(masking.BITS[0], (reach >> round_shift).bit_length() + 2))
-
-
 def fit_step(learning_rate: float, examples: int, model: Model) -> tuple[int, int]:
     """Multiplier and shift of SPEC 7.5 for a step of learning_rate on the mean gradient of `examples`
     records.

@@ -35,8 +35,11 @@ from typing import Any, Final
 from picofed import accounting
 from picofed.errors import PicofedError
 from picofed.learn import convolution, fronts
-from picofed.learn.job import Job, JobError, Plan, fit_mask, fit_noise, fit_step
+from picofed.learn.job import Job, JobError, Plan, fit_noise, fit_step
 from picofed.learn.model import Model, Rectangle
+from picofed.learn.modulus import WrapError, fit
+from picofed.learn.unmask import spread_by_age
+from picofed.learn.variance import Noise
 
 _SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "": ("name", "model", "records", "privacy", "local", "server"),
@@ -49,6 +52,7 @@ _SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "local": ("steps", "learning_rate", "records"),
 }
 FILE_MAX: Final = 1 << 20
+HALVINGS: Final = 2  # of the clipping norm that learns best, with its noise, where a sum under masks has no room for it
 
 
 def load(path: Path | str, *, blank: bool = False, **overrides: Any) -> tuple[Job, Plan]:
@@ -125,14 +129,7 @@ def parse(item: Any, folder: Path = Path(), *, blank: bool = False, **overrides:
         multiplier, shift = fit_step(rate, _get(part, "records", int, "[local] records"), model)
         local = {"mode": "local", "steps": steps, "multiplier": multiplier, "shift": shift}
 
-    clip, log2_sigma = _noise(privacy, plan, steps, len(model.trainable))
-    # Post-processing: half a standard deviation is far finer than the noise, and costs a quarter of the
-    # bytes. Under masks there is no code to save bytes with, and a finer grid leaves room for weights by age.
-    shift = 0 if local else max(0, log2_sigma - (5 if plan.masked else 1))
-    shift = _get(privacy, "round_shift", int, "[privacy] round_shift", shift)
-    bits = _get(privacy, "mask_bits", int, "[privacy] mask_bits", 0)
-    if plan.masked and not bits:
-        bits = fit_mask(clip, log2_sigma, shift, privacy.get("records", 0), privacy.get("boards", 0))
+    clip, log2_sigma, shift, bits = _release(privacy, plan, steps, len(model.trainable), bool(local))
     job = Job(
         name=name,
         model=model,
@@ -197,6 +194,44 @@ def _noise(privacy: Mapping[str, Any], plan: Plan, steps: int, parameters: int) 
         boards=boards,
         parameters=parameters,
     )
+
+
+def _release(
+    privacy: Mapping[str, Any], plan: Plan, steps: int, parameters: int, local: bool
+) -> tuple[int, int, int, int]:
+    """Clipping norm, log2 sigma, round_shift and mask_bits."""
+    clip, log2_sigma = _noise(privacy, plan, steps, parameters)
+    lower = 0 if plan.epsilon is None or "log2_sigma" in privacy else HALVINGS
+    while True:
+        try:
+            return clip, log2_sigma, *_grid(privacy, plan, clip, log2_sigma, local)
+        except WrapError:
+            if lower == 0:
+                raise
+        lower, log2_sigma = lower - 1, log2_sigma - 1
+        clip = accounting.plan(plan.epsilon or 0.0, plan.delta, plan.rounds, log2_sigma, steps, parameters)
+
+
+def _grid(privacy: Mapping[str, Any], plan: Plan, clip: int, log2_sigma: int, local: bool) -> tuple[int, int]:
+    """round_shift and mask_bits, as given or as they follow."""
+    given = {
+        name: _get(privacy, name, int, f"[privacy] {name}") if name in privacy else None
+        for name in ("round_shift", "mask_bits")
+    }
+    if plan.masked and not local:
+        counts = {name: _get(privacy, name, int, f"[privacy] {name}", 0) for name in ("records", "boards")}
+        spread = spread_by_age(plan, Noise(4.0**log2_sigma))
+        return fit(
+            clip,
+            log2_sigma,
+            round_shift=given["round_shift"],
+            bits=given["mask_bits"] or None,
+            spread=spread,
+            **counts,
+        )
+    # Post-processing: half a standard deviation is far finer than the noise, and costs a quarter of the bytes.
+    shift = given["round_shift"]
+    return max(0, log2_sigma - 1) * (not local) if shift is None else shift, given["mask_bits"] or 0
 
 
 def _section(item: Any, key: str, what: str) -> dict[str, Any]:

@@ -139,10 +139,20 @@ def _weights_by_age(plan: Plan, rule: Aggregator) -> list[int]:
     return [weight for weight in weights if weight]
 
 
-def weight_spread(job: Job, plan: Plan) -> int:
-    """The largest weight over the smallest that a masked plan can give. Raises JobError."""
+def _all_weights(plan: Plan, noise: Noise) -> list[int]:
     oldest = min(plan.rounds, plan.max_staleness)
-    weights = _weights_by_age(plan, registry.make(plan, oldest, 0.0, Noise.of(job)))
+    return _weights_by_age(plan, registry.make(plan, oldest, 0.0, noise))
+
+
+def spread_by_age(plan: Plan, noise: Noise) -> int:
+    """The largest weight over the smallest that a masked plan can give. Raises JobError."""
+    weights = _all_weights(plan, noise)
+    return max(weights) // min(weights)
+
+
+def weight_spread(job: Job, plan: Plan) -> int:
+    """The same, for weights that hide the job's noise among each other. Raises JobError."""
+    weights = _all_weights(plan, Noise.of(job))
     if not weights_mix(weights, job.log2_sigma, job.round_shift):
         raise JobError("with such weights by age the boards' noise does not hide each other's: lower round_shift")
     return max(weights) // min(weights)
