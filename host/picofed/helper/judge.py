@@ -20,6 +20,7 @@ from picofed.roster import Roster
 MALFORMED: Final = 400
 FORBIDDEN: Final = 403
 USED: Final = 409
+UNAVAILABLE: Final = 503
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS request (id BLOB PRIMARY KEY, body BLOB NOT NULL, time REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS used (board BLOB NOT NULL, seq INTEGER NOT NULL, request BLOB NOT NULL REFERENCES request,
@@ -62,7 +63,10 @@ class Judge:
             raise Refused(MALFORMED, str(error)) from error
         with self._lock:
             self._check(request)
-            self._use(request)
+            try:
+                self._use(request)
+            except sqlite3.Error as error:  # a full disk, say: what is not in the log is not answered
+                raise Refused(UNAVAILABLE, f"the helper cannot use its log: {error}") from error
         return self._sum(request)
 
     def _pair(self, board: bytes) -> bytes:
@@ -110,10 +114,11 @@ class Judge:
                 log.execute("INSERT INTO request VALUES (?, ?, ?)", (request.id, request.body, time.time()))
                 used = [(header.board, header.seq, request.id) for header, _ in request.members]
                 log.executemany("INSERT INTO used VALUES (?, ?, ?)", used)
+            log.execute("COMMIT")
         except BaseException:
-            log.execute("ROLLBACK")
+            if log.in_transaction:  # some failures have ended it
+                log.execute("ROLLBACK")
             raise
-        log.execute("COMMIT")
 
     def _in_force(self) -> None:
         """Another process on this log may have begun with a newer roster, which may have revoked a board."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import uvicorn
 
 from picofed.errors import PicofedError
 from picofed.helper.app import make_app
+from picofed.helper.connection import Connection
 from picofed.helper.judge import Judge
 from picofed.roster import Roster
 
@@ -33,10 +35,14 @@ def serve(
             listener.bind((address, port))
         except OSError as error:
             raise PicofedError(f"cannot listen at {address} port {port}: {error.strerror or error}") from error
-        judge = Judge(log, secret, roster)
+        try:
+            judge = Judge(log, secret, roster)
+        except sqlite3.Error as error:
+            raise PicofedError(f"cannot use the log {log}: {error}") from error
         config = uvicorn.Config(
             make_app(judge),
             log_level="warning",
+            http=Connection,
             ssl_certfile=certificate and str(certificate),
             ssl_keyfile=key and str(key),
         )

@@ -107,7 +107,7 @@ class HttpHelper:
                     if re.fullmatch("[0-9a-f]{16}", blamed):
                         raise HeaderRefused(f"the helper refused: {text}", bytes.fromhex(blamed)) from error
                     raise HelperLost(f"the helper refused: {text}") from error
-                reason = f"status {error.code}"
+                reason = f"status {error.code}: {text}"
             except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
                 reason = str(getattr(error, "reason", "") or error) or type(error).__name__
             if pause is not None:
