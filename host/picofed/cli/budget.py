@@ -13,7 +13,7 @@ from rich.table import Table
 from picofed import accounting
 from picofed.cli import common
 from picofed.report.facts import epsilon_of_ledger, samples_a_release
-from picofed.report.sums import CONDITIONS, Conditional
+from picofed.report.sums import CONDITIONS, LEDGER, Conditional
 
 
 @click.command(short_help="Show what each board has spent of its privacy budget.")
@@ -67,8 +67,9 @@ def budget(site: Path, delta: float, honest: int, as_json: bool) -> None:
             *([_conditional_text(item["epsilon_distributed"])] if masked else []),
         )
     Console().print(table)
+    click.echo(f"epsilon spent: everything the board ever released, {LEDGER}")
     if masked:
-        click.echo(f"with {honest} honest: {CONDITIONS.format(honest=honest)}")
+        click.echo(f"with {honest} honest: the same, {CONDITIONS.format(honest=honest)}")
 
 
 def _conditional_text(epsilon: Any) -> str:

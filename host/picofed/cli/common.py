@@ -23,6 +23,7 @@ from picofed.learn.unmask import HttpHelper
 from picofed.link.client import connect
 from picofed.masking import COHORT_MIN
 from picofed.members import MINIMUM, Members
+from picofed.report import sums
 from picofed.store import Store, Version
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -178,6 +179,4 @@ def _finite(item: Any) -> Any:
 
 def epsilon_text(epsilon: Any) -> str:
     """Three decimals, rounded up: never less than the truth."""
-    if math.isinf(epsilon):
-        return "no bound"
-    return f"{math.ceil(epsilon * 1000 - 1e-9) / 1000:.3f}"
+    return sums.text(epsilon)

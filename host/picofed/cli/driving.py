@@ -14,8 +14,8 @@ from picofed.learn import jobfile
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.preflight import check_count
 from picofed.learn.server import Server
+from picofed.report import sums
 from picofed.report.facts import epsilon_of_ledger, samples_a_release
-from picofed.report.sums import epsilon_distributed, sums_text
 
 
 def drive(
@@ -68,8 +68,13 @@ def drive(
             "delta": plan.delta,
         }
         if plan.masked:
-            result["epsilon_distributed"] = epsilon_distributed(store, job, plan)
-            result["honest"] = plan.honest
+            found = sums.figures(store, job, plan)
+            result |= {
+                "epsilon_distributed": found.ever_sums,
+                "epsilon_job": found.job,
+                "epsilon_job_distributed": found.job_sums,
+                "honest": plan.honest,
+            }
         if as_json:
             common.print_json(result)
         else:
@@ -78,8 +83,8 @@ def drive(
                 f"{pending} update{'s' * (pending != 1)} waiting; "
                 f"largest epsilon spent: {common.epsilon_text(result['epsilon'])} at delta {plan.delta:g}"
             )
-            if plan.masked:
-                click.echo(sums_text(store, job, plan))
+            for line in sums.words(found, plan) if plan.masked else ():
+                click.echo(line)
         for board in registry:
             head = next((head for head in heads if head.id == board.provision.policy.board), None)
             if head is not None and (head.seq, head.spent) > (board.provision.seq, board.provision.spent):

@@ -14,8 +14,8 @@ from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.learn import data, jobfile
 from picofed.learn.evaluate import evaluate as measure
+from picofed.report import sums
 from picofed.report.facts import summarise
-from picofed.report.sums import epsilon_distributed, sums_text
 
 
 @click.command(short_help="Draw a job's report.")
@@ -76,10 +76,15 @@ def _summarise(
             evaluate=evaluate,
             labels=[str(label) for label in range(job.labels)],
             held_out=tuple(people or ()),
-            notes=[f"Masked updates: {sums_text(store, job, plan)}."] if plan.masked else (),
         )
-        if plan.masked and math.isfinite(found := epsilon_distributed(store, job, plan)):
-            item |= {"epsilon_distributed": found, "honest": plan.honest}
+        if plan.masked:
+            members = {update.board for update in store.updates(job.id, None)}
+            found = sums.figures(store, job, plan, [row for row in store.boards() if row.id in members])
+            item["notes"] = [
+                f"Masked updates. {'. '.join(line[0].upper() + line[1:] for line in sums.words(found, plan))}."
+            ]
+            if math.isfinite(found.ever_sums):
+                item |= {"epsilon_distributed": found.ever_sums, "honest": plan.honest}
         return item
     finally:
         store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from picofed.learn.unmask import without_masks
 from picofed.learn.versions import unrounded
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
+from picofed.report.sums import planned
 from picofed.simulation.api import BUILT_IN, EPSILON
 
 
@@ -138,7 +140,8 @@ def boards_only(
     as_json: bool,
 ) -> None:
     """A job on boards that all take as long."""
-    job, plan = without_masks(*jobfile.load(job_file, rounds=rounds, epsilon=epsilon))
+    asked = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
+    job, plan = without_masks(*asked)
     clients = data.load(data_file, job)
     unknown = [name for name in held if name not in clients]
     if unknown:
@@ -170,6 +173,9 @@ def boards_only(
         "bytes_per_update": sum(len(update.data) for update in updates) / len(updates),
         "bytes_per_update_float32": 4 * job.model.parameters,
     }
+    if asked[1].masked:
+        releases = max(Counter(update.board for update in updates).values())
+        result |= {"epsilon_distributed": planned(*asked, releases)[1], "honest": asked[1].honest}
     if baselines:
         versions = train_float(job, plan, list(training.values()))
         result |= {"aggregator": plan.aggregator, "aggregator_float": "synchronous"}
@@ -188,6 +194,7 @@ def boards_only(
         f"{'explained' if squared else 'accuracy'} {result[quality_name(job)][-1]:.3f} {where}; "
         f"epsilon {common.epsilon_text(result['epsilon'])} at delta {plan.delta:g}"
     )
+    simulate_fleet.say_sums(result, asked[1])
     click.echo(
         f"{len(training)} boards, {plan.rounds} rounds, "
         f"clipping norm {job.clip}, log2 sigma {job.log2_sigma}, "

@@ -20,10 +20,12 @@ from picofed.learn import data as files
 from picofed.learn import jobfile, npy
 from picofed.learn.clients import Examples
 from picofed.learn.errors import quality_name
+from picofed.learn.job import Plan
 from picofed.learn.model import dequantise
 from picofed.learn.unmask import without_masks
 from picofed.report import simulation as pictures
 from picofed.report.facts import epsilon_of_ledger, samples_of
+from picofed.report.sums import LEDGER, in_sums, planned
 from picofed.simulation import api, profile
 from picofed.simulation.engine import Setup
 from picofed.simulation.fleet import Fleet
@@ -95,7 +97,8 @@ def setup(
         plan = replace(plan, epsilon=options["epsilon"])
         dealt = {name: options[name] for name in ("clients", "split", "hidden")}
         return api.prepare(data, plan=plan, **dealt, **common_part)
-    job, plan = without_masks(*jobfile.load(job_file, **settings, epsilon=options["epsilon_given"]))
+    asked = options["masked_job"] = jobfile.load(job_file, **settings, epsilon=options["epsilon_given"])
+    job, plan = without_masks(*asked)
     clients: dict[str, Examples] = files.load(Path(data), job)
     return api.prepare(clients, job=job, plan=plan, **common_part)
 
@@ -121,10 +124,17 @@ def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
     if options["plot"]:
         pictures.write(options["plot"], f"picofed simulation of {len(made.training)} clients", outcome.versions)
     result = summary(made, outcome)
+    job, plan = options.get("masked_job", (made.job, made.plan))
+    if plan.masked:
+        result |= {
+            "epsilon_distributed": planned(job, plan, max(outcome.clients["releases"]))[1],
+            "honest": plan.honest,
+        }
     if as_json:
         common.print_json(result | {"by_version": outcome.versions})
     else:
         tell(made, result)
+        say_sums(result, plan)
     if outcome.stopped:
         raise PicofedError(outcome.stopped)
 
@@ -143,6 +153,14 @@ def tell(made: Setup, result: dict[str, Any]) -> None:
         f"{spent}; {result['bytes_up']} bytes up, {result['bytes_down']} down, {result['joules']:.1f} J, "
         f"{result['trainer_bytes']} bytes of memory a client"
     )
+
+
+def say_sums(result: dict[str, Any], plan: Plan) -> None:
+    """Both epsilons of a masked job, though a simulation leaves the masks out, and what they cover."""
+    if plan.masked:
+        own, summed = (common.epsilon_text(result[name]) for name in ("epsilon", "epsilon_distributed"))
+        click.echo(f"this job alone: epsilon {own} {LEDGER}; {summed} in sums")
+        click.echo(in_sums(plan))
 
 
 def summary(made: Setup, outcome: api.Outcome) -> dict[str, Any]:

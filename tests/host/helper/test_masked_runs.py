@@ -11,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helper_world import SECRET, Fleet, InProcess, boards_of, masked, roster_of
 from picofed import accounting, native
+from picofed.distributed import share
 from picofed.helper import roster as helper_roster
 from picofed.helper.judge import Judge
 from picofed.helper.request import Request
+from picofed.learn import jobfile
 from picofed.learn.clients import SimulatedBoard
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Job, JobError, Plan
@@ -27,7 +30,7 @@ from picofed.learn.worker import Worker
 from picofed.masking import MaskError
 from picofed.privacy import page
 from picofed.privacy.statement import state
-from picofed.report.sums import Conditional, epsilon_distributed
+from picofed.report.sums import Conditional, figures, of_job, words
 from picofed.store import SET_ASIDE, Store
 
 
@@ -81,7 +84,7 @@ def test_the_conditional_epsilon_stands_beside_the_boards_own(make_world: Callab
     store, plan = Store(tmp_path / "store.db"), replace(world.plan, masked=True, honest=3)
     assert drive(store, job, plan, boards, InProcess(judge)).failure is None
     judge.close()
-    wanted = epsilon_distributed(store, job, plan)
+    wanted = figures(store, job, plan).ever_sums
     rows = store.boards()
     found = [Conditional(store, plan.delta, 3).epsilon(row) for row in rows]
     assert max(one for one in found if one is not None) == pytest.approx(wanted, rel=1e-12)
@@ -106,6 +109,93 @@ def test_the_conditional_epsilon_stands_beside_the_boards_own(make_world: Callab
     text = page.render(statement)
     assert "in sums, 3 honest" in text and "host and helper together" in text and "Seen in sums" in text
     store.close()
+
+
+def test_the_two_epsilons_say_what_they_cover_and_agree(make_world: Callable[..., Any], tmp_path: Path) -> None:
+    """Two masked jobs on one site, and a run that released nothing: `run`, `report`, `budget` and the privacy report
+    have one number for everything a board ever released, and each job its own."""
+    world = make_world(3, 3, capacity=3)
+    first, second, idle = (replace(masked(world, clip=1 << 16), name=name) for name in ("first", "second", "idle"))
+    boards = boards_of(world)
+    judge = Judge(tmp_path / "log.db", SECRET, roster_of(boards, 3))
+    store, plan = Store(tmp_path / "store.db"), replace(world.plan, masked=True, honest=3)
+    for job in (first, second):
+        assert drive(store, job, plan, boards, InProcess(judge)).failure is None
+    judge.close()
+    row = store.boards()[0]
+    found = figures(store, second, plan)
+    assert figures(store, first, plan) == found  # as many releases each
+    assert found.ever_sums == Conditional(store, plan.delta, 3).epsilon(row) and found.ever == pytest.approx(
+        accounting.epsilon(accounting.mu_squared_of(row.spent), plan.delta), rel=1e-6
+    )
+    assert found.job_sums < found.job < found.ever and found.job_sums < found.ever_sums < found.ever
+    item = json.loads(cli("budget", "--site", str(tmp_path), "--honest", "3", "--json"))
+    assert {one["epsilon_distributed"] for one in item["boards"]} == {found.ever_sums}
+    assert {one["epsilon_spent"] for one in item["boards"]} == {found.ever}
+    assert {one.sums for one in state(store, plan.delta, None, 3).boards} == {found.ever_sums}
+    said = words(found, plan)
+    assert said[0].startswith("this job alone: epsilon ") and said[1].startswith("everything a board ever released")
+    assert "if 3 boards in each are honest" in said[2]
+    store.add_job(idle.id, idle.name, idle.body)
+    nothing = figures(store, idle, plan)
+    assert (nothing.job, nothing.job_sums) == (0.0, 0.0) and nothing.ever_sums == found.ever_sums
+    assert words(nothing, plan)[0] == "this job alone: nothing was released"
+    # what is not masked counts in full: with as much again, sums of the rest are of little help
+    more = replace(row, spent=3 * row.spent)
+    assert Conditional(store, plan.delta, 3).epsilon(more) > found.ever  # type: ignore[operator]
+    store.close()
+
+
+MASKED_JOB = """
+name = "masked"
+[records]
+window = 100
+labels = 3
+[privacy]
+epsilon = 4.0
+records = 126
+boards = 3
+[server]
+rounds = 3
+aggregator = "fedavg"
+masked = true
+helper = "https://helper.example"
+honest = 3
+"""
+
+
+def test_a_simulation_of_a_masked_job_has_both_epsilons(make_world: Callable[..., Any], tmp_path: Path) -> None:
+    """Without masks and without a helper, which a simulation needs neither of: both epsilons of the job as it is."""
+    world = make_world(3)
+    (tmp_path / "job.toml").write_text(MASKED_JOB)
+    names = np.repeat(list(world.clients), [len(one.labels) for one in world.clients.values()])
+    features, labels = (
+        np.concatenate([getattr(one, part) for one in world.clients.values()]) for part in ("features", "labels")
+    )
+    np.savez(tmp_path / "data.npz", features=features, labels=labels, clients=names)
+    command = ["simulate", str(tmp_path / "job.toml"), "--data", str(tmp_path / "data.npz")]
+    job, plan = jobfile.load(tmp_path / "job.toml")
+    part = share(job.log2_sigma, job.round_shift, 3)
+    wanted = of_job(job, plan.delta, 3, 3, part)
+    for more in ([], ["--evaluate-every", "3"]):  # the second: a fleet in virtual time
+        item = json.loads(cli(*command, *more, "--json"))
+        assert (item["epsilon"], item["epsilon_distributed"], item["honest"]) == (*wanted, 3)
+        told = cli(*command, *more)
+        assert "this job alone: epsilon" in told and "against a host that saw masked sums only, if 3 boards" in told
+    assert wanted[1] < 0.7 * wanted[0] <= 0.7 * 4.0
+    # and in the report of a run of the same job
+    boards = boards_of(world)
+    judge = Judge(tmp_path / "log.db", SECRET, roster_of(boards, 3))
+    store = Store(tmp_path / "store.db")
+    assert drive(store, job, plan, boards, InProcess(judge)).failure is None
+    judge.close()
+    store.close()
+    page = ["--site", str(tmp_path), "--output", str(tmp_path / "report.html"), "--json"]
+    item = json.loads(cli("report", str(tmp_path / "job.toml"), *page))
+    assert (item["epsilon"], item["epsilon_distributed"], item["honest"]) == pytest.approx((*wanted, 3), rel=1e-9)
+    assert item["notes"][0].startswith("Masked updates. This job alone: epsilon ") and len(item["notes"]) == 1
+    html = (tmp_path / "report.html").read_text()
+    assert "Everything a board ever released: epsilon" in html and "if 3 boards in each are honest" in html
 
 
 def test_lost_helper_drops_the_buffer_and_nothing_else(make_world: Callable[..., Any], tmp_path: Path) -> None:
