@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.learn import jobfile
 from picofed.learn.coordinator import Coordinator
+from picofed.learn.preflight import check_count
 
 
 @click.command(short_help="Make the next version of the updates collected so far.")
@@ -32,9 +34,11 @@ def aggregate(job_file: Path, site: Path, rounds: int | None, epsilon: float | N
         coordinator = Coordinator(store, job, plan, keys, helper=helper)
         if coordinator.version.number >= plan.rounds:
             raise PicofedError(f"all {plan.rounds} versions of {job.name} are made already")
-        if helper is not None:  # were it away, what was collected would be lost
+        if helper is not None and store.updates(job.id):  # were it away, what was collected would be lost
             waiting = {update.board for update in store.updates(job.id)}
-            coordinator.need(*common.least_members(plan, helper, site, registry, waiting))
+            least = common.least_members(replace(plan, minimum=1), helper, site, registry, waiting)
+            check_count(len(waiting), *least)
+            coordinator.need(*least)
         if not coordinator.flush():
             raise PicofedError(f"no updates of {job.name} are waiting: `picofed collect` fetches some")
         number = coordinator.version.number

@@ -12,6 +12,7 @@ from commandline import Done, picofed
 from helper_world import PUBLIC, SECRET, Fleet, InProcess, boards_of, masked, roster_of
 from picofed.fleet.provision import Registry
 from picofed.helper.judge import Judge
+from picofed.learn import jobfile
 from picofed.learn.coordinator import Coordinator, Event
 from picofed.learn.worker import Worker
 from picofed.link.messages import Info
@@ -167,3 +168,30 @@ def test_a_lost_helper_is_not_called_the_end_of_all_versions(make_world: Callabl
         said = [event.text for event in events if event.kind == "finished"]
         assert said == (["all 4 versions are made"] if answers == 3 else [])
         judge.close()
+
+
+def test_aggregate_does_not_lose_what_was_collected_to_a_helper_that_is_away(
+    helper: str, fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("picofed.learn.unmask.PAUSES", (0.01,))
+    site(tmp_path)
+    (tmp_path / "job.toml").write_text(JOB.format(url="http://127.0.0.1:9", more=""))
+    job, plan = jobfile.load(tmp_path / "job.toml")
+    fleet.job = job
+    store = Store(tmp_path / "picofed-site" / "store.db")
+    keys = {board.provision.policy.board: board.provision.update_key for board in fleet.boards}
+    collecting = Coordinator(store, job, plan, keys, aggregate=False)
+
+    def aggregate() -> Done:
+        return picofed("aggregate", "job.toml", cwd=tmp_path)
+
+    for number in range(2):
+        update = fleet.release(number)
+        collecting.deliver(update.board, update.pack(keys[update.board]))
+    refused(aggregate(), "does not answer")
+    (tmp_path / "job.toml").write_text(JOB.format(url=helper, more=""))
+    refused(aggregate(), "2 boards", "needs 3", "the helper's minimum")
+    update = fleet.release(2)
+    collecting.deliver(update.board, update.pack(keys[update.board]))
+    store.close()
+    assert aggregate().stdout == "version 1 from 3 updates\n"
