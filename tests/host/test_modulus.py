@@ -131,3 +131,24 @@ def test_weights_by_age_take_bits_and_a_finer_grid() -> None:
     weights = [1, *[8] * 99]
     assert masking.weights_mix(weights, 18, unequal[0]) and not masking.weights_mix(weights, 18, 13)
     assert unequal[1] >= needed(*given, unequal[0], 400, 100, 8) > needed(*given, unequal[0], 400, 100)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "words"),
+    [
+        ({"clip_norm": 1, "log2_sigma": 10**9}, "log2_sigma 6 to 25"),
+        ({"clip_norm": 1 << 30, "log2_sigma": 20}, "clip must be"),
+        ({"clip_norm": 1, "log2_sigma": 20, "round_shift": -1}, "round_shift must be 0 to 30"),
+        ({"clip_norm": 1, "log2_sigma": 20, "round_shift": 10**9}, "round_shift must be 0 to 30"),
+        ({"clip_norm": 1, "log2_sigma": 20, "mask_bits": 15}, "mask_bits must be 16 to 32"),
+    ],
+)
+def test_what_no_board_would_take_is_refused_as_ever(privacy: dict[str, int], words: str) -> None:
+    with pytest.raises(JobError, match=words):
+        jobfile.parse(item(records=500, boards=10, **privacy))
+
+
+def test_local_steps_have_no_masks() -> None:
+    local = {"local": {"steps": 2, "learning_rate": 0.5, "records": 100}}
+    with pytest.raises(JobError, match="masks need gradient mode"):
+        jobfile.parse(item(clip_norm=1 << 18, log2_sigma=20) | local)

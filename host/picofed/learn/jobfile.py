@@ -32,10 +32,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from picofed import accounting
+from picofed import accounting, masking
 from picofed.errors import PicofedError
 from picofed.learn import convolution, fronts
-from picofed.learn.job import Job, JobError, Plan, fit_noise, fit_step
+from picofed.learn.job import CLIP_NORM_MAX, LOG2_SIGMA, Job, JobError, Plan, fit_noise, fit_step
 from picofed.learn.model import Model, Rectangle
 from picofed.learn.modulus import WrapError, fit
 from picofed.learn.unmask import spread_by_age
@@ -218,19 +218,22 @@ def _grid(privacy: Mapping[str, Any], plan: Plan, clip: int, log2_sigma: int, lo
         name: _get(privacy, name, int, f"[privacy] {name}") if name in privacy else None
         for name in ("round_shift", "mask_bits")
     }
-    if plan.masked and not local:
+    shift = given["round_shift"]
+    sound = LOG2_SIGMA[0] <= log2_sigma <= LOG2_SIGMA[1] and clip <= CLIP_NORM_MAX and 0 <= (shift or 0) <= 30
+    if plan.masked and (local or not sound):
+        return shift or 0, given["mask_bits"] or masking.BITS[0]  # whatever it is, the job says what is wrong
+    if plan.masked:
         counts = {name: _get(privacy, name, int, f"[privacy] {name}", 0) for name in ("records", "boards")}
         spread = spread_by_age(plan, Noise(4.0**log2_sigma))
         return fit(
             clip,
             log2_sigma,
-            round_shift=given["round_shift"],
+            round_shift=shift,
             bits=given["mask_bits"] or None,
             spread=spread,
             **counts,
         )
     # Post-processing: half a standard deviation is far finer than the noise, and costs a quarter of the bytes.
-    shift = given["round_shift"]
     return max(0, log2_sigma - 1) * (not local) if shift is None else shift, given["mask_bits"] or 0
 
 
