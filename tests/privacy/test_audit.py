@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from picofed import accounting, native
-from picofed.privacy import canaries, on_board
+from picofed.privacy import canaries, neighbours, on_board
 from picofed.privacy.audit import audit
 from picofed.privacy.canaries import Setting
 from picofed.privacy.one_run import AuditError, best_guesses, epsilon_lower_bound, probability
@@ -63,6 +63,24 @@ BUGS: dict[str, tuple[Mapping[str, tuple[str, str]], str]] = {
             )
         },
         "places 0 to 30: mu is inf",
+    ),
+    "clipping sees the lowest layer alone": (
+        {
+            "example.c": (
+                "            square += pf_clip_layer(squares, trainer->layer[l].squares);",
+                "            square = pf_clip_layer(squares, trainer->layer[l].squares);",
+            )
+        },
+        "of the clipping norm",
+    ),
+    "clipping forgets the biases": (
+        {
+            "example.c": (
+                "    memory->squares = squares + (layer->bias << (2u * pf_bias_shift(l == 0)));",
+                "    memory->squares = squares;",
+            )
+        },
+        "of the clipping norm",
     ),
     "ledger charges a quarter": (
         {"ledger.c": ("    divisor -= 3; ", "    divisor <<= 2, divisor -= 3; ")},
@@ -136,6 +154,27 @@ def test_every_canary_has_a_coordinate_of_its_own() -> None:
     assert 400 < board.included.sum() < 620
 
 
+@pytest.mark.parametrize("setting", [Setting(1 << 18, 20, 10), Setting((1 << 20) - 1, 25, 1), Setting(5000, 6, 1)])
+def test_records_left_out_change_what_clipping_allows_through_all_layers(setting: Setting) -> None:
+    """With and without an image of the frozen layer. Nearly all of C is reached, so that there was something to see."""
+    found = neighbours.measure(neighbours.MODELS, setting, 4)
+    assert found.findings == () and 0.98 < found.largest <= 1
+    assert found.records == 3 * neighbours.ROUNDS * neighbours.RECORDS
+    assert [moved == trained for _, moved, trained in found.models] == [True] * 3
+
+
+def test_a_norm_that_is_charged_for_less_is_seen_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A core that clips at C + 1/1000 C."""
+    begin = native.Trainer.begin
+    monkeypatch.setattr(
+        native.Trainer, "begin", lambda self, key, sigma, clip: begin(self, key, sigma, clip * 1001 // 1000)
+    )
+    found = neighbours.measure(neighbours.MODELS[:1], Setting(1 << 18, 20, 1), 4)
+    assert 1 < found.largest <= 1.001
+    [finding] = found.findings
+    assert "of the model 45-16-7 by 1.00" in finding
+
+
 def test_too_small_a_clipping_norm_is_refused() -> None:
     with pytest.raises(AuditError, match="too small"):
         audit(Setting(1, 6, 1))
@@ -188,8 +227,28 @@ def test_a_planted_bug_is_found(bug: str, planted: Run) -> None:
     assert done.returncode == 3 and told["passed"] is False
     assert any(words in finding for finding in told["findings"]), told["findings"]
     assert len(done.stderr.splitlines()) == 1 and "the audit failed" in done.stderr
+    assert (told["largest_contribution"] > 1) == bug.startswith("clipping")
     if bug in ("noise times 0.35", "clipping off", "seed reused"):
         assert told["epsilon_lower_bound"] > told["epsilon_claimed"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden", ["[]", "[8]", "[12, 8]"])
+def test_a_bug_of_several_layers_is_found_through_the_jobs_own_model(hidden: str, planted: Run, tmp_path: Path) -> None:
+    """And is none where there is one layer."""
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f'name = "audited"\n[model]\nhidden = {hidden}\n[records]\nwindow = 100\nlabels = 7\n'
+        "[privacy]\nclip_norm = 262144\nlog2_sigma = 20\n[server]\nrounds = 3\n"
+    )
+    changes, words = BUGS["clipping sees the lowest layer alone"]
+    done = planted(changes, ["audit", str(job), "--json", "--canaries", "2000", "--seed", "1"])
+    told = json.loads(done.stdout)
+    layers = 1 + len(json.loads(hidden))
+    [model] = told["models"]
+    assert model == {"widths": [45, *json.loads(hidden), 7], "layers_moved": layers, "layers_trained": layers}
+    assert told["passed"] is (layers == 1) and done.returncode == (0 if layers == 1 else 3)
+    assert [words in finding for finding in told["findings"]] == [True] * (layers > 1)
 
 
 @pytest.mark.slow
@@ -206,6 +265,7 @@ def test_a_job_is_audited_at_its_own_noise(tmp_path: Path) -> None:
         'name = "audited"\n[records]\nwindow = 100\nlabels = 7\n[privacy]\nepsilon = 4.0\n[server]\nrounds = 6\n'
     )
     told = json.loads(picofed("audit", str(job), "--json", "--canaries", "2000", "--seed", "1").stdout)
+    assert [model["widths"] for model in told["models"]] == [[45, 7]] and 0.9 < told["largest_contribution"] <= 1
     assert told["releases"] == 6 and 3.99 < told["epsilon_claimed"] <= 4.0 and told["passed"]
 
 
@@ -221,6 +281,7 @@ def test_the_firmware_on_a_board_is_audited() -> None:
     assert 0 < told["epsilon_lower_bound"] < told["epsilon_claimed"]
     assert abs(told["mu_estimate"] - told["mu_claimed"]) < 5 * told["mu_standard_error"]
     assert picofed(*words).stdout == done.stdout
+    assert told["largest_contribution"] is None and told["models"] == []  # canaries alone
     known = json.loads(picofed("audit", "--json", "--canaries", "1023", "--releases", "1", "--seed", "1").stdout)
     assert set(told) == set(known) and known["board"] is None
 

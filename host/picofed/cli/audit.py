@@ -11,8 +11,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.learn import jobfile
+from picofed.learn.model import Model
 from picofed.privacy.audit import Audit, audit
 from picofed.privacy.canaries import Setting
+from picofed.privacy.neighbours import MODELS, Neighbours
 from picofed.privacy.on_board import CANARIES
 from picofed.privacy.one_run import AuditError
 
@@ -46,21 +48,23 @@ def audit_command(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """Canaries, the worst records there can be, through the compiled core, in or out by a coin: can an attacker who
-    chooses the weights and sees every release tell which? With JOB, at that job's noise, clipping and releases;
-    with --board, through the firmware as it is installed on a board.
+    """Canaries, records that put all that clipping allows on one number, through the compiled core, in or out by a
+    coin: can an attacker who chooses the weights and sees every release tell which? And, noise aside: does any record
+    change a release of a whole model by more than clipping allows? With JOB, at that job's noise, clipping, releases
+    and model; with --board, canaries alone, through the firmware as it is installed on a board.
     Exit status 3 if more is shown than was claimed.
 
     Example: picofed audit --seed 1
     """
     setting, its_delta = Setting(clip_norm or 1 << 18, log2_sigma or 20, releases or 10), 1e-5
+    models: tuple[Model, ...] = MODELS
     if job_file is not None:
         if clip_norm is not None or log2_sigma is not None or releases is not None:
             raise click.UsageError("give a job file, or clipping norm, sigma and releases")
         job, plan = jobfile.load(job_file)
         # a local round is so many releases of steps, of which a function leaves (docs/proofs)
         setting = Setting(job.clip, job.log2_sigma, plan.rounds * job.steps, job.round_shift)
-        its_delta = plan.delta
+        its_delta, models = plan.delta, (job.model,)
         if setting.releases > 4096:
             raise AuditError(f"{setting.releases} releases are more than an audit takes: give --releases up to 4096")
     if canaries is None:
@@ -74,7 +78,7 @@ def audit_command(
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        result = audit(setting, its_delta if delta is None else delta, canaries, seed, board, show)
+        result = audit(setting, its_delta if delta is None else delta, canaries, seed, board, show, models)
     if as_json:
         common.print_json(result.as_dict())
     else:
@@ -101,7 +105,16 @@ def _print(result: Audit) -> None:
         lines.append((f"worst {kind}", f"{name}: mu {part.estimate:.3f}, {part.excess():+.1f} standard errors"))
     limit = f"limit {result.correlation_limit:.3f}"
     lines.append(("noise used twice", f"largest correlation {result.correlation:.3f}, {limit}"))
+    if result.neighbours is not None:
+        lines.append(("one record", _largest(result.neighbours)))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         click.echo(f"{name:<{width}}  {value}")
     click.echo(f"{'result':<{width}}  {'passed: nothing exceeds the claim' if result.passed else 'FAILED'}")
+
+
+def _largest(found: Neighbours) -> str:
+    models = ", ".join(
+        f"{'-'.join(map(str, widths))} ({moved} of {trained} layers moved)" for widths, moved, trained in found.models
+    )
+    return f"changes at most {found.largest:.4f} of the clipping norm, of {found.records}, through {models}"

@@ -4,13 +4,14 @@ Two measurements of the same releases. `one_run` bounds epsilon from below whate
 estimate takes the noise to be Gaussian and is sharper: mu is the distance between canaries that were in and out, over
 the spread, with a standard error of about 2 / sqrt(canaries). It is taken of everything, and of each release, place and
 board by itself, so that an error in one corner is not averaged away; and the noise of all releases is compared with one
-another, as noise that is used twice can be subtracted.
+another, as noise that is used twice can be subtracted. Beside them, without noise in the way, what one record changes
+through all layers of a model (`neighbours`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Final
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed import accounting
-from picofed.privacy import on_board
+from picofed.learn.model import Model
+from picofed.privacy import neighbours, on_board
 from picofed.privacy.canaries import COLUMNS, Board, Setting, boards, contribution
 from picofed.privacy.one_run import AuditError, best_guesses
 
@@ -60,6 +62,7 @@ class Audit:
     worst: Mapping[str, Measured]
     correlation: float
     correlation_limit: float
+    neighbours: neighbours.Neighbours | None
     findings: tuple[str, ...]
     seed: int | None
     board: str | None = None
@@ -86,6 +89,14 @@ class Audit:
             "noise_correlation": self.correlation,
             "noise_correlation_limit": self.correlation_limit,
             "worst": {name: asdict(measured) for name, measured in self.worst.items()},
+            "largest_contribution": None if self.neighbours is None else self.neighbours.largest,
+            "records_left_out": 0 if self.neighbours is None else self.neighbours.records,
+            "models": []
+            if self.neighbours is None
+            else [
+                {"widths": list(widths), "layers_moved": moved, "layers_trained": trained}
+                for widths, moved, trained in self.neighbours.models
+            ],
             "findings": list(self.findings),
             "seed": self.seed,
             "board": self.board,
@@ -140,10 +151,11 @@ def audit(
     seed: int | None = None,
     board: str | None = None,
     progress: on_board.Progress | None = None,
+    models: Sequence[Model] = neighbours.MODELS,
 ) -> Audit:
     """Audit the compiled core; with `board`, the firmware on emulated boards of that kind. canaries: at least so many
     (whole boards of 1023, or of 372 emulated). seed: for an audit that repeats; progress: told of every
-    release of an emulated board.
+    release of an emulated board; models: through which `neighbours` are compared, on the compiled core alone.
 
     Raises AuditError, or AccountingError for a setting that makes no sense.
     """
@@ -190,6 +202,9 @@ def audit(
         if correlation > correlation_limit:
             findings.append(f"the noise of two releases is the same or alike (correlation {correlation:.2f})")
 
+    through = neighbours.measure(models, setting, seed) if board is None else None
+    findings += through.findings if through is not None else ()
+
     gap = float(setting.releases * contribution(setting.clip_norm))
     guesses = best_guesses(_scores(sums, gap).ravel(), included.ravel(), delta, ALARM, _COUNTS)
     epsilon = accounting.epsilon(accounting.mu_squared_of(units), delta)
@@ -208,6 +223,7 @@ def audit(
         worst=worst,
         correlation=correlation,
         correlation_limit=correlation_limit,
+        neighbours=through,
         findings=tuple(findings),
         seed=seed,
         board=board,
