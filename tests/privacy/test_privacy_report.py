@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
 import json
 import math
 import re
@@ -105,6 +107,70 @@ def test_the_page_is_whole_and_says_what_it_must(store: Store, audit: dict[str, 
         assert "at least 1.502" in text and ("FAILED" in text) == (not audit["passed"])
 
 
+def _words(text: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)))
+
+
+def test_jobs_that_never_released_are_not_what_left(store: Store) -> None:
+    """Also one that was set up again under its name is listed once."""
+    for name, outputs in (("<i>watch</i>", 7), ("rev", 3), ("rev", 4)):
+        job = Job(name=name, model=Model.dense([45, outputs]), clip=1 << 18, log2_sigma=21, window=50, stride=50,
+                  labels=outputs)  # fmt: skip
+        store.add_job(job.id, job.name, job.body)
+    statement = state(store)
+    again = dataclasses.replace(statement, jobs=statement.jobs + statement.jobs[:1])
+    text = _words(page.render(again))
+    assert "rev" not in text and "1-second" not in text and "sigma 2^21" not in text
+    assert len(re.findall(r"322\snumbers a release", text)) == 1 and text.count("sigma 2^20") == 1
+    assert "took part in: &lt;i&gt;watch&lt;/i&gt;." in text
+
+
+@pytest.mark.parametrize(
+    ("change", "tile", "said"),
+    [
+        ({}, False, "The jobs here ran at this clipping norm and noise; the most that a board released is 3 times."),
+        ({"releases": 2}, False, "released is 3 times, more than was audited."),
+        ({"clip_norm": 1 << 17}, True, "That is NOT what ran here: &lt;i&gt;watch&lt;/i&gt; (clipping norm 262,144"),
+        ({"log2_sigma": 19}, True, "Gaussian noise of sigma 2^20). Audit that job's file"),
+    ],
+)
+def test_the_audit_is_compared_with_what_ran(store: Store, change: dict[str, object], tile: bool, said: str) -> None:
+    page_text = page.render(state(store, 1e-5, AUDIT | change))
+    text = html.unescape(_words(page_text)).replace("<", "&lt;").replace(">", "&gt;")
+    assert said in text
+    assert ("But a job ran at another clipping norm or noise" in text) == tile
+    assert page_text.count('class="card tile alarm"') == tile
+    assert f"--clip-norm {change.get('clip_norm', 1 << 18)} --log2-sigma {change.get('log2_sigma', 20)}" in text
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [(["mu is 2", "epsilon too"], "FAILED: mu is 2; epsilon too."), ([], "FAILED; its file does not say why.")],
+)
+def test_a_failed_audit_says_why_or_that_it_does_not(store: Store, findings: list[str], said: str) -> None:
+    assert said in page.render(state(store, 1e-5, AUDIT | {"passed": False, "findings": findings}))
+
+
+def test_what_leaving_a_record_out_changed_is_told(store: Store) -> None:
+    through = {"largest_contribution": 0.99991, "models": [{"widths": [45, 16, 7]}]}
+    text = _words(page.render(state(store, 1e-5, AUDIT | through)))
+    assert "0.9999 of the clipping norm, through 45-16-7" in text and "picofed audit JOB --canaries 20460" in text
+
+
+def test_eight_boards_are_laid_out_for_one_sheet(store: Store) -> None:
+    """What makes them fit, as no tool here counts pages: paper of its own, small type, the two columns side by side,
+    nothing folded away that would open on paper, and all boards in one table."""
+    for number in range(4, 9):
+        store.seen(board=bytes([number] * 8), name=f"board {number}", port="", seq=1, spent=0, budget=10 * CHARGE)
+    text = page.render(state(store, 1e-5, AUDIT))
+    [style] = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    paper = style[style.rindex("@media print") :]
+    assert "size: A4 portrait" in paper and ".pair { grid-template-columns: repeat(2," in paper
+    assert all(float(size) <= 8 for size in re.findall(r"(?:body|table|dl) \{ font-size: ([\d.]+)pt", paper))
+    assert "<details" not in text and text.count('<div class="pair') == 2
+    assert len(re.findall(r'<th scope="row"[^>]*>board \d', text)) == 8
+
+
 def test_a_saturated_ledger_is_no_number(store: Store) -> None:
     store.seen(board=bytes([1] * 8), name="full", port="", seq=9, spent=2**32 - 1, budget=2**32 - 1)
     text = page.render(state(store))
@@ -114,7 +180,10 @@ def test_a_saturated_ledger_is_no_number(store: Store) -> None:
 @pytest.mark.parametrize(
     "content",
     ["", "[]", "{}", json.dumps(AUDIT | {"passed": 1}), json.dumps(AUDIT | {"canaries": "many"}), "[" * 100_000,
-     json.dumps(AUDIT | {"mu_estimate": "x"}), json.dumps(AUDIT | {"delta": float("nan")})],
+     json.dumps(AUDIT | {"findings": "mu"}), json.dumps(AUDIT | {"findings": [1]}),
+     json.dumps(AUDIT | {"models": [3]}), json.dumps(AUDIT | {"largest_contribution": "x"}),
+     json.dumps(AUDIT | {"mu_estimate": "x"}),
+     json.dumps(AUDIT | {"delta": float("nan")})],
 )  # fmt: skip
 def test_what_is_no_audit_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "audit.json"

@@ -51,7 +51,8 @@ def epsilon_over_time(s: Statement, width: float) -> Drawing:
         where = "start" if share == 0 else "end" if share == 1 else "middle"
         d.text(at(time, 0)[0], y0 + 18, moment(time, span), "t m", where)  # type: ignore[arg-type]
     day = datetime.fromtimestamp(first, UTC).strftime("%d %B %Y")
-    d.text((x0 + x1) / 2, 276, f"when the release arrived, UTC, from {day}", "t m", "middle")
+    axis = f"when the release arrived, UTC, from {day}"
+    d.text(max((x0 + x1) / 2, tx.width(axis, _FONT) / 2), 276, axis, "t m", "middle")
     if allowed is not None:
         y = at(first, allowed)[1]
         d.line(x0, y, x1, y, "target")

@@ -9,7 +9,8 @@ from typing import Any
 
 from picofed import __version__
 from picofed.privacy.drawing import claimed_and_shown, epsilon_over_time
-from picofed.privacy.statement import BoardStatement, Statement
+from picofed.privacy.paper import CSS
+from picofed.privacy.statement import BoardStatement, JobStatement, Statement
 from picofed.report import text as tx
 from picofed.report.html import document
 from picofed.report.sums import CONDITIONS
@@ -23,22 +24,32 @@ _LISTED = 24
 def render(s: Statement) -> str:
     """The whole page. The same statement gives the same text."""
     body = [_header(s), "<main>", _data(s), _spent(s), _meaning(s), _trust(s), _audited(s), "</main>", _footer()]
-    return document("Privacy report", "\n".join(part for part in body if part))
+    return document("Privacy report", "\n".join(part for part in body if part), CSS)
 
 
 def _worst(s: Statement) -> BoardStatement:
     return max(s.boards, key=lambda board: board.spent)
 
 
+def _released(s: Statement) -> list[JobStatement]:
+    """The jobs for which anything left a board."""
+    return [job for job in s.jobs if job.releases]
+
+
+def _each(items: list[str]) -> str:
+    """Once each: a job that was set up again is another job with the same name."""
+    return "; ".join(dict.fromkeys(items))
+
+
 def _units(s: Statement) -> str:
-    units = sorted({job.unit for job in s.jobs})
+    units = sorted({job.unit for job in _released(s)})
     return " or ".join(f"one {unit}" for unit in units) or "one record"
 
 
 def _header(s: Statement) -> str:
     worst, limit = _worst(s), max(board.allowed for board in s.boards)
     releases = sum(board.releases for board in s.boards)
-    names = ", ".join(sorted({job.name for job in s.jobs})) or "no job yet"
+    names = ", ".join(sorted({job.name for job in _released(s)})) or "no job yet"
     lead = (
         f"<strong>{tx.count(len(s.boards), 'board')}</strong> took part in: {safe(names)}. "
         "No recording has left a board."
@@ -47,7 +58,9 @@ def _header(s: Statement) -> str:
     if s.audit is not None:
         shown = math.floor(100 * float(s.audit["epsilon_lower_bound"])) / 100
         if s.audit["passed"]:
-            audit = ("passed", f"Its attack could show {shown:.2f}, less than is claimed.", False)
+            other = bool(_unlike(s, s.audit))
+            but = " But a job ran at another clipping norm or noise: see below." if other else ""
+            audit = ("passed", f"Its attack could show {shown:.2f}, less than is claimed.{but}", other)
         else:
             audit = ("FAILED", "The software gives less privacy than it claims: stop and look.", True)
     endless = math.isinf(worst.spent)
@@ -83,7 +96,7 @@ def _sums_tile(s: Statement) -> list[str]:
     largest = _largest_sums(s)
     if largest is None:
         return []
-    say = f"At most, for masked updates: {CONDITIONS.format(honest=s.honest)}. If not, the first number holds."
+    say = "At most, for masked updates, if others keep their word: see below. If not, the first number holds."
     return [_tile(f"\u03b5 \u2264 {tx.epsilon(largest)}", "Seen in sums", say, math.isinf(largest))]
 
 
@@ -101,14 +114,14 @@ def _list(title: str, items: list[str]) -> str:
 def _data(s: Statement) -> str:
     records = sum(board.records for board in s.boards)
     what = _units(s)
-    noise = [f"{safe(job.name)}: {tx.count(job.trained, 'number')} a release" for job in s.jobs]
+    noise = _each([f"{job.name}: {tx.count(job.trained, 'number')} a release" for job in _released(s)])
     collected = [
         f"Recordings of motion in records ({what}), each with a class label; {tx.count(records, 'record')} in use.",
         "Where: in the flash memory of the board that made them. They are not encrypted there.",
     ]
     leaves = [
         "Releases: sums over all records of a board, to which each record's part was limited and random noise added "
-        f"before the first record. {'; '.join(noise)}." if noise else "Nothing yet.",
+        f"before the first record. {noise}." if noise else "Nothing yet.",
         "With each: the board's name and number, how many records it used, what its privacy ledger says.",
         "How many records of each class a board holds can be learnt from jobs that know fewer classes.",
     ]  # fmt: skip
@@ -128,26 +141,25 @@ def _spent(s: Statement) -> str:
         f"Most has {worst.name} spent: {tx.epsilon(worst.spent)} of {tx.epsilon(worst.allowed)}. "
         "Every release adds; nothing is ever given back."
     )
-    pictures = "".join(
-        epsilon_over_time(s, width).render(f"time-{cls}", cls, title, say) for cls, width in _WIDTHS
-    )  # fmt: skip
-    columns = [("board", "w"), ("id", "i"), ("releases", "r"), ("epsilon spent", "r"), ("epsilon allowed", "r")]
+    pictures = "".join(epsilon_over_time(s, width).render(f"time-{cls}", cls, title, say) for cls, width in _WIDTHS)
+    columns = [("board", "w"), ("id", "i"), ("releases", "r"), ("spent", "r"), ("allowed", "r")]
     masked = _largest_sums(s) is not None
     if masked:
-        columns.append((f"in sums, {s.honest} honest", "r"))
+        columns.append(("in sums", "r"))
     rows = [
         (
             *(b.name, b.ident, tx.whole(b.releases), tx.epsilon(b.spent), tx.epsilon(b.allowed)),
-            *(["nothing masked" if b.sums is None else tx.epsilon(b.sums)] if masked else []),
+            *(["-" if b.sums is None else tx.epsilon(b.sums)] if masked else []),
         )
         for b in sorted(s.boards, key=lambda board: -board.spent)
     ]
     more = f"; the {_LISTED} that have spent most" if len(rows) > _LISTED else ""
-    listed = table(f"Epsilon at delta {tx.delta(s.delta)}, rounded up{more}", columns, rows[:_LISTED])
+    sums = f"; in sums: if {s.honest} boards of each are honest" if masked else ""
+    listed = table(f"Epsilon at delta {tx.delta(s.delta)}, rounded up{sums}{more}", columns, rows[:_LISTED])
     return (
-        '<section><h2>What was spent</h2><figure class="card" id="time"><figcaption>'
-        f'<h3>{title}</h3><p class="say">{safe(say)}</p></figcaption><div class="chart">{pictures}</div>'
-        f"<details><summary>Board by board</summary>{listed}</details></figure></section>"
+        '<section><h2>What was spent</h2><div class="pair spent"><figure class="card" id="time"><figcaption>'
+        f'<h3>{title}</h3><p class="say">{safe(say)}</p></figcaption><div class="chart">{pictures}</div></figure>'
+        f'<section class="card"><h3>Board by board</h3>{listed}</section></div></section>'
     )
 
 
@@ -156,10 +168,11 @@ def _meaning(s: Statement) -> str:
     facts = [
         ("Unit", f"{_units(s)}: one record. Many records of one person together are protected less."),
         ("Compared", "The record used, or its contribution replaced by zero; how many records there are is public."),
-        ("Mechanism", "; ".join(
-            f"{job.name}: clipping norm {job.clip_norm:,}, Gaussian noise of sigma 2^{job.log2_sigma}" for job in s.jobs
-        ) or "none yet"),
-    ]  # fmt: skip
+        ("Mechanism", _each([f"{job.name}: {_setting(job)}" for job in _released(s)]) or "none yet"),
+    ]
+    if _largest_sums(s) is not None:
+        conditions = CONDITIONS.format(honest=s.honest)
+        facts.append(("Seen in sums", f"The smaller number holds {conditions}. If not, the larger one of the board."))
     if math.isfinite(worst.spent) and worst.mu > 0:
         chance = min(math.ceil(100 * 0.5 * (1 + math.erf(worst.mu / 2 / math.sqrt(2)))), 100)
         plain = (
@@ -216,15 +229,10 @@ def _audited(s: Statement) -> str:
         )
     a = s.audit
     title = "Claimed, and shown by attack"
-    verdict = (
-        "The attack shows less than was claimed, as it must."
-        if a["passed"]
-        else f"The audit FAILED: {'; '.join(str(one) for one in a.get('findings', []))}."
-    )
     say = (
         f"{a['canaries']:,} records made to be found, each in or out by a coin, in {a['releases']} releases with "
         f"clipping norm {a['clip_norm']:,} and sigma 2^{a['log2_sigma']}, through {_through(a)}. "
-        f"{verdict}"
+        f"{_verdict(a)} {_compared(s, a)}"
     )
     pictures = "".join(
         claimed_and_shown(a, width).render(f"audit-{cls}", cls, title, say) for cls, width in _WIDTHS[:2]
@@ -234,7 +242,8 @@ def _audited(s: Statement) -> str:
         ("Epsilon claimed", f"{tx.epsilon(float(a['epsilon_claimed']))} at delta {tx.delta(float(a['delta']))}"),
         ("Shown, with 95 % confidence", f"at least {math.floor(1000 * float(a['epsilon_lower_bound'])) / 1000:.3f}"),
         ("mu claimed, and as measured", f"{a['mu_claimed']:.4f}; {estimate} \u00b1 {a['mu_standard_error']:.4f}"),
-        ("To repeat", "picofed audit" + (f" --seed {a['seed']}" if a.get("seed") is not None else "")),
+        *_largest(a),
+        ("To repeat", _repeat(a)),
     ]
     rows = "".join(f"<dt>{safe(name)}</dt><dd>{safe(value)}</dd>" for name, value in facts)
     return (
@@ -242,6 +251,59 @@ def _audited(s: Statement) -> str:
         f'</h3><p class="say">{safe(say)}</p></figcaption><div class="chart">{pictures}</div></figure>'
         f'<section class="card"><h3>The audit in numbers</h3><dl>{rows}</dl></section></div></section>'
     )
+
+
+def _verdict(audit: Mapping[str, Any]) -> str:
+    if audit["passed"]:
+        return "The attack shows less than was claimed, as it must."
+    findings = "; ".join(audit.get("findings", []))
+    return f"The audit FAILED: {findings}." if findings else "The audit FAILED; its file does not say why."
+
+
+def _setting(job: JobStatement) -> str:
+    return f"clipping norm {job.clip_norm:,}, Gaussian noise of sigma 2^{job.log2_sigma}"
+
+
+def _unlike(s: Statement, audit: Mapping[str, Any]) -> list[JobStatement]:
+    """The jobs whose releases are not of the kind that was audited."""
+    audited = (audit["clip_norm"], audit["log2_sigma"])
+    return [job for job in _released(s) if (job.clip_norm, job.log2_sigma) != audited]
+
+
+def _compared(s: Statement, audit: Mapping[str, Any]) -> str:
+    """Whether what was audited is what boards did here."""
+    released = _released(s)
+    if not released:
+        return "No job has releases here to compare it with."
+    unlike = _unlike(s, audit)
+    if unlike:
+        others = _each([f"{job.name} ({_setting(job)})" for job in unlike])
+        return f"That is NOT what ran here: {others}. Audit that job's file: picofed audit JOB --json."
+    most = max(board.releases for board in s.boards)
+    same = (
+        f"The jobs here ran at this clipping norm and noise; the most that a board released is {tx.whole(most)} times"
+    )
+    return f"{same}{', more than was audited' if most > audit['releases'] else ''}."
+
+
+def _largest(audit: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What leaving a record out changed, where that was measured."""
+    largest = audit.get("largest_contribution")
+    if largest is None:
+        return []
+    models = ", ".join("-".join(map(str, model["widths"])) for model in audit.get("models", []))
+    return [("One record changes, at most", f"{largest:.4f} of the clipping norm, through {models or 'whole models'}")]
+
+
+def _repeat(audit: Mapping[str, Any]) -> str:
+    words = [f"--canaries {audit['canaries']}"]
+    if audit.get("shift") or len(audit.get("models", [])) == 1:  # a job's own rounding and model
+        words.insert(0, "JOB")
+    else:
+        names = ("clip_norm", "log2_sigma", "releases", "delta")
+        words += [f"--{name.replace('_', '-')} {audit[name]}" for name in names]
+    words += [f"--{name} {audit[name]}" for name in ("board", "seed") if audit.get(name) is not None]
+    return " ".join(("picofed audit", *words))
 
 
 def _through(audit: Mapping[str, Any]) -> str:

@@ -29,6 +29,14 @@ _AUDIT: Mapping[str, type | tuple[type, ...]] = {
     "clip_norm": int,
     "log2_sigma": int,
 }
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
+    "findings": list,
+    "models": list,
+    "largest_contribution": (int, float),
+    "shift": int,
+    "seed": int,
+    "board": str,
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,17 @@ def load_audit(path: Path) -> dict[str, Any]:
     estimate = item.get("mu_estimate")
     if estimate is not None and (isinstance(estimate, bool) or not isinstance(estimate, int | float)):
         raise PicofedError(f"{path} is not the JSON of picofed audit: mu_estimate is wrong")
-    return item
+    for key, kind in _OPTIONAL.items():
+        value = item.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise PicofedError(f"{path} is not the JSON of picofed audit: {key} is wrong")
+    if not all(isinstance(finding, str) for finding in item.get("findings") or []):
+        raise PicofedError(f"{path} is not the JSON of picofed audit: findings is wrong")
+    for model in item.get("models") or []:
+        widths = model.get("widths") if isinstance(model, dict) else None
+        if not isinstance(widths, list) or not all(type(width) is int for width in widths):
+            raise PicofedError(f"{path} is not the JSON of picofed audit: models is wrong")
+    return {key: value for key, value in item.items() if value is not None or key not in _OPTIONAL}
 
 
 def _finite(value: Any) -> bool:

@@ -41,8 +41,8 @@ def render(summary: Summary) -> str:
     return document(f"{summary.job.name}: picofed report", "\n".join(part for part in body if part))
 
 
-def document(title: str, body: str) -> str:
-    """A whole page around `body`, which is HTML; title: text."""
+def document(title: str, body: str, css: str = "") -> str:
+    """A whole page around `body`, which is HTML; title: text; css: of this page, behind that of all."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -50,7 +50,7 @@ def document(title: str, body: str) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="referrer" content="no-referrer">\n'
-        f"<title>{safe(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{safe(title)}</title>\n<style>{CSS}{css}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
