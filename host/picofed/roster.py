@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import cbor2
 
-from picofed import native
+from picofed import files, native
 from picofed.errors import PicofedError
 from picofed.locking import alone
 from picofed.members import MEMBERS_MAX, MINIMUM, Members
@@ -77,14 +76,9 @@ class Roster:
         }
         if MINIMUM <= len(self.boards) <= MEMBERS_MAX:
             item["members"] = Members.sign(self.number, self.boards, owner).signature
-        beside = path.with_name(path.name + ".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
-                file.write(cbor2.dumps(item))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
+            files.write(path, cbor2.dumps(item))
         except OSError as error:
             raise RosterError(f"cannot write {path}: {error.strerror or error}") from error
 

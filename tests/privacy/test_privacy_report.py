@@ -6,9 +6,12 @@ import dataclasses
 import html
 import json
 import math
+import os
 import re
+import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -197,3 +200,17 @@ def test_a_site_without_boards_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from picofed.cli import main; main()", "privacy-report", "--site", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1) and "not seen a board" in done.stderr
+
+
+def test_a_page_goes_into_a_pipe_as_it_stands(store: Store, tmp_path: Path) -> None:
+    """Renaming over a device would take it away for everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    command = [sys.executable, "-c", "from picofed.cli import main; main()", "privacy-report", "--site", str(tmp_path)]
+    done = subprocess.run([*command, "--output", str(pipe)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and stat.S_ISFIFO(pipe.lstat().st_mode)
+    reader.join(30)
+    assert read and read[0].startswith(b"<!DOCTYPE html>") and read[0].endswith(b"</html>\n")

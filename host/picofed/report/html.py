@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from picofed import files
 from picofed.errors import PicofedError
 from picofed.report import bars, charts, grids, tables, timeline
 from picofed.report import text as tx
@@ -61,18 +59,9 @@ def write(summary: Summary, path: Path) -> None:
 
 def save(text: str, path: Path) -> None:
     """Write a page: `path` is at every instant the old page or the whole new one. Raises PicofedError."""
-    path = Path(path)
-    page = text.encode("utf-8")
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}")
     try:
-        with open(beside, "xb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        files.write(Path(path), text.encode("utf-8"))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise PicofedError(
             f"cannot write {path}: {error.strerror or error}; "
             "name a folder that exists, that you may write to and that has room"
