@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import secrets
-import stat
 from pathlib import Path
 from typing import Any, Final
 
-from picofed import native
+from picofed import files, native
 from picofed.errors import PicofedError
 
 FORMAT: Final = 1
@@ -58,11 +56,7 @@ class Owner:
             item |= {"salt": salt.hex(), "seed": _lock(seed, passphrase, salt).hex()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(item, file)
-                file.flush()
-                os.fsync(file.fileno())
+            files.create(path, json.dumps(item).encode())
         except FileExistsError:
             raise OwnerError(f"{path} exists: boards are bound to that key, so it is not overwritten") from None
         except OSError as error:
@@ -74,7 +68,7 @@ class Owner:
         """Read a key. Raises OwnerError if others may read its file, or the passphrase is missing or wrong."""
         try:
             with open(path, encoding="utf-8") as file:
-                if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                if files.others_may_read(file.fileno()):
                     raise OwnerError(f"others may read {path}: chmod 600 it, and make a new key if somebody did")
                 item = json.load(file)
             seed, public = bytes.fromhex(item["seed"]), bytes.fromhex(item["public"])

@@ -213,6 +213,7 @@ def test_a_damaged_site(folder: Path) -> None:
     site = folder / "picofed-site"
     site.mkdir()
     (site / "boards.json").write_text("{")
+    (site / "boards.json").chmod(0o600)
     one_line(picofed("run", "job.toml", "--board", "x", cwd=folder), "boards.json is damaged")
     (site / "boards.json").unlink()
     (site / "store.db").write_bytes(b"not a database at all, but long enough to be looked at" * 50)

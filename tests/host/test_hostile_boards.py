@@ -274,5 +274,6 @@ def test_damaged_data_and_registries_are_refused(tmp_path: Path, make_world: Mak
     policy = '{"board": "0011223344556677", "name": 5, "losses": [], "modes": [], "features": []}'
     for text in ('{"format": 2, "boards": [{"policy": ' + policy + "}]}", "[" * 100000):
         (tmp_path / "boards.json").write_text(text)
+        (tmp_path / "boards.json").chmod(0o600)
         with pytest.raises(RegistryError, match="damaged"):
             Registry(tmp_path / "boards.json")

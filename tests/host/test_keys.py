@@ -21,7 +21,7 @@ from picofed import native, reference, roster
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet.ownership import Ownership, board_id, read_policy
-from picofed.fleet.provision import Registry
+from picofed.fleet.provision import Registry, RegistryError
 from picofed.owner import Owner, OwnerError
 from picofed.provisioning import HostKeys, Policy, Provision, ProvisionError
 from picofed.roster import Roster, RosterError
@@ -93,6 +93,42 @@ def test_keys_that_cannot_be_trusted_are_refused(tmp_path: Path) -> None:
         path.write_text(damaged)
         with pytest.raises(OwnerError, match=r"damaged|format"):
             Owner.load(path)
+
+
+def test_a_registry_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    """It holds the key of every board."""
+    path = tmp_path / "picofed-site" / "boards.json"
+    given = Provision.new(Policy(board_id(CHIP), "porch", 100, 10), owner=Owner.create(tmp_path / "owner.key"))
+    Registry(path).add(given.for_host())
+    for mode in (0o640, 0o604, 0o666):
+        path.chmod(mode)
+        with pytest.raises(RegistryError, match=r"others may read .*chmod 600"):
+            Registry(path)
+    (tmp_path / "picofed-owner").mkdir()
+    path.rename(tmp_path / "picofed-owner" / "boards.json")
+    complains(picofed(tmp_path, "provision", "show"), "others may read")
+    (tmp_path / "picofed-owner" / "boards.json").chmod(0o600)
+    assert "porch" in good(picofed(tmp_path, "provision", "show"))
+
+
+# A disk with room for so many bytes: the limit on a file's size, which is a failure of the kernel's own.
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); from picofed.cli import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [(("provision", "key"), "picofed-owner/owner.key"), (("helper", "key", "--state", "helper"), "helper/helper.key")],
+)
+def test_a_key_that_finds_no_room_leaves_nothing(words: tuple[str, ...], file: str, tmp_path: Path) -> None:
+    """An empty file would look like a key that was lost, and be in the way of the next."""
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    complains(done, "File too large")
+    assert not (tmp_path / file).exists() and list((tmp_path / file).parent.iterdir()) == []
+    good(picofed(tmp_path, *words))
+    assert stat.S_IMODE((tmp_path / file).stat().st_mode) == 0o600
 
 
 def test_a_roster_is_what_the_owner_signed(tmp_path: Path) -> None:

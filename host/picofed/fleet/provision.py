@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from picofed import records
+from picofed import files, records
 from picofed.errors import PicofedError
 from picofed.link.session import LinkKey
 from picofed.locking import alone
@@ -44,15 +43,21 @@ class Registry:
         self._load()
 
     def _load(self) -> None:
-        if not self.path.exists():
-            return
         try:
-            item = json.loads(self.path.read_text("utf-8"))
+            with open(self.path, encoding="utf-8") as file:
+                if files.others_may_read(file.fileno()):
+                    raise RegistryError(
+                        f"others may read {self.path}, which holds its boards' keys: chmod 600 it, and give the boards "
+                        "new ones if somebody did"
+                    )
+                item = json.load(file)
             if item["format"] != FORMAT:
                 raise RegistryError(f"{self.path} has a format that this picofed does not know: update picofed")
             for entry in item["boards"]:
                 board = _board(entry)
                 self._boards[board.provision.policy.board] = board
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise RegistryError(f"cannot read {self.path}: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ProvisionError) as error:
@@ -103,16 +108,8 @@ class Registry:
 
     def _save(self) -> None:
         item = {"format": FORMAT, "boards": [_entry(board) for board in self._boards.values()]}
-        beside = self.path.with_name(self.path.name + ".new")
         try:
-            with contextlib.suppress(FileNotFoundError):
-                beside.unlink()
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(item, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, self.path)
+            files.write(self.path, json.dumps(item, indent=1).encode(), private=True)
         except OSError as error:
             raise RegistryError(f"cannot write {self.path}: {error.strerror or error}") from error
 

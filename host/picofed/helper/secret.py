@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import secrets
 from pathlib import Path
 
+from picofed import files
 from picofed.errors import PicofedError
 
 
@@ -19,11 +20,8 @@ def secret_key(folder: Path, make: bool) -> bytes:
     try:
         if make and not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):  # another process was first: its key is the key
+                files.create(path, secrets.token_bytes(32))
         secret = path.read_bytes()
     except FileNotFoundError as error:
         raise SecretError(f"there is no helper's key in {folder}: make one with picofed helper key") from error
