@@ -79,7 +79,8 @@ class Keys:
         return known is not None and self._changed(known.provision.policy) != known.provision.policy
 
     def give(self, ident: bytes, kind: str, port: str, new: bool = False) -> Provision:
-        """Provisioning with a fresh seed, in the registry before this returns. new: forget what keys it had."""
+        """Provisioning with a fresh seed, in the registry (but for the seed, which is for the board alone) before this
+        returns. new: forget what keys it had."""
         with self._lock:
             known = self._registry.get(ident)
             policy = self._changed(known.provision.policy if known else self._first(ident, kind))
@@ -93,7 +94,7 @@ class Keys:
             given = given.after(*self._heads.get(ident, (0, 0)))
             self._registry.add(given, port)
             kept = self._registry.get(ident)
-            return given if kept is None else whole(kept)
+            return given if kept is None else replace(whole(kept), secret=given.secret)
 
     def saw(self, ident: bytes, seq: int, spent: int, port: str) -> None:
         """Remember a board's ledger head and where it was."""

@@ -34,8 +34,8 @@ class Registered:
 
 class Registry:
     """Board keys, in one JSON file that only its owner may read. The owner's can make every key of a board again; a
-    host's (HostKeys) has update and link keys alone. A board's first seed is in neither, except of emulated boards,
-    where it is no secret."""
+    host's (HostKeys) has update and link keys alone. A board's first seed is in neither, whoever adds it: a board that
+    is given keys again gets a fresh one."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -79,6 +79,8 @@ class Registry:
             known = self._boards.get(provision.policy.board)
             if known is not None:
                 provision = provision.after(known.provision.seq, known.provision.spent)
+            if isinstance(provision, Provision):
+                provision = provision.without_secret()
             self._boards[provision.policy.board] = Registered(provision, port or (known.port if known else ""))
             self._save()
 
@@ -125,7 +127,6 @@ def _entry(board: Registered) -> dict[str, Any]:
     else:
         keys = {
             "key": given.key,
-            "secret": given.secret,
             "records": given.records_id,
             "signature": given.signature,
         }
@@ -153,7 +154,8 @@ def _board(entry: Mapping[str, Any]) -> Registered:
 
     if "update_key" in entry:
         return Registered(HostKeys(policy, owner, take("update_key"), take("link_key"), seq, spent), str(entry["port"]))
-    keys = take("key"), take("secret"), take("records"), owner, take("signature")
+    # A "secret" in a file of an earlier version is left out, and gone when the file is next written.
+    keys = take("key"), b"", take("records"), owner, take("signature")
     return Registered(Provision(policy, *keys, seq, spent), str(entry["port"]))
 
 

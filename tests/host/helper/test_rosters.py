@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from functools import partial
@@ -10,14 +11,14 @@ from pathlib import Path
 import cbor2
 import pytest
 from helper_world import OWNER, PUBLIC, SECRET, Fleet, refused, roster_of
-from picofed.fleet.keys import Keys, Wanted
+from picofed.fleet.keys import Keys, Wanted, whole
 from picofed.fleet.provision import Registry
 from picofed.helper import roster as helper_roster
 from picofed.helper.judge import FORBIDDEN, Judge
 from picofed.helper.roster import read, sign_roster, take
 from picofed.helper.secret import SecretError, secret_key
 from picofed.owner import Owner
-from picofed.provisioning import Provision, emulated_owner
+from picofed.provisioning import Provision, ProvisionError, emulated_owner
 from picofed.roster import Roster, RosterError
 
 
@@ -155,6 +156,25 @@ def test_signing_anew_does_not_lower_the_minimum(tmp_path: Path, fleet: Fleet) -
     Roster(8, few, minimum=4).save(site / "roster.cbor", owner)
     with pytest.raises(RosterError, match="a minimum of 4 for 3 boards"):
         sign_roster(site, file, boards, owner, None)
+
+
+def test_flash_gives_a_seed_to_the_board_and_keeps_none(tmp_path: Path) -> None:
+    """Nor does a registry of an earlier version, which did, once anything is written to it."""
+    path = tmp_path / "boards.json"
+    giver = Keys(Registry(path), Wanted(), {}, partial(emulated_owner, b"test"))
+    given = giver.give(b"board001", "unix", "port")
+    seed = cbor2.loads(given.file())["secret"]
+    assert len(seed) == 32 and seed.hex() not in path.read_text() and given.key.hex() in path.read_text()
+    again = giver.give(b"board001", "unix", "port")
+    assert again.key == given.key and len(again.secret) == 32 and again.secret != seed
+    item = json.loads(path.read_text())
+    item["boards"][0]["secret"] = seed.hex()
+    path.write_text(json.dumps(item))
+    Registry(path).saw(b"board001", 3, 30)
+    kept = Registry(path).get(b"board001")
+    assert seed.hex() not in path.read_text() and kept is not None and kept.provision.spent == 30
+    with pytest.raises(ProvisionError, match="make a fresh one"):
+        whole(kept).file()
 
 
 def test_flash_puts_the_helper_into_the_policy_and_the_registry_keeps_it(tmp_path: Path) -> None:
