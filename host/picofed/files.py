@@ -7,11 +7,12 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+ROOM: Final = 4096  # more than any key or provisioning file
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -34,16 +35,34 @@ def create(path: Path, data: bytes) -> None:
     """Make a file that only its owner may read: whole, or not at all. Raises OSError, FileExistsError where there is
     anything of that name.
     """
-    if os.path.lexists(path):  # before a disk that may be full is asked for room
+    with creating(path) as put:
+        put(data)
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """The same for what is only known once something was done that cannot be undone: that the file can be made is found
+    out first, with room for ROOM bytes. To be called with the data, once; if it is not, there is no file.
+    """
+    if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    with _beside(path, data, private=True) as beside:
-        try:
-            os.link(beside, path)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            _claim(beside, path)
-    _sync(path.parent)
+    with _beside(path, bytes(ROOM), private=True) as beside:
+
+        def put(data: bytes) -> None:
+            with open(beside, "r+b") as file:
+                file.write(data)
+                file.truncate()
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(beside, path)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                _claim(beside, path)
+            _sync(path.parent)
+
+        yield put
 
 
 def others_may_read(descriptor: int) -> bool:

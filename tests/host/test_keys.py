@@ -319,6 +319,50 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         Provision.new(Policy(bytes(8), "x", 10, 10))
 
 
+def test_a_board_is_not_registered_when_its_file_cannot_be_made(tmp_path: Path) -> None:
+    """Nor does a policy get a number. The disk is full, the folder is not there, the name is taken."""
+    good(picofed(tmp_path, "provision", "key"))
+    owner = tmp_path / "picofed-owner"
+    board = ("provision", "board", CHIP, "porch")
+    complains(picofed(tmp_path, *board, "--output", "nowhere/porch.cbor"), "cannot write nowhere/porch.cbor")
+    full = FULL.replace("10, 10", "2000, 2000")  # enough for a registry, not for a file that is sure to fit
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", full, *board]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    complains(done, "cannot write provision.cbor: File too large")
+    assert [path.name for path in owner.iterdir()] == ["owner.key"] and not (tmp_path / "provision.cbor").exists()
+    assert not (tmp_path / "picofed-site").exists()
+
+    good(picofed(tmp_path, *board))
+    assert stat.S_IMODE((tmp_path / "provision.cbor").stat().st_mode) == 0o600
+    before = (owner / "boards.json").read_bytes(), (owner / "roster.cbor").read_bytes()
+    complains(picofed(tmp_path, *board), "provision.cbor is in the way")
+    other = ("provision", "board", "0011223344556677", "porch", "--output", "other.cbor")
+    complains(picofed(tmp_path, *other), f"porch is what board {board_id(CHIP).hex()} is called")
+    renewed = ("provision", "policy", "porch", "--epsilon", "3", "--output", "nowhere/policy.cbor")
+    complains(picofed(tmp_path, *renewed), "cannot write nowhere/policy.cbor")
+    assert ((owner / "boards.json").read_bytes(), (owner / "roster.cbor").read_bytes()) == before
+    assert not (tmp_path / "other.cbor").exists()
+
+
+def test_a_passphrase_is_asked_for_on_a_terminal_only(tmp_path: Path) -> None:
+    """With none: a session of its own, whose standard input is at its end."""
+    command = [BIN, "provision", "key", "--passphrase"]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, start_new_session=True, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    complains(done, "set PICOFED_PASSPHRASE")
+    assert not (tmp_path / "picofed-owner").exists()
+
+
+def test_an_owner_who_is_not_there_has_no_empty_table(tmp_path: Path) -> None:
+    for words in ((), ("--json",)):
+        complains(picofed(tmp_path, "provision", "show", "--owner", "typo", *words), "typo is no owner's folder")
+    good(picofed(tmp_path, "provision", "key"))
+    assert "roster 0" in good(picofed(tmp_path, "provision", "show"))
+
+
 def test_no_key_is_ever_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

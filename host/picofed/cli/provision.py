@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from picofed import accounting
+from picofed import accounting, files, roster
 from picofed.cli import common
 from picofed.errors import PicofedError
-from picofed.fleet.ownership import Ownership, board_id, read_policy, write_new
+from picofed.fleet.ownership import Ownership, board_id, read_policy
 from picofed.link.client import connect
 from picofed.link.session import LinkKey
 from picofed.owner import Owner, is_locked
@@ -73,8 +75,34 @@ def _changes(options: dict[str, Any], budget: int | None = None) -> dict[str, An
     return {name: value for name, value in found.items() if value is not None}
 
 
+@contextmanager
+def _new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """A file for the board, which is known to be possible before anything is signed. An existing one is never
+    overwritten: it may be another board's."""
+    try:
+        with files.creating(path) as put:
+            yield put
+    except FileExistsError:
+        raise PicofedError(f"{path} is in the way: move it or choose another --output") from None
+    except OSError as error:
+        raise PicofedError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _has_terminal() -> bool:
+    """Where getpass asks, which would otherwise read a passphrase that is shown."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        return True
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def _passphrase(ask: bool, confirm: bool = False) -> str:
     if ask:
+        if not _has_terminal():
+            raise PicofedError("--passphrase asks on a terminal, and there is none: set PICOFED_PASSPHRASE instead")
         return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
     return os.environ.get("PICOFED_PASSPHRASE", "")
 
@@ -142,16 +170,18 @@ def board(
     Example: picofed provision board e6614103e7174b2a porch
     """
     output = output or Path("provision.cbor")
-    if output.exists():
-        raise PicofedError(f"{output} is in the way: move it or choose another --output")
     owner = load_owner(folder, passphrase)
     asked = {**options, "epsilon": options["epsilon"] or 8.0, "link": options["link"] or "authenticated"}
     ownership = Ownership(folder, site)
     fresh = Policy(board_id(chip), name, **_changes(asked))
     known = ownership.registry.get(fresh.board)
+    for other in (one.provision.policy for one in ownership.registry):
+        if other.name == name and other.board != fresh.board:
+            raise PicofedError(f"{name} is what board {other.board.hex()} is called: choose another name")
     changes = _changes(options, known.provision.policy.budget) if known else {}
-    made = ownership.provision(owner, fresh, changes, port)
-    write_new(output, made.file())
+    with _new_file(output) as put:
+        made = ownership.provision(owner, fresh, changes, port)
+        put(made.file())
     item = {
         "board": made.policy.board.hex(),
         "name": name,
@@ -180,15 +210,14 @@ def policy(
     Example: picofed provision policy porch --epsilon 4
     """
     output = output or Path("policy.cbor")
-    if output.exists():
-        raise PicofedError(f"{output} is in the way: move it or choose another --output")
     owner = load_owner(folder, passphrase)
     ownership = Ownership(folder, site)
     known = ownership.find(name)
     changes = _changes(options, known.provision.policy.budget)
     if not changes:
         raise PicofedError("nothing would change: name a part of the policy (see --help)")
-    write_new(output, ownership.renew(owner, known, **changes))
+    with _new_file(output) as put:
+        put(ownership.renew(owner, known, **changes))
     number = ownership.find(name).provision.policy.number
     _say(as_json, {"name": name, "policy": number, "file": str(output)}, f"{name}: policy {number} in {output}")
 
@@ -249,6 +278,8 @@ def show(folder: Path, site: Path, as_json: bool) -> None:
 
     Example: picofed provision show
     """
+    if not any((folder / name).exists() for name in ("owner.key", "boards.json", roster.FILE)):
+        raise PicofedError(f"{folder} is no owner's folder: name yours with --owner, or make a key with provision key")
     ownership = Ownership(folder, site)
     members = ownership.members()
     if as_json:
