@@ -7,10 +7,9 @@ from micropython import const
 
 from . import files
 from .errors import ARGUMENT, BLANK, BUDGET, POLICY, PicofedError, check, explain
-from .platform import FOLDER, Uninterrupted, clock, entropy, flash_regions, hardware_id, unload
+from .platform import UNIT, Uninterrupted, clock, entropy, flash_regions, hardware_id, unload
 
 RECORD = 32
-_UNIT = FOLDER + "/unit"
 _CUT = const(12)  # bytes in it
 
 
@@ -30,7 +29,7 @@ class Board:
         self._ratchet = bytearray(core.ratchet_size())
         self._keys = 0
         self._opened = False
-        # What the file _UNIT holds; zeros: nothing. Made here, as what a round keeps for good lies between the buffers
+        # What the file UNIT holds; zeros: nothing. Made here, as what a round keeps for good lies between the buffers
         # of its job, and the next job finds no room in one piece.
         self._cut = bytearray(_CUT)
         self._pair = None
@@ -67,7 +66,7 @@ class Board:
         self.owner = state.owner
         self._ledger_key = state.ledger_key
         self._mask_secret = state.mask_secret
-        self._cut[:] = files.load(_UNIT) or bytes(_CUT)
+        self._cut[:] = files.load(UNIT) or bytes(_CUT)
         self._open_ledger()
         raw = entropy()
         conditioned = bytearray(32)
@@ -75,6 +74,9 @@ class Board:
         context = self.policy.board + clock()
         self.boot = check(core.ratchet_boot(self._ratchet, self._seed_flash, conditioned, context), "seed store")
         core.trainer_wipe(conditioned)
+        if files.is_damaged(UNIT):
+            # not "no release yet": the next job could cut one record into several, each charged as one
+            raise PicofedError(BLANK, "what its releases called a record is damaged: provision this board again")
 
     def _open_ledger(self):
         self._opened = False
@@ -158,7 +160,7 @@ class Board:
         ident = struct.unpack_from("<I", job.id)[0]
         unit = self._unit(job)
         if self._cut != unit:
-            files.save(_UNIT, unit)
+            files.save(UNIT, unit)
             self._cut[:] = unit
         # closed while it is written: after a failure, ready() opens it again, which charges what is torn
         self._opened = False

@@ -1,4 +1,5 @@
-"""Small files that hold either the old or the new content, wherever power fails: a number, data, and a CRC-32."""
+"""Small files that hold either the old or the new content, wherever power fails, and not the old one again when flash
+decays: two copies of a number, data, and a CRC-32."""
 
 import os
 import struct
@@ -42,33 +43,48 @@ def _checked(path):
 
 
 def _newest(path):
-    """(number, content, which of the two files), or None."""
-    newest = None
-    for which in (0, 1):
-        found = _checked("%s.%d" % (path, which))
-        if found is not None and (newest is None or found[0] > newest[0]):
-            newest = found[0], found[1], which
-    return newest
+    """(number, content, which of the two files, whether the other is the same), or None."""
+    first, second = _checked(path + ".0"), _checked(path + ".1")
+    if first is None or (second is not None and second[0] > first[0]):
+        return None if second is None else (second[0], second[1], 1, False)
+    return first[0], first[1], 0, first == second
 
 
-def is_saved(path):
-    """Whether save() was ever called, even if nothing that counts is left."""
-    return exists(path + ".0") or exists(path + ".1")
+def is_damaged(path):
+    """Whether a save() came to its end, and nothing that counts is left of it: the second file is never written before
+    the first one is whole."""
+    return exists(path + ".1") and _newest(path) is None
 
 
 def load(path):
-    """The content that save() wrote last, or None."""
+    """The content that save() wrote last, or None. If one copy is damaged, or power failed before it was written, it
+    is made anew."""
     newest = _newest(path)
-    return None if newest is None else newest[1]
+    if newest is None:
+        return None
+    number, data, which, same = newest
+    if not same:
+        try:
+            _write(path, 1 - which, number, data)
+        except OSError:
+            pass  # flash that takes nothing more can still be read
+    return data
 
 
 def save(path, data):
-    """Replace the content at once. Two files in turn, the higher number counts: not every file system can rename."""
+    """Replace the content at once. The higher number counts: not every file system can rename."""
     newest = _newest(path)
     number, which = (0, 1) if newest is None else (newest[0], newest[2])
-    data = struct.pack("<I", number + 1) + data
+    newest = None
+    # what counts so far stays until the other copy is whole
+    _write(path, 1 - which, number + 1, data)
+    _write(path, which, number + 1, data)
+
+
+def _write(path, which, number, data):
+    data = struct.pack("<I", number) + data
     step()
-    with open("%s.%d" % (path, 1 - which), "wb") as file:
+    with open("%s.%d" % (path, which), "wb") as file:
         half = len(data) // 2
         file.write(data[:half])
         file.flush()

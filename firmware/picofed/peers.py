@@ -33,7 +33,7 @@ def _load():
     """(number, members' number, C, survivors) of the cohort that this board joined last."""
     data = files.load(_STATE)
     if data is None:
-        if files.exists(_STATE + ".1"):
+        if files.is_damaged(_STATE):
             # it might join a cohort twice
             raise PicofedError(FLASH, "which cohorts it joined is damaged: no more masks without a helper")
         return 0, 0, b"", b""
@@ -42,9 +42,6 @@ def _load():
 
 
 def _save(number, members, digest, survivors):
-    if files.load(_STATE) is None:
-        # nothing that counts goes into the first of the two files: where only that one is, and torn, nothing was joined
-        files.save(_STATE, bytes(40))
     files.save(_STATE, struct.pack("<II", number, members) + digest + survivors)
 
 

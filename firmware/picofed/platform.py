@@ -23,6 +23,7 @@ except ImportError:
 
 FOLDER = "/picofed-data"
 RECORDS = FOLDER + "/records.bin"
+UNIT = FOLDER + "/unit"  # what releases count as a record
 ENTROPY_BYTES = const(1024)
 BLOCK = const(4096)
 _BLOCKS = const(4)  # 0 and 1: ledger; 2 and 3: seed store

@@ -13,7 +13,7 @@ import picofed_core as core
 from . import cbor, files
 from .errors import ARGUMENT, BLANK, POLICY, PicofedError, check
 from .keys import derive
-from .platform import FOLDER, RECORDS, hardware_id, step
+from .platform import FOLDER, RECORDS, UNIT, hardware_id, step
 from .policy import Policy, genuine, take
 
 FILE = FOLDER + "/provision.cbor"
@@ -57,7 +57,7 @@ class State:
         """The stored state, or None. Raises BLANK if it is damaged."""
         data = files.load(STATE)
         if data is None:
-            if files.is_saved(STATE):
+            if files.is_damaged(STATE):
                 raise PicofedError(BLANK, "the stored policy is damaged: provision this board again")
             return None
         return cls(cbor.loads(data))
@@ -166,6 +166,8 @@ def take_in(ledger_flash, seed_flash):
         new.wipe = old.wipe or (old.done and known is None and found is None)
     elif damaged:
         new.wipe = found is None
+    # nor can it be known then what a record was: a new store is free again
+    new.wipe = new.wipe or files.is_damaged(UNIT)
     for head in heads:
         if head is not None:
             new.seq = max(new.seq, head[0])
@@ -176,9 +178,12 @@ def take_in(ledger_flash, seed_flash):
     if used not in [new.used[i : i + 16] for i in range(0, len(new.used), 16)]:
         check(core.ratchet_provision(seed_flash, item["secret"]), "seed store")
         new.used += used
-    if new.wipe and files.exists(RECORDS):
-        files.overwrite(RECORDS)
-        files.remove(RECORDS)
+    if new.wipe:
+        if files.exists(RECORDS):
+            files.overwrite(RECORDS)
+            files.remove(RECORDS)
+        files.remove(UNIT + ".0")
+        files.remove(UNIT + ".1")
     new.wipe = False
     new.done = True
     new.save()

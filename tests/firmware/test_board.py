@@ -19,6 +19,7 @@ from picofed.link.messages import BoardError, LinkError, Op, State
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import object_id, upload
 from picofed.native import blake2b, frame_encode
+from picofed.provisioning import emulated_owner
 from picofed.records import windows
 from picofed.reference import update_id, update_tag
 
@@ -29,6 +30,7 @@ Make = Callable[..., Live]
 # the data folder /picofed must not be taken for the package
 PATH = "import sys; sys.path.insert(0, '/lib')"
 CHARGE = accounting.charge(JOB.clip, JOB.log2_sigma, 1)
+OWNER = emulated_owner(b"firmware test")
 
 
 def refused(code: int, call: Callable[..., object], *arguments: object) -> str:
@@ -335,6 +337,51 @@ def test_what_a_record_is_cannot_change_after_a_release(live: Make) -> None:
     refused(-21, start, client, other)
     bring(client, JOB)
     start(client, JOB)
+
+
+def damage(board: Live, name: str, *copies: int) -> None:
+    """Flip a bit of a small file's content in each of these copies."""
+    for copy in copies:
+        path = board.board.flash / "picofed-data" / f"{name}.{copy}"
+        data = bytearray(path.read_bytes())
+        data[6] ^= 1
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("copies", [(0,), (1,), (0, 1)])
+def test_a_damaged_note_of_what_a_record_is_frees_nobody(live: Make, copies: tuple[int, ...]) -> None:
+    """Found in review: a flipped bit in it meant "no release yet", and the next job cut the records anew."""
+    board = live()
+    client = board.client
+    other = replace(JOB, name="other", window=50, stride=50)
+    bring(client, JOB)
+    start(client, JOB)
+    assert wait(client).state is State.READY
+    board.disconnect()
+    board.board.power_off()
+    damage(board, "unit", *copies)
+    for _ in range(2):
+        board.board.reset()
+        client = board.connect()
+        if copies != (0, 1):
+            bring(client, other)
+            assert "window of 40 samples" in refused(-21, start, client, other)
+            continue
+        assert "called a record is damaged" in client.status().error_text
+        assert client.hello().spent == CHARGE
+        for job in (JOB, other):
+            refused(-6, client.job, upload(client, job.body, 900))
+    if copies == (0, 1):
+        # nobody knows what was a record: its records go, and a new store is free again
+        again = board.given.again(replace(board.given.policy, number=2), OWNER)
+        board.disconnect()
+        board.board.power_off()
+        board.board.install({"/picofed-data/provision.cbor": again.file()})
+        board.board.reset()
+        client = board.connect()
+        assert (client.hello().policy, client.hello().slots, client.hello().spent) == (2, 0, CHARGE)
+        bring(client, other)
+        refused(-24, start, client, other)
 
 
 def test_no_usable_records(live: Make) -> None:

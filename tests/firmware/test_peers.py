@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from picofed import accounting, native, records
 from picofed.fleet import catalog
-from picofed.fleet.emulation import EmulatedBoard, emulated
+from picofed.fleet.emulation import EmulatedBoard, UnixBoard, emulated
 from picofed.fleet.provision import board_files
 from picofed.learn import weights
 from picofed.learn.clients import Examples, SimulatedBoard
@@ -278,8 +278,20 @@ def test_nobody_gets_both_secrets_of_a_board(fleet: Callable[..., Fleet]) -> Non
             assert "other ones" in refused(FORBIDDEN, first.client.reveal, ident, wrong)
         assert first.client.reveal(ident, bitmap(4)) == told
         first.restart()
-    # power fails within the saving: in the two steps of a small file
-    for step, peer in zip((FIRST_STEP, FIRST_STEP + 1, FIRST_STEP + 2), others, strict=False):
+    # nor does flash that decays bring back what was before
+    assert isinstance(first.board, UnixBoard)
+    for copies, text in (((0,), "other ones"), ((1,), "other ones"), ((0, 1), "damaged")):
+        first.client.close()
+        first.board.power_off()
+        for copy in copies:
+            path = first.board.flash / "picofed-data" / f"peers.{copy}"
+            data = bytearray(path.read_bytes())
+            data[9] ^= 1
+            path.write_bytes(data)
+        first.restart()
+        assert text in refused(FORBIDDEN if text == "other ones" else -7, first.client.reveal, ident, bitmap())
+    # power fails within the saving: in the two steps of each of the two copies
+    for step, peer in zip((FIRST_STEP, FIRST_STEP + 1, FIRST_STEP + 3, FIRST_STEP + 4), others, strict=True):
         peer.client.close()
         peer.board.reset(power_cut=step)
         client = open_board(peer.board, peer.given)
@@ -290,7 +302,7 @@ def test_nobody_gets_both_secrets_of_a_board(fleet: Callable[..., Fleet]) -> Non
             assert peer.board.wait_power_cut(60)
             was = b""
         client.close()
-        assert bool(was) == (step == FIRST_STEP + 2)
+        assert bool(was) == (step == FIRST_STEP + 4)
         peer.restart()
         found = []
         for wanted in (bitmap(0), bitmap()):
