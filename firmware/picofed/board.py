@@ -7,6 +7,7 @@ from micropython import const
 
 from . import files
 from .errors import ARGUMENT, BLANK, BUDGET, POLICY, PicofedError, check, explain
+from .keys import agree
 from .platform import UNIT, Uninterrupted, clock, entropy, flash_regions, hardware_id, unload
 
 RECORD = 32
@@ -152,7 +153,10 @@ class Board:
     def agree(self, out, public):
         """The raw X25519 secret with another board, into `out`; with None, this board's public key."""
         self.ready()
-        check(core.x25519(out, self._mask_secret, public), "pair")
+        if public is None:
+            check(core.x25519(out, self._mask_secret, None), "pair")
+        else:
+            agree(out, self._mask_secret, public)
 
     def charge(self, job):
         """Charge a release of the job; returns (seq, cumulative) of its record. Only after this may it be shown."""

@@ -7,7 +7,7 @@ import struct
 import picofed_core as core
 
 from .errors import check
-from .keys import update_head
+from .keys import agree, update_head
 
 _START = 60  # header, nonce, widths
 _MAC = 16
@@ -17,7 +17,7 @@ def pair(secret, helper):
     """k_i, from the board's X25519 secret and the helper's public key."""
     shared, own, out = bytearray(32), bytearray(32), bytearray(32)
     check(core.x25519(own, secret, None), "mask")
-    check(core.x25519(shared, secret, helper), "mask")
+    agree(shared, secret, helper)
     core.blake2b(out, shared, b"picofed pair" + own + helper)
     core.trainer_wipe(shared)
     return out

@@ -13,11 +13,11 @@ from . import files
 from .errors import ARGUMENT, FLASH, POLICY, UNKNOWN, PicofedError, check
 from .keys import derive, update_head
 from .platform import FOLDER
+from .policy import LARGEST
 
 SHARE = const(32)
 _STATE = FOLDER + "/peers"
 _DEGREE = const(24)
-_LARGEST = const(512)  # boards of a cohort
 _MEMBERS = const(1024)
 _HEAD = const(36)
 _ENTRY = const(40)
@@ -64,9 +64,9 @@ class Peers:
         """Raises ARGUMENT for what is no cohort, UNKNOWN where an object is missing."""
         file, length = objects.open(ident)
         with file:
-            data = file.read(length) if _HEAD <= length <= _HEAD + 2 * _LARGEST else bytes(_HEAD)
+            data = file.read(length) if _HEAD <= length <= _HEAD + 2 * LARGEST else bytes(_HEAD)
         version, zero, size, number, self.version, self.job, members = struct.unpack_from("<BBHII8s16s", data)
-        if version != 1 or zero or not 3 <= size <= _LARGEST or len(data) != _HEAD + 2 * size:
+        if version != 1 or zero or not 3 <= size <= LARGEST or len(data) != _HEAD + 2 * size:
             raise PicofedError(ARGUMENT, "not a cohort of version 1")
         self.ident = ident
         self.size = size

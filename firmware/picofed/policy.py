@@ -5,9 +5,11 @@ from micropython import const
 
 from . import cbor
 from .errors import ARGUMENT, POLICY, PicofedError, plain
+from .keys import is_weak
 
 OPEN = const(0)  # of Policy.link
 ENCRYPTED = const(2)
+LARGEST = const(512)  # boards of a cohort without a helper
 
 _WORD = 0xFFFFFFFF
 
@@ -59,6 +61,10 @@ def genuine(data, signature, owner):
         raise PicofedError(POLICY, "the policy is not signed by this board's owner")
 
 
+def _refuse(what):
+    raise PicofedError(ARGUMENT, "policy: %s is not as specified" % what)
+
+
 class Policy:
     """A checked policy; data: its bytes. budget, max_charge: units of 2^-24 mu^2."""
 
@@ -70,22 +76,26 @@ class Policy:
         take(item, "policy", _FIELDS, _OPTIONAL)
         if item["v"] != 2:
             raise PicofedError(ARGUMENT, "policy of an unknown version")
-        if len(item["board"]) != 8 or len(item["name"]) > 40:
-            raise PicofedError(ARGUMENT, "policy: board or name is not as specified")
-        if item["max_charge"] > item["budget"]:
-            raise PicofedError(ARGUMENT, "policy: max_charge is above the budget")
-        if len(item["helper"]) not in (0, 32) or item["link"] > ENCRYPTED or not item["cohort"]:
-            raise PicofedError(ARGUMENT, "policy: helper, link or cohort is not as specified")
         self.honest = item.get("honest", 1)
-        if "honest" in item and not (2 <= self.honest <= item["cohort"] and item["helper"]):
-            raise PicofedError(ARGUMENT, "policy: honest is not as specified")
         peers = item.get("peers", 0)
-        if "peers" in item and peers < 3:
-            raise PicofedError(ARGUMENT, "policy: peers is not as specified")
+        if len(item["board"]) != 8 or not 1 <= len(item["name"].encode()) <= 32:
+            _refuse("board or name")
+        if not 1 <= item["max_charge"] <= item["budget"]:
+            _refuse("budget or max_charge")
+        if not 6 <= item["min_log2_sigma"] <= 25 or not 1 <= item["max_clip"] < 1 << 20 or not item["max_parameters"]:
+            _refuse("min_log2_sigma, max_clip or max_parameters")
+        if item["link"] > ENCRYPTED or not item["cohort"]:
+            _refuse("link or cohort")
+        if len(item["helper"]) not in (0, 32) or (item["helper"] and is_weak(item["helper"])):
+            _refuse("helper")
+        if "honest" in item and not (2 <= self.honest <= item["cohort"] and item["helper"]):
+            _refuse("honest")
+        if "peers" in item and not (3 <= peers <= LARGEST and item["link"] != OPEN):
+            _refuse("peers")
         for name, kind in (("losses", int), ("modes", int), ("features", str)):
             for value in item[name]:
-                if type(value) is not kind:
-                    raise PicofedError(ARGUMENT, "policy: %s is not as specified" % name)
+                if type(value) is not kind or (kind is int and not 0 <= value <= _WORD):
+                    _refuse(name)
         self.helper = item["helper"] or None
         self.peers = max(peers, item["cohort"]) if peers else 0  # fewest boards of a cohort without a helper
         self.item = item
@@ -129,8 +139,8 @@ class Policy:
         if job.features not in item["features"]:
             self._forbid("features " + job.features)
         if job.pairwise:
-            if not self.peers or self.link == OPEN:
-                self._forbid("pairwise masks: it has no peers, or an open link")
+            if not self.peers:
+                self._forbid("pairwise masks: it has no peers")
         elif job.mask_bits and self.helper is None:
             self._forbid("masked jobs: it names no helper")
         if charge > self.max_charge:

@@ -49,7 +49,8 @@ def mu_squared_of(units: int) -> float:
     return math.ldexp(units, -UNIT_BITS)
 
 
-def _check_delta(delta: float) -> None:
+def check_delta(delta: float) -> None:
+    """Raise AccountingError unless it is a probability that this accountant can work with."""
     if not 1e-300 <= delta < 1:
         raise AccountingError(
             f"delta is {delta}: choose a probability such as 1e-5, below one over the number of records"
@@ -90,7 +91,7 @@ def epsilon(mu_squared: float, delta: float, samples: int = 0) -> float:
     are included too (10^4 parameters and 10^3 releases add 5e-8 to delta at epsilon 8). Raises AccountingError where
     there is no answer.
     """
-    _check_delta(delta)
+    check_delta(delta)
     if not 0 <= mu_squared <= 1e9 or samples < 0:
         raise AccountingError(f"mu^2 is {mu_squared}, samples {samples}: neither may be negative or endless")
     found = _epsilon(mu_squared, delta)
@@ -133,7 +134,7 @@ def epsilon_distributed(mu_squared: float, delta: float, honest: int | Sequence[
 @lru_cache(maxsize=256)
 def budget(epsilon: float, delta: float, samples: int = 0) -> int:
     """The largest number of units whose epsilon() at this delta is not above the given one. samples: see epsilon()."""
-    _check_delta(delta)
+    check_delta(delta)
     if not 0 < epsilon < math.inf:
         raise AccountingError(f"epsilon is {epsilon}: choose a positive number such as 4")
     if samples:

@@ -11,6 +11,7 @@ from typing import Final
 from picofed import native
 from picofed.errors import PicofedError
 from picofed.owner import Owner
+from picofed.public_keys import is_weak
 
 MINIMUM: Final = 3  # boards of a cohort
 MEMBERS_MAX: Final = 1024
@@ -72,6 +73,8 @@ class Members:
         if any(before >= after for before, after in pairwise(idents)):
             raise CohortError("members are not in order")
         made = cls(number, {entry[:8]: entry[8:] for entry in entries}, data[-64:])
+        if any(is_weak(key) for key in made.boards.values()):
+            raise CohortError("a member's key is weak")
         if owner is not None and not made.genuine(owner):
             raise CohortError("the members are not signed by this owner")
         return made

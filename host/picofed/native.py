@@ -77,10 +77,14 @@ def chacha20(key: bytes, nonce: bytes, counter: int, data: bytes) -> bytes:
 
 
 def x25519(secret: bytes, public: bytes) -> bytes:
-    """Raw shared secret (RFC 7748), 32 bytes: hash it before use."""
+    """Raw shared secret (RFC 7748), 32 bytes: hash it before use. Raises CoreArgumentError for a weak public key, with
+    which it is 0 (SPEC 10.1)."""
     out = ffi.new("uint8_t[32]")
     lib.pf_x25519(out, exactly(secret, 32, "secret"), exactly(public, 32, "public key"))
-    return bytes(ffi.buffer(out))
+    shared = bytes(ffi.buffer(out))
+    if shared == bytes(32):
+        raise CoreArgumentError("x25519 with a weak public key")
+    return shared
 
 
 def x25519_public(secret: bytes) -> bytes:

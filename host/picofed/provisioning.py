@@ -9,14 +9,20 @@ from typing import Any, Final
 
 import cbor2
 
+from picofed import accounting
 from picofed.errors import PicofedError
 from picofed.native import blake2b, x25519_public
 from picofed.owner import Owner
+from picofed.peers import LARGEST
+from picofed.public_keys import is_weak
 
 VERSION: Final = 2
 BOARD_ID: Final = 8
 KEY: Final = 32
 LINKS: Final = ("open", "authenticated", "encrypted")
+WORD: Final = (1 << 32) - 1
+LOG2_SIGMA: Final = (6, 25)
+CLIP_MAX: Final = (1 << 20) - 1
 
 
 class ProvisionError(PicofedError):
@@ -53,17 +59,40 @@ class Policy:
             raise ProvisionError("a board id has 8 bytes")
         if not 0 < len(self.name.encode()) <= 32 or not self.name.isprintable():
             raise ProvisionError("a board's name has 1 to 32 bytes, and no control characters")
-        if not 0 <= self.max_charge <= self.budget < 1 << 32:
-            raise ProvisionError("a budget is below 2^32 units, and the largest charge is not above it")
-
-        if not 0 <= self.number < 1 << 32 or not 1 <= self.cohort < 1 << 32 or len(self.helper) not in (0, KEY):
-            raise ProvisionError("a policy's number and cohort are below 2^32, a helper's key has 32 bytes")
-        if self.honest != 1 and not (2 <= self.honest <= self.cohort and self.helper):
-            raise ProvisionError("honest is at least 1 and at most the cohort; above 1 it needs a helper's key")
+        if len(self.helper) not in (0, KEY):
+            raise ProvisionError("a helper's key has 32 bytes")
         if not 0 <= self.link < len(LINKS):
             raise ProvisionError(f"a link is {', '.join(LINKS)}")
-        if not (self.peers == 0 or 3 <= self.peers < 1 << 32):
-            raise ProvisionError("a cohort without a helper has at least 3 boards")
+
+    def check(self) -> None:
+        """Raise ProvisionError for what boards refuse (SPEC 6.7). Before a policy is signed, and when one is read; not
+        when one is made: an owner must be able to change a policy that an earlier picofed has signed."""
+        for name, low, high in (
+            ("budget", 1, WORD),
+            ("max_charge", 1, self.budget),
+            ("min_log2_sigma", *LOG2_SIGMA),
+            ("max_clip", 1, CLIP_MAX),
+            ("max_parameters", 1, WORD),
+            ("number", 0, WORD),
+            ("cohort", 1, WORD),
+            ("link", 0, len(LINKS) - 1),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ProvisionError(f"a policy's {name} is {low} to {high}, not {value}")
+        if self.helper and is_weak(self.helper):
+            raise ProvisionError("this helper's key is weak: with it, everybody knows the masks; ask for another one")
+        if self.honest != 1 and not (2 <= self.honest <= self.cohort and self.helper):
+            raise ProvisionError("honest is at least 1 and at most the cohort; above 1 it needs a helper's key")
+        if self.peers and not 3 <= self.peers <= LARGEST:
+            raise ProvisionError(f"a cohort without a helper has 3 to {LARGEST} boards, not {self.peers}")
+        if self.peers and not self.link:
+            raise ProvisionError("cohorts without a helper need a link that is authenticated or encrypted, not open")
+        known = [type(self.board) is bytes, type(self.helper) is bytes, type(self.honest) is int]
+        known += [type(self.peers) is int, *(type(value) is str for value in self.features)]
+        known += [type(value) is int and 0 <= value <= WORD for value in self.losses + self.modes]
+        if not all(known):
+            raise ProvisionError("a policy has a field of another type than it should have")
 
     @property
     def data(self) -> bytes:
@@ -80,6 +109,7 @@ class Policy:
                 item[name] = tuple(item[name])
             made = cls(**item)
             good = version == VERSION and made.data == data
+            made.check()
         except (cbor2.CBORDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ProvisionError("this is no policy that this picofed knows") from error
         if not good:
@@ -149,8 +179,9 @@ class Provision:
     @classmethod
     def new(cls, policy: Policy, seed: bytes | None = None, owner: Owner | None = None) -> Provision:
         """Fresh keys from the operating system; from `seed` only where nothing is at stake (emulated boards), then the
-        owner's key too if none is given.
+        owner's key too if none is given. Raises ProvisionError for a policy that boards refuse.
         """
+        policy.check()
         if seed is None:
             if owner is None:
                 raise ProvisionError("a policy needs an owner who signs it")
@@ -171,7 +202,8 @@ class Provision:
         )
 
     def renewed(self, policy: Policy, owner: Owner) -> Provision:
-        """The same keys under another policy."""
+        """The same keys under another policy. Raises ProvisionError for one that boards refuse."""
+        policy.check()
         return replace(self, policy=policy, owner=owner.public, signature=owner.sign_policy(policy.data))
 
     def without_secret(self) -> Provision:
@@ -227,6 +259,22 @@ class Provision:
                 "records": self.records_id,
             }
         )
+
+
+def budget(epsilon: float | None, delta: float) -> int | None:
+    """Units for an epsilon of a board's whole life at a delta, which must make sense also where no epsilon is asked for
+    (None). Raises PicofedError where no release would fit into it, or where a ledger cannot count so far.
+    """
+    accounting.check_delta(delta)
+    if epsilon is None:
+        return None
+    units = accounting.budget(epsilon, delta)
+    if not units:
+        raise ProvisionError(f"epsilon {epsilon:g} at delta {delta:g} is a budget of 0: choose a larger one")
+    if units == accounting.UNITS_MAX:
+        most = accounting.epsilon(accounting.mu_squared_of(units), delta)
+        raise ProvisionError(f"epsilon {epsilon:g} is more than a ledger counts: choose one below {most:.0f}")
+    return units
 
 
 def next_number(known: int) -> int:

@@ -15,6 +15,7 @@ from picofed.errors import PicofedError
 from picofed.locking import alone
 from picofed.members import MEMBERS_MAX, MINIMUM, Members
 from picofed.owner import Owner
+from picofed.public_keys import is_weak
 
 VERSION: Final = 1
 SIZE_MAX: Final = 1 << 20
@@ -64,6 +65,11 @@ class Roster:
             raise RosterError("the roster is damaged: get it again from the owner") from error
         if not good:
             raise RosterError("the roster is damaged: get it again from the owner")
+        for ident, key in boards.items():
+            if is_weak(key):
+                raise RosterError(f"the roster has a weak key of board {ident.hex()}: give that board keys again")
+        if made.helper and is_weak(made.helper):
+            raise RosterError("the roster has a weak key of the helper: get another one from who runs it")
         return made
 
     def save(self, path: Path, owner: Owner) -> None:

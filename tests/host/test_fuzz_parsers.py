@@ -52,7 +52,7 @@ fuzz = settings(
 JOB = Job(name="fuzz", model=Model.dense([45, 7]), clip=1 << 18, log2_sigma=20, window=100, stride=100, labels=7)
 PAYLOAD = native.update_encode([0, 5, -9, 100, 2, -1, 0] * 46, 3)
 OWNER = Owner(bytes(32))
-BOARDS = {bytes([n] * 8): bytes(32) for n in range(3)}
+BOARDS = {bytes([n] * 8): bytes([9]) + bytes(31) for n in range(3)}
 COHORT = Cohort(2, 1, JOB.id, bytes(16), (0, 1, 2))
 SEALED = Sealed(bytes(32), 17, 15, 40, bytes(16), bytes(85), (bytes(32),) * 2)
 UPDATE = Update(0, 20, 1, 0, 9, 1 << 18, 1, 10, JOB.id, bytes(8), PAYLOAD).pack(bytes(32))
@@ -62,7 +62,7 @@ STORE = records.write(LAYOUT, SESSIONS)
 TOML = 'name = "x"\n[records]\nwindow = 100\nlabels = 7\n[privacy]\nepsilon = 4.0\n[server]\nrounds = 6\n'
 
 POLICY = Policy(bytes(8), "porch", 1000, 100)
-ROSTER = Roster(4, BOARDS, bytes(32), 2)
+ROSTER = Roster(4, BOARDS, bytes([9]) + bytes(31), 2)
 HEADER = bytes([5, 0, 20, 0]) + bytes(range(56, 108)) + bytes([17, 15, 85, 0]) + bytes(48)
 REQUEST = Request.of(85, [(Header(HEADER), 1), (Header(HEADER[:40] + bytes(16) + HEADER[56:]), 2)])
 ANSWER = cbor2.dumps({"v": 1, "request": REQUEST.id, "masks": bytes(181)})

@@ -133,7 +133,7 @@ def test_a_key_that_finds_no_room_leaves_nothing(words: tuple[str, ...], file: s
 
 def test_a_roster_is_what_the_owner_signed(tmp_path: Path) -> None:
     owner = Owner(bytes(32))
-    boards = {bytes([n] * 8): bytes([n] * 32) for n in range(4)}
+    boards = {bytes([n] * 8): bytes([n + 2] * 32) for n in range(4)}
     path = tmp_path / "roster.cbor"
     assert roster.load(path) is None
     Roster(3, boards, b"h" * 32).save(path, owner)

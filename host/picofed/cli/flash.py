@@ -91,8 +91,8 @@ def flash(
     helper_key = None if helper is None else common.public_key(helper, "--helper", "picofed helper key")
     if peers is not None and no_keys:
         raise PicofedError("--peers changes the policy, which --no-keys leaves alone: give one of them")
-    if epsilon is not None:
-        budget = keys.units(epsilon, delta)
+    asked = keys.units(epsilon, delta)
+    budget = budget if asked is None else asked
     install_first = _image(micropython, sha256, kind) if micropython else None
     chosen, installed = _ports(ports, kind, install_first, drive, dry_run)
     if name is not None and len(chosen) > 1:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from picofed import accounting, files, roster
+from picofed import files, roster
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet.ownership import Ownership, board_id, read_policy
@@ -23,6 +23,7 @@ from picofed.link.client import connect
 from picofed.link.session import LinkKey
 from picofed.owner import Owner, is_locked
 from picofed.provisioning import LINKS, HostKeys, Policy
+from picofed.provisioning import budget as units
 
 owner_option = click.option(
     "--owner",
@@ -52,7 +53,7 @@ def policy_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--cohort", type=click.IntRange(1), help="Fewest boards among which an update may be seen."),
             click.option("--honest", type=click.IntRange(1), help="Boards of a sum that together add the least noise."),
             click.option("--helper", type=str, metavar="KEY", help="The helper's X25519 public key, in hex."),
-            click.option("--peers", type=click.IntRange(3), help="Allow cohorts without a helper, of so many boards."),
+            click.option("--peers", type=int, help="Allow cohorts without a helper, of so many boards; 0 allows none."),
             click.option("--link", type=click.Choice(LINKS), help="What the board asks of messages."),
         ]
     ):
@@ -68,8 +69,8 @@ def _changes(options: dict[str, Any], budget: int | None = None) -> dict[str, An
         found["link"] = LINKS.index(options["link"])
     if options["helper"] is not None:
         found["helper"] = common.public_key(options["helper"], "--helper", "picofed helper key")
-    if options["epsilon"] is not None:
-        budget = found["budget"] = accounting.budget(options["epsilon"], options["delta"])
+    found["budget"] = units(options["epsilon"], options["delta"])
+    budget = budget if found["budget"] is None else found["budget"]
     if budget is not None and (options["epsilon"] is not None or options["releases"] is not None):
         found["max_charge"] = budget // (options["releases"] or 10)
     return {name: value for name, value in found.items() if value is not None}
@@ -171,7 +172,8 @@ def board(
     """
     output = output or Path("provision.cbor")
     owner = load_owner(folder, passphrase)
-    asked = {**options, "epsilon": options["epsilon"] or 8.0, "link": options["link"] or "authenticated"}
+    epsilon = 8.0 if options["epsilon"] is None else options["epsilon"]
+    asked = {**options, "epsilon": epsilon, "link": options["link"] or "authenticated"}
     ownership = Ownership(folder, site)
     fresh = Policy(board_id(chip), name, **_changes(asked))
     known = ownership.registry.get(fresh.board)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from picofed import accounting
+from picofed import accounting, provisioning
 from picofed.errors import PicofedError
 from picofed.fleet.provision import Registered, Registry
 from picofed.link.session import LinkKey
 from picofed.native import blake2b
 from picofed.owner import Owner
-from picofed.provisioning import Policy, Provision, next_number
+from picofed.provisioning import BOARD_ID, Policy, Provision, next_number
 
 EPSILON: Final = 8.0
 DELTA: Final = 1e-5
@@ -34,10 +34,16 @@ class Wanted:
     helper: bytes | None = None
     peers: int | None = None
 
+    def __post_init__(self) -> None:
+        """What no policy may say is told before any board is touched."""
+        name, budget = self.name or "board", self.budget or accounting.UNITS_MAX
+        charge, helper, peers = self.max_charge or 1, self.helper or b"", self.peers or 0
+        Policy(bytes(BOARD_ID), name, budget, charge, helper=helper, link=1, peers=peers).check()
 
-def units(epsilon: float, delta: float) -> int:
-    """The budget for an epsilon at a delta. Raises PicofedError if that makes no sense."""
-    return accounting.budget(epsilon, delta)
+
+def units(epsilon: float | None, delta: float) -> int | None:
+    """The budget for an epsilon at a delta, None for none. Raises PicofedError for what makes no sense."""
+    return provisioning.budget(epsilon, delta)
 
 
 class Keys:
@@ -102,7 +108,8 @@ class Keys:
             self._registry.saw(ident, seq, spent, port)
 
     def _first(self, ident: bytes, kind: str) -> Policy:
-        budget = units(EPSILON, DELTA) if self._wanted.budget is None else self._wanted.budget
+        asked = self._wanted.budget
+        budget = accounting.budget(EPSILON, DELTA) if asked is None else asked
         taken = {board.provision.policy.name for board in self._registry}
         name = f"{kind[:20]}-{ident[-2:].hex()}"
         if name in taken:

@@ -44,6 +44,6 @@ class Keys:
         self.used[client] += steps
 
     def _boot(self, client: int) -> bytes:
-        secret = Provision.new(Policy(board_id(client), "client", 0, 0), self._seed).secret
+        secret = Provision.new(Policy(board_id(client), "client", 1, 1), self._seed).secret
         data = b"picofed boot" + bytes(4) + self._entropy + board_id(client) + bytes(8)
         return blake2b(data, digest_size=64, key=secret).digest()[:CHAIN]

@@ -112,8 +112,8 @@ def test_models_that_the_core_refuses():
 def test_policy_forbids_and_says_what():
     for word, policy, job in (
         ("log2_sigma", {"min_log2_sigma": 14}, {}),
-        ("log2_sigma", {"min_log2_sigma": 0}, {"log2_sigma": 5}),
-        ("log2_sigma", {"min_log2_sigma": 0}, {"log2_sigma": 0}),
+        ("log2_sigma", {}, {"log2_sigma": 5}),
+        ("log2_sigma", {}, {"log2_sigma": 0}),
         ("clip", {"max_clip": 1023}, {}),
         ("parameters", {"max_parameters": 321}, {}),
         ("loss", {"losses": [1]}, {}),

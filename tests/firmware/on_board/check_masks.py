@@ -29,18 +29,21 @@ def test_masked_jobs():
     policy_of(helper=b"h" * 32, cohort=2).check(job, job.charge())
     pairwise = make(mask_bits=20, round_shift=11, masks="pairwise")
     assert pairwise.pairwise and not job.pairwise
-    for wrong in ({"helper": b"h" * 32, "link": 2}, {"peers": 3}):
+    for wrong in ({"helper": b"h" * 32, "link": 2}, {"link": 1}):
         text = refuses(FORBIDDEN, policy_of(**wrong).check, pairwise, pairwise.charge())
         assert "pairwise" in text, text
     policy_of(peers=3, link=1).check(pairwise, pairwise.charge())
-    assert policy_of(peers=3, cohort=9).peers == 9 and policy_of(cohort=9).peers == 0
+    assert policy_of(peers=3, cohort=9, link=1).peers == 9 and policy_of(cohort=9).peers == 0
     # a share of the noise is for sums that a helper makes sure of
     shared = policy_of(helper=b"h" * 32, cohort=16, honest=16, peers=3, link=1, min_log2_sigma=pairwise.log2_sigma + 1)
     shared.check(job, job.charge())
     assert "log2_sigma" in refuses(FORBIDDEN, shared.check, pairwise, pairwise.charge())
-    for peers in (0, 2, "3", None):
-        refuses(ARGUMENT, lambda peers=peers: policy_of(peers=peers))
-    for helper in (b"h" * 31, "h" * 32, None):
+    for peers in (0, 2, 513, "3", None):
+        refuses(ARGUMENT, lambda peers=peers: policy_of(peers=peers, link=1))
+    # on an open link anybody could say what the host says
+    refuses(ARGUMENT, lambda: policy_of(peers=3))
+    order_8 = 325606250916557431795983626356110631294008115727848805560023387167927233504
+    for helper in (b"h" * 31, "h" * 32, None, bytes(32), b"\1" + bytes(31), order_8.to_bytes(32, "little")):
         refuses(ARGUMENT, lambda helper=helper: policy_of(helper=helper))
 
 

@@ -56,7 +56,7 @@ def test_a_helper_takes_the_rosters_of_one_owner_in_their_order(tmp_path: Path, 
     assert start(four, owner=OWNER.public) == four
     assert start(four) == four and start(four, owner=OWNER.public) == four  # a restart
     # whoever can write the file: boards that do not exist, by a key that is not the owner's
-    sybils = replace(four, number=5, boards={**four.boards, bytes(8): bytes(32)})
+    sybils = replace(four, number=5, boards={**four.boards, bytes(8): b"s" * 32})
     refused("not this helper's owner", sybils, other)
     refused("belongs to the owner", sybils, other, other.public)
     refused("not newer", replace(four, number=3))
