@@ -4,7 +4,6 @@ the one kind of error that its callers expect. `make fuzz` runs many times as ma
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -40,7 +39,8 @@ from picofed.provisioning import Policy
 from picofed.report import load as load_summary
 from picofed.roster import Roster
 
-ROOT = Path(__file__).resolve().parents[2]
+from .board_firmware import firmware
+
 EXAMPLES = int(os.environ.get("PICOFED_FUZZ_EXAMPLES", "150"))
 fuzz = settings(
     max_examples=EXAMPLES,
@@ -225,18 +225,9 @@ def test_core_and_reference_agree_on_payloads(data: bytes, n: int) -> None:
 
 @pytest.fixture(scope="module")
 def board_cbor() -> Iterator[ModuleType]:
-    """The firmware's own parser, run by CPython; const() is all that it takes from MicroPython."""
-    folder = ROOT / "firmware" / "picofed"
-    language = ModuleType("micropython")
-    language.const = lambda value: value  # type: ignore[attr-defined]
-    package = ModuleType("board_firmware")
-    package.__path__ = [str(folder)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "micropython", language)
-        patch.setitem(sys.modules, "board_firmware", package)
-        yield importlib.import_module("board_firmware.cbor")
-        for name in ("board_firmware.cbor", "board_firmware.errors"):
-            sys.modules.pop(name, None)
+    """The firmware's own parser."""
+    with firmware() as load:
+        yield load("cbor")
 
 
 def test_host_and_board_agree_on_messages(board_cbor: ModuleType) -> None:

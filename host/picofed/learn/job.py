@@ -173,10 +173,15 @@ class Job:
             if item.pop("v") != VERSION:
                 raise JobError("this job has a format that this picofed does not know: update picofed")
             item["model"] = Model.parse(item["model"])
+            if type(item["mode"]) is not int or item["mode"] < 0:
+                raise JobError("a stored job has an unknown mode")
             item["mode"] = MODES[item["mode"]]
             item = OPTIONAL | item
             if set(item) != {field.name for field in fields(cls)}:
                 raise JobError("a stored job lacks fields or has unknown ones")
+            # a board takes neither 0 for "" nor true for 1
+            if any(type(item[field.name]).__name__ != field.type for field in fields(cls)):
+                raise JobError("a stored job has a field of another type than it should have")
             return cls(**item)
         except (cbor2.CBORDecodeError, AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
             raise JobError("a stored job is damaged") from error
