@@ -187,18 +187,20 @@ class Board:
         size = self._ledger_flash.block_size
         current = (self._offset - RECORD) // size
         tag = bytearray(8)
+        record = bytearray(RECORD)
+        view = memoryview(record)
+        tagged, given = view[:24], view[24:]
         for block in (current, 1 - current):
             end = self._offset if block == current else (block + 1) * size
             for offset in range(end - RECORD, block * size - 1, -RECORD):
                 if len(found) == count:
                     return found
-                record = bytearray(RECORD)
                 self._ledger_flash.read(offset, record)
-                core.blake2b(tag, self._ledger_key, memoryview(record)[:24])
-                if tag != record[24:]:
+                core.blake2b(tag, self._ledger_key, tagged)
+                if core.differ(tag, given):
                     continue
                 if skip:
                     skip -= 1
                 else:
-                    found.append(record)
+                    found.append(bytes(record))
         return found

@@ -181,7 +181,7 @@ def _fill(file, gap):
     """Not every file system seeks beyond a file's end."""
     zeros = bytes(64)
     while gap > 0:
-        gap -= file.write(zeros[: min(gap, 64)])
+        gap -= file.write(zeros if gap >= 64 else zeros[:gap])
 
 
 class Objects:

@@ -116,6 +116,7 @@ def test_on_micropython(program: str, flash: Path) -> None:
         timeout=TIMEOUT,
         check=False,
     )
+    print(done.stdout)
     assert done.returncode == 0, f"PICOFED_SEED={SEED}\n{done.stdout}{done.stderr}"
     names = [line for line in (HERE / "on_board" / f"{program}.py").read_text().splitlines()]
     assert done.stdout.count("ok test_") == sum(line.startswith("def test_") for line in names)

@@ -176,8 +176,8 @@ def test_power_cut_in_a_charge():
         assert ask(server, 6)[0] == IDLE
         assert cut or shown is not None
 
-    # the ledger record in two steps, and before the first release of a store what a record is
-    assert cut_everywhere(prepare, work, examine) == 2 + 2
+    # the ledger record in two steps, and before the first release of a store what a record is, in two copies
+    assert cut_everywhere(prepare, work, examine) == 2 + 4
 
 
 def test_budget_runs_out_and_says_so():
@@ -254,6 +254,7 @@ def test_frozen_weights_survive_rounds_for_a_subset():
 def test_job_comes_back_after_a_reset_unless_the_policy_changed():
     server = make()
     job_id, _ = begin(server)
+    server = None  # its memory is needed
     assert make(fresh=False).job.id == job_id
     put_file(max_clip=5)
     server = make(fresh=False)
