@@ -4,8 +4,8 @@
     pytest tests/hil --board qemu_m3 --board unix             some of them
     pytest tests/hil --board rpi_pico --port /dev/ttyACM0     a real one, whose flash is EMPTIED
 
-A test that takes the fixture `dut` runs once on each; the marks cuts_power and emulated keep it off real boards. What
-is missing for an emulated board fails the run.
+A test that takes the fixture `dut` runs once on each; the marks cuts_power and emulated keep it off real boards. With
+--board or --port, the tests that take none are left out. What is missing for an emulated board fails the run.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from picofed.fleet import catalog
 from picofed.fleet.emulation import BACKENDS
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,18 +32,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--port", metavar="PORT", help="where a real board is; its flash is emptied")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    chosen, port = config.getoption("--board", None) or [], config.getoption("--port", None)
+    if port is not None and len(chosen) != 1:
+        raise pytest.UsageError("--port is one board's: name its kind with one --board")
+    known = catalog.kinds() if port is not None else BACKENDS
+    for name in chosen:
+        if name not in known:
+            real = "" if port is not None or name not in catalog.kinds() else ", which is a real board: give its --port"
+            raise pytest.UsageError(f"no board to test is called {name!r}{real or ': ' + ', '.join(sorted(known))}")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "dut" not in metafunc.fixturenames:
+    if "dut" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--board", None) or sorted(BACKENDS)
+        metafunc.parametrize("dut", chosen, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    port = config.getoption("--port", None)
+    if port is None and not config.getoption("--board", None):
         return
-    chosen = metafunc.config.getoption("--board", None) or sorted(BACKENDS)
-    port = metafunc.config.getoption("--port", None)
-    unknown = [name for name in chosen if port is None and name not in BACKENDS]
-    if unknown:
-        raise pytest.UsageError(f"no emulated board is called {unknown[0]}: give --port for a real one")
-    emulated_only = any(metafunc.definition.get_closest_marker(name) for name in ("cuts_power", "emulated"))
-    if port is not None and emulated_only:
-        chosen = []
-    metafunc.parametrize("dut", chosen, indirect=True)
+
+    def wanted(item: pytest.Item) -> bool:
+        emulated_only = any(item.get_closest_marker(name) for name in ("cuts_power", "emulated"))
+        return "dut" in getattr(item, "fixturenames", ()) and not (port is not None and emulated_only)
+
+    left_out = [item for item in items if not wanted(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if wanted(item)]
 
 
 @pytest.fixture
