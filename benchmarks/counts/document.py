@@ -86,8 +86,9 @@ def _targets(pico: Column) -> list[str]:
             f"noise, 200 examples, {mlp}",
             pico.get(f"{mlp}: noise and 200 examples"),
             model(f"round: {mlp}"),
-            "9,000,000",
+            "-",
         ),
+        row("a whole round, MLP 60-32-10, as shipped", pico.get("blocks: the whole round"), "-", "9,000,000"),
         row(
             "motion features of a window",
             pico.get("features imu45, a window of 100 samples"),
@@ -114,6 +115,9 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
     features = jobs.RECORDS * n(pico, "features imu45, a window of 100 samples")
     examples = jobs.RECORDS * n(pico, "softmax 45-7: an example")
     reading, handed = seen - features - examples, n(pico, "motion: going through the record store")
+    blocks_seen = n(pico, "blocks: 200 records")
+    blocks_features = jobs.RECORDS * n(pico, "features blocks, a window of 100 samples")
+    blocks_examples = jobs.RECORDS * n(pico, "MLP 64-32-10: an example")
     fields = f"{jobs.LARGE.parameters:,} masked fields"
     hashed, drawn = n(pico, f"BLAKE2b of {fields}"), n(pico, f"mask of {jobs.LARGE.parameters:,} parameters")
     stream = n(pico, "ChaCha20, 1,024 bytes") * (17 * jobs.LARGE.parameters + 7) // 8 // 1024
@@ -129,6 +133,11 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
         f" are features, {examples:,} training, and {reading:,} ({share(reading, whole)}), the rest of its 200 records,"
         " reading: a file of LittleFS, the crc32 of each slot, windows out of slots. Going through the record store, a"
         f" row above, is windows(): it hands each window to MicroPython, which a round does not, and takes {handed:,}.",
+        f"Nor is a round of the MLP {n(pico, 'blocks: the whole round'):,} cycles of arithmetic, and so it misses its"
+        f" target: {n(pico, 'blocks: noise'):,} are noise and {blocks_seen:,} its 200 records, of which features take"
+        f" {blocks_features:,} and examples at most {blocks_examples:,} (those of the MLP 64-32-10), so that reading"
+        f" takes at least {blocks_seen - blocks_features - blocks_examples:,}; weights from flash, charge and"
+        " update are the rest.",
         f"Where the core is built in, ledger and seeds have flash of their own. On the plain board they are a file, and"
         f" a charge makes LittleFS write most of it anew: {n(plain, charge):,} cycles behind training, not"
         f" {n(pico, charge):,}.",
