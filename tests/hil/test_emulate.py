@@ -217,6 +217,52 @@ def test_mistakes_are_one_line(words: tuple[str, ...], said: str) -> None:
     assert said in error and len(error.splitlines()) == 1
 
 
+def unique_id(port: str) -> str:
+    return run("mpremote", "connect", port, "exec", "import machine; print(machine.unique_id().hex())").strip()
+
+
+def test_boards_of_two_benches_are_never_taken_for_each_other(tmp_path: Path) -> None:
+    """Nor are those of one bench; the same bench has the same boards again."""
+    with bench("unix", "--count", 2, "--directory", tmp_path / "one") as running:
+        first = [unique_id(port) for port in running.ports]
+    with bench("unix", "--directory", tmp_path / "one") as running, bench("unix") as other, bench("qemu_m3") as third:
+        assert [unique_id(port) for port in running.ports] == first[:1]
+        others = [unique_id(made.ports[0]) for made in (other, third)]
+    assert len({*first, *others}) == 4
+
+
+def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with bench("unix", "--directory", tmp_path / "fleet"):
+        pass
+    error = run("picofed", "emulate", "qemu_m3", "--directory", tmp_path / "fleet", ok=False)
+    assert "board-00 is the folder of a board of another kind, unix" in error and len(error.splitlines()) == 1
+    (tmp_path / "fleet" / "bench").write_text("nonsense")
+    error = run("picofed", "emulate", "unix", "--directory", tmp_path / "fleet", ok=False)
+    assert f"cannot use {tmp_path / 'fleet' / 'bench'}" in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", sorted(BACKENDS))
+def test_every_kind_answers_on_its_port_and_is_cut_off_and_switched_on(kind: str, tmp_path: Path) -> None:
+    with bench(kind, "--directory", tmp_path / "fleet") as running:
+        (port,) = running.ports
+        run("mpremote", "connect", port, "exec", "open('/kept', 'w').close(); lost = 1")
+        with serial.Serial(port, 115200, timeout=60) as line:
+            line.write(b"\x03\x02print(6 * 9, 'lost' in globals())\r")
+            assert line.read_until(b"54 True").endswith(b"54 True")
+        (place,) = running.say("cut 0")
+        assert (place["kind"], place["running"]) == (kind, False)
+        assert running.say("on 0")[0]["running"]
+        found = run(
+            "mpremote", "connect", port, "resume", "exec", "import os; print('lost' in globals(), os.listdir('/'))"
+        )
+        assert "False" in found and "'kept'" in found
+        children = running.children
+        assert children
+        _, error = running.process.communicate("quit\n", timeout=60)
+        assert (running.process.returncode, error) == (0, "")
+        wait_for(lambda: not any(alive(child) for child in children))
+
+
 def test_two_benches_cannot_share_a_folder(tmp_path: Path) -> None:
     with bench("unix", "--directory", tmp_path):
         assert "another emulated board runs in" in run("picofed", "emulate", "unix", "--directory", tmp_path, ok=False)

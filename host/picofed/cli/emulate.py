@@ -17,7 +17,7 @@ import click
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet import catalog
-from picofed.fleet.bench import WORDS, Bench, Place
+from picofed.fleet.bench import WORDS, Bench, Place, bench_key
 from picofed.fleet.emulation import Fleet
 
 
@@ -47,10 +47,8 @@ def emulate(
     kind = catalog.kind(board)
     if kind.emulate is None:
         raise PicofedError(f"{board} is not emulated: docs/boards.md lists the boards that are")
-    with (
-        _until_ended(),
-        Fleet([kind.emulate.backend] * count, directory, entropy=entropy, power_cut=power_cut) as fleet,
-    ):
+    kinds, key = [kind.emulate.backend] * count, bench_key(directory)
+    with _until_ended(), Fleet(kinds, directory, bench=key, entropy=entropy, power_cut=power_cut) as fleet:
         bench = Bench(fleet)
         _tell(bench.places(), as_json)
         if sys.stdin.isatty():

@@ -12,7 +12,9 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 from picofed.errors import PicofedError
 from picofed.fleet.emulation import Fleet
@@ -22,6 +24,25 @@ WORDS = "reset N, cut N, cut N after STEPS, on N, list or quit; N is a board's n
 
 class BenchError(PicofedError):
     """A command that is none."""
+
+
+def bench_key(directory: Path | None) -> bytes:
+    """What keeps the ids of a bench's boards apart from those of any other bench: random, and kept in its directory.
+    Raises BenchError.
+    """
+    if directory is None:
+        return secrets.token_bytes(16)
+    place = directory / "bench"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.write_text(f"{secrets.token_hex(16)}\n")
+        key = bytes.fromhex(place.read_text())
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot use {place}: {getattr(error, 'strerror', None) or error}") from error
+    if len(key) != 16:
+        raise BenchError(f"{place} is not what picofed wrote there: use another directory")
+    return key
 
 
 @dataclass(frozen=True)

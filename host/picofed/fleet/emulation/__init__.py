@@ -14,6 +14,7 @@
 """
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -58,15 +59,21 @@ def emulated(name: str, directory: Path | str | None = None, **options: Any) -> 
 class Fleet(Sequence[EmulatedBoard]):
     """Emulated boards of the given kinds in one `with` block.
 
-    directory: each board gets a sub-folder board-00, board-01, ...; None: temporary folders. Further
-    arguments go to every board; where no board_id is given, ids are 1, 2, 3, ... so that runs repeat.
+    directory: each board gets a sub-folder board-00, board-01, ...; None: temporary folders. bench: what keeps the
+    boards' ids apart from those of all other benches; without it, ids are 1, 2, 3, ... so that runs repeat. Further
+    arguments go to every board.
     """
 
-    def __init__(self, kinds: Sequence[str], directory: Path | str | None = None, **options: Any) -> None:
+    def __init__(
+        self, kinds: Sequence[str], directory: Path | str | None = None, *, bench: bytes = b"", **options: Any
+    ) -> None:
         self.boards: list[EmulatedBoard] = []
         for number, kind in enumerate(kinds):
             folder = None if directory is None else Path(directory) / f"board-{number:02d}"
-            self.boards.append(emulated(kind, folder, **{"board_id": (number + 1).to_bytes(8, "big"), **options}))
+            ident = (number + 1).to_bytes(8, "big")
+            if bench:
+                ident = hashlib.blake2b(ident + kind.encode(), key=bench, digest_size=8).digest()
+            self.boards.append(emulated(kind, folder, **{"board_id": ident, **options}))
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Fleet":

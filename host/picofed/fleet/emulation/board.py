@@ -139,6 +139,7 @@ class EmulatedBoard(ABC):
         try:
             self._state.mkdir(parents=True, exist_ok=True)
             self._take_directory()
+            self._claim()
             self._make_flash()
         except BaseException:
             self.close()
@@ -245,6 +246,14 @@ class EmulatedBoard(ABC):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise EmulationError(f"another emulated board runs in {self.directory}: use another folder") from None
+
+    def _claim(self) -> None:
+        """One folder is one board of one kind, whose flash no other kind can read."""
+        claim = self._state / "kind"
+        kind = claim.read_text().strip() if claim.exists() else self.name
+        if kind != self.name:
+            raise EmulationError(f"{self.directory} is the folder of a board of another kind, {kind}: use another one")
+        claim.write_text(f"{kind}\n")
 
     def _open_port(self) -> None:
         self._master, slave = pty.openpty()
