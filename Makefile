@@ -41,8 +41,10 @@ setup: $(VENV)/.demo ## the Python environment with the compiled core, and nothi
 natmods: $(VENV)/.demo ## native modules for MicroPython, for every architecture whose compiler is here
 	@$(BIN)/picofed build
 
-wheel: natmods ## a package that carries firmware and native modules, in dist/
-	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+wheel: $(VENV)/.demo ## a package that carries firmware and native modules for every architecture, in dist/
+	@$(BIN)/picofed build --arch x64 --arch armv6m --arch armv7m --arch armv7emsp --arch rv32imc --arch xtensawin
+	@$(BIN)/pip wheel --verbose --no-deps --wheel-dir dist . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
+	@grep -o 'picofed: native modules: .*' build/wheel.log
 
 bench: $(VENV)/.test ## cycles on the Cortex-M0+ model: rewrites benchmarks/m0_cycles.md
 	@$(BIN)/python benchmarks/m0_cycles.py

@@ -23,12 +23,21 @@ class BuildWithFirmware(build_py):
         shutil.rmtree(place, ignore_errors=True)
         for path in [HERE / "firmware" / "main.py", *(HERE / "boards").glob("*/board.toml")]:
             self._add(path, place)
-        for path in NATMODS.glob("*/picofed_core.mpy") if self._natmods_are_of_these_sources() else ():
+        sys.path.insert(0, str(HERE / "host"))
+        from picofed.toolchain.products import ARCHITECTURES
+
+        carried = []
+        for path in sorted(NATMODS.glob("*/picofed_core.mpy")) if self._natmods_are_of_these_sources() else ():
+            carried.append(path.parent.name.rpartition("_")[0])
             target = place / "natmods" / path.parent.name / path.name
             target.parent.mkdir(parents=True)
             shutil.copyfile(path, target)
             # The firmware's bytecode is the same beside each of them.
             shutil.copytree(path.parent / "picofed", place / "bytecode", dirs_exist_ok=True)
+
+        missing = [arch for arch in ARCHITECTURES if arch not in carried]
+        # `make wheel` shows this line.
+        print(f"picofed: native modules: {', '.join(carried) or 'none'}; missing: {', '.join(missing) or 'none'}")
 
     def _add(self, path: Path, place: Path) -> None:
         target = place / path.relative_to(HERE)
@@ -36,7 +45,6 @@ class BuildWithFirmware(build_py):
         shutil.copyfile(path, target)
 
     def _natmods_are_of_these_sources(self) -> bool:
-        sys.path.insert(0, str(HERE / "host"))
         from picofed.toolchain.build import sources_digest
 
         try:
