@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from picofed.fleet import catalog
+from picofed.fleet.emulation import BACKENDS
 from picofed.toolchain import mpy
 from picofed.toolchain.layout import repo_root
 from picofed.toolchain.products import ARCHITECTURES
@@ -23,7 +24,16 @@ def test_every_folder_is_a_board(name: str) -> None:
     assert made.natmod_arch in ARCHITECTURES
     readme = (BOARDS / name / "README.md").read_text()
     assert readme.startswith(f"# {name}")
+    sections = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL))
+    for wanted in ("Wiring", "Quirks", "What was tried"):
+        assert any(title.startswith(wanted) and text.strip() for title, text in sections.items()), wanted
+    assert made.emulated or "picofed flash" in readme
     assert made.emulated or made.flash.method != "none"
+
+
+def test_backends_are_those_that_there_are() -> None:
+    assert tuple(BACKENDS) == catalog.BACKENDS
+    assert set(BACKENDS) == {name for name in FOLDERS if catalog.kind(name).emulated}
 
 
 def test_kinds_are_found_by_what_they_show() -> None:
@@ -40,7 +50,17 @@ def test_kinds_are_found_by_what_they_show() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('natmod_arch = "armv7emsp"', 'natmod_arch = "z80"', "natmod_arch 'z80' is none of MicroPython's"),
+        ('natmod_arch = "armv7emsp"', 'natmod_arch = "z80"', "natmod_arch 'z80': one of x64, armv6m"),
+        ('natmod_arch = "armv7emsp"', 'natmod_arch = "x86"', "natmod_arch 'x86': one of x64, armv6m"),
+        ('title = "Raspberry Pi Pico 2 (RP2350, its ARM cores)"', 'title = " "', "title is not a line of text"),
+        ('port = "rp2"', 'port = "nonsense"', "micropython: port 'nonsense': one of esp32"),
+        ("[flash]", '[emulate]\nbackend = "nothing"\n\n[flash]', "emulate: backend 'nothing': one of unix"),
+        ('drive = "RP2350"', 'drive = "RP2350"\noffset = 4096', "offset goes with method esptool only"),
+        (
+            'method = "uf2"\ndrive = "RP2350"\nfamily = "e48bff59"',
+            'method = "esptool"\nchip = "toaster"',
+            "flash: chip 'toaster': one of esp32, esp32s2",
+        ),
         ("emulated = false", "", "emulated is missing"),
         ("emulated = false", 'emulated = "no"', "emulated is 'no': it should be true or false"),
         ("emulated = false", "emulated = true", "has a table \\[emulate\\]"),

@@ -19,10 +19,15 @@ from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from picofed.errors import PicofedError
 from picofed.toolchain.layout import boards_root
-from picofed.toolchain.mpy import ARCHITECTURES
+from picofed.toolchain.products import ARCHITECTURES
 
 FILE: Final = "board.toml"
 METHODS: Final = ("uf2", "esptool", "none")
+CHIPS: Final = tuple("esp32" + more for more in ("", "s2", "s3", "c2", "c3", "c5", "c6", "h2", "p4"))  # esptool's
+# Of MicroPython's tree, those with native modules and a REPL on a serial line; xtensa is boards/xtensa's.
+PORTS: Final = ("esp32", "mimxrt", "nrf", "qemu", "renesas-ra", "rp2", "samd", "stm32", "unix", "xtensa", "zephyr")
+# Of picofed.fleet.emulation, which imports this module; tests/host/test_catalog.py compares.
+BACKENDS: Final = ("unix", "qemu_m0", "qemu_m3", "qemu_m4f", "qemu_m33", "qemu_rv32", "rp2040js", "xtensa")
 _USB: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 _FAMILY: Final = re.compile(r"[0-9a-f]{8}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -179,17 +184,27 @@ def _check(kind: Kind, where: str) -> None:
         if wrong:
             raise CatalogError(f"{where}: {text}")
 
+    def one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+        refuse(value not in known, f"{what} {value!r}: one of {', '.join(known)}")
+
     memory, flash = kind.memory, kind.flash
-    refuse(kind.natmod_arch not in ARCHITECTURES, f"natmod_arch {kind.natmod_arch!r} is none of MicroPython's")
+    refuse(not kind.title.strip() or not kind.title.isprintable(), "title is not a line of text")
+    one_of("natmod_arch", kind.natmod_arch, ARCHITECTURES)
+    one_of("micropython: port", kind.micropython.port, PORTS)
+    if kind.emulate is not None:
+        one_of("emulate: backend", kind.emulate.backend, BACKENDS)
     refuse(kind.emulated and kind.emulate is None, "an emulated board has a table [emulate]")
     for usb in kind.usb.ids:
         refuse(not _USB.fullmatch(usb), f"USB id {usb!r} is not vid:pid in lower-case hex")
-    refuse(flash.method not in METHODS, f"flash method {flash.method!r}: one of {', '.join(METHODS)}")
+    one_of("flash method", flash.method, METHODS)
     refuse(kind.emulated and flash.method != "none", "an emulated board has no flash method: its emulator brings it")
     uf2 = bool(flash.drive and flash.family)
     refuse((flash.method == "uf2") != uf2, "flash: drive and family go with method uf2, and only with it")
     refuse(bool(flash.family) and not _FAMILY.fullmatch(flash.family), "flash: family is not eight hex digits")
     refuse((flash.method == "esptool") != bool(flash.chip), "flash: chip goes with method esptool, and only with it")
+    if flash.chip:
+        one_of("flash: chip", flash.chip, CHIPS)
+    refuse(flash.offset != 0 and flash.method != "esptool", "flash: offset goes with method esptool only")
     refuse(memory.word not in (4, 8), "memory: word is 4 or 8")
     refuse(memory.frozen > memory.flash, "memory: frozen <= flash")
     refuse(not 0 < memory.firmware_heap < memory.heap <= memory.ram, "memory: firmware_heap < heap <= ram")
