@@ -1,4 +1,6 @@
-"""Sizes of the native module for each architecture: python benchmarks/sizes.py [--check] [--no-heap] [--arch ARCH]...
+"""Sizes of the native module for each architecture:
+
+    python benchmarks/sizes.py [--check] [--arch ARCH]... [--no-heap | --heap KIND...]
 
 Writes benchmarks/sizes.md; --check compares instead. text and bss are what the .mpy carries and what it reserves; the
 heap is what an emulated board holds more of once the module, or the whole firmware, is imported (MicroPython's
@@ -180,13 +182,15 @@ def differs(old: str | None, new: str, slack: int) -> bool:
 
 def main() -> int:
     """Exit status 1 where the committed table differs."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    kinds = [*BACKENDS, "rp2040js_plain"]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--check", action="store_true", help="compare with the committed table, write nothing")
-    parser.add_argument("--no-heap", action="store_true", help="start no boards: keep the committed rows of the heap")
+    heap = parser.add_mutually_exclusive_group()
+    heap.add_argument("--no-heap", action="store_true", help="start no boards: keep the committed rows of the heap")
+    heap.add_argument("--heap", action="append", choices=kinds, help="measure the heap of these boards only")
     parser.add_argument("--arch", action="append", choices=ARCHITECTURES, help="only these")
     chosen = parser.parse_args()
     old = committed()
-    kinds = [*BACKENDS, "rp2040js_plain"]
     modules = {arch: old.get(arch) for arch in ARCHITECTURES}
     heaps = {kind: old.get(kind) for kind in kinds}
     status = 0
@@ -198,7 +202,7 @@ def main() -> int:
             status = 1
     parts = part_rows()
     if not chosen.no_heap:
-        heaps |= {kind: heap_row(kind) for kind in kinds}
+        heaps |= {kind: heap_row(kind) for kind in chosen.heap or kinds}
     if chosen.check:
         new = [row for row in (*modules.values(), *parts) if row]
         stale = [row for row in new if differs(old.get(row.split("|")[1].strip()), row, 0)]

@@ -1,4 +1,4 @@
-"""benchmarks/boards.md: a row of it, measured again on each kind of board."""
+"""benchmarks/boards.md, measured again: all of it on the kind that is quickest, two rows on others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 MODEL = "softmax 45-7"
 
 
-@pytest.mark.parametrize("kind", ["rp2040js", "qemu_m3", "qemu_rv32"])
+@pytest.mark.parametrize("kind", ["rp2040js", "qemu_rv32"])
 def test_an_example_and_its_noise_cost_what_the_document_says(kind: str) -> None:
     assert kind in KINDS
     with Counter(kind) as board:
@@ -27,6 +27,13 @@ def test_an_example_and_its_noise_cost_what_the_document_says(kind: str) -> None
         f"{MODEL}: an example": round(examples / jobs.RECORDS),
         f"{MODEL}: noise and {jobs.RECORDS} examples": noise + examples,
     }
+    assert on_boards.differences(on_boards.committed()[kind], measured) == []
+
+
+def test_calls_rounds_cryptography_heap_and_stack_cost_what_the_document_says() -> None:
+    kind = "qemu_m3"
+    measured = on_boards.measure(kind)
+    assert set(measured) == set(on_boards.committed()[kind])
     assert on_boards.differences(on_boards.committed()[kind], measured) == []
 
 
