@@ -1,4 +1,5 @@
-"""A week without a reset, in virtual time: asked every few hours, learning every day."""
+"""A week without a reset, in virtual time: asked every few hours, learning every day. On the unix board only: others
+would interpret 604,800 passes through an idle loop; they do ten rounds in test_boards.py (docs/boards.md)."""
 
 from __future__ import annotations
 
