@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from typing import Any
 
 import pytest
 import serial
+from picofed.fleet import catalog, micropython
 from picofed.fleet.emulation import BACKENDS
+from picofed.toolchain import rp2
 
 pytestmark = pytest.mark.slow
 
@@ -158,10 +161,38 @@ def test_boards_are_reset_cut_off_and_switched_on_by_lines_on_stdin(tmp_path: Pa
         assert found.strip() == "['kept', 'once']"
 
 
+def test_a_pico_shows_its_drive_and_boots_with_what_is_copied_there(tmp_path: Path) -> None:
+    """By the firmware's machine.bootloader() and by the button."""
+    version = "try:\n import picofed\n print('own')\nexcept ImportError: print('plain')"
+    images = {flavour: rp2.rp2_firmware(flavour) / "firmware.uf2" for flavour in ("plain", "picofed")}
+    with bench("rpi_pico", "--directory", tmp_path / "fleet") as running:
+        (port,) = running.ports
+        run("mpremote", "connect", port, "bootloader")
+        wait_for(lambda: running.say("list")[0]["drive"] != "")
+        (place,) = running.say("list")
+        drive = micropython.drive_at(Path(place["drive"]))
+        assert not place["running"] and drive is not None
+        assert "rpi_pico" in [kind.name for kind in drive.kinds]
+        (drive.path / "half.uf2").write_bytes(images["plain"].read_bytes()[:51200])
+        micropython.copy_to(drive, micropython.image(str(images["plain"]), None), catalog.kind("rpi_pico"))
+        wait_for(lambda: running.say("list")[0]["running"])
+        assert not drive.path.exists() and running.say("list")[0]["drive"] == ""
+        assert run("mpremote", "connect", port, "exec", version).strip() == "plain"
+        (place,) = running.say("bootsel 0")
+        assert place["drive"] == str(drive.path)
+        shutil.copy(images["picofed"], drive.path)
+        wait_for(lambda: running.say("list")[0]["running"])
+        assert run("mpremote", "connect", port, "exec", version).strip() == "own"
+
+
 def test_wrong_lines_are_answered_and_nothing_happens() -> None:
     with bench("unix") as running:
         assert running.process.stdin is not None and running.process.stderr is not None
-        for line, words in (("nonsense", "is no command: reset N"), ("cut 5", "there is no board '5'")):
+        for line, words in (
+            ("nonsense", "is no command: reset N"),
+            ("cut 5", "there is no board '5'"),
+            ("bootsel 0", "no boot loader"),
+        ):
             running.process.stdin.write(line + "\n")
             running.process.stdin.flush()
             assert words in running.process.stderr.readline()
@@ -269,7 +300,5 @@ def test_two_benches_cannot_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_every_emulated_kind_has_a_backend() -> None:
-    from picofed.fleet import catalog
-
     backends = {kind.emulate.backend for kind in catalog.kinds().values() if kind.emulate}
     assert backends <= set(BACKENDS) and set(BACKENDS) <= set(catalog.kinds())

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,8 @@ from picofed.errors import PicofedError
 from picofed.fleet import catalog
 from picofed.fleet.bench import WORDS, Bench, Place, bench_key
 from picofed.fleet.emulation import Fleet
+
+_MOMENT = 0.2  # seconds between two looks at what was copied to a boot loader's drive
 
 
 class _Ended(BaseException):
@@ -39,8 +42,8 @@ def emulate(
 ) -> None:
     """Start emulated boards of the kind BOARD and print their ports. They stay until Ctrl-C or `quit`.
 
-    While they run, lines on stdin reset them, cut them off from power (at once, or in a later flash step) and switch
-    them on again; each is answered by one line for each board.
+    While they run, lines on stdin reset them, cut them off from power (at once, or in a later flash step), switch
+    them on again and hold a Pico's button; each is answered by one line for each board.
 
     Example: picofed emulate unix --count 2
     """
@@ -54,6 +57,10 @@ def emulate(
         if sys.stdin.isatty():
             click.echo(f"picofed: {WORDS}", err=True)
         for line in _lines():
+            for problem in bench.tend():
+                click.echo(f"picofed: {problem}", err=True)
+            if line is None:
+                continue
             try:
                 answer = bench.do(line)
             except PicofedError as error:
@@ -90,11 +97,13 @@ def _until_ended() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _lines() -> Iterator[str]:
-    """Lines of stdin; when it is closed, nothing more, but no end."""
+def _lines() -> Iterator[str | None]:
+    """Lines of stdin, None where for a moment there is none; when it is closed, nothing more, but no end."""
     held = b""
     while True:
-        select.select([0], [], [])
+        if not select.select([0], [], [], _MOMENT)[0]:
+            yield None
+            continue
         data = os.read(0, 4096)
         if not data:
             break
@@ -102,4 +111,5 @@ def _lines() -> Iterator[str]:
         for line in whole:
             yield line.decode("utf-8", "replace")
     while True:
-        signal.pause()
+        time.sleep(_MOMENT)
+        yield None

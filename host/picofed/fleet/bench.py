@@ -4,6 +4,7 @@
     cut 0           its power fails now
     cut 0 after 12  it restarts, and its power fails in its 12th flash step from then
     on 0            switched on again
+    bootsel 0       it restarts with its boot loader's button held, and shows a drive that takes a UF2 file
     list            every board, its port, and whether it runs
     quit            the end of all
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from picofed.errors import PicofedError
 from picofed.fleet.emulation import Fleet
 
-WORDS = "reset N, cut N, cut N after STEPS, on N, list or quit; N is a board's number or `all`"
+WORDS = "reset N, cut N, cut N after STEPS, on N, bootsel N, list or quit; N is a board's number or `all`"
 
 
 class BenchError(PicofedError):
@@ -47,18 +48,20 @@ def bench_key(directory: Path | None) -> bytes:
 
 @dataclass(frozen=True)
 class Place:
-    """One board: its number on the bench, kind, port, and whether it runs."""
+    """One board: its number on the bench, kind, port, whether it runs, and its boot loader's drive while it waits."""
 
     number: int
     kind: str
     port: str
     running: bool
     boots: int
+    drive: str = ""
 
     @property
     def line(self) -> str:
         """For people."""
-        return f"{self.number} {self.kind} {self.port}{'' if self.running else ' (off)'}"
+        state = f" (boot loader: {self.drive})" if self.drive else "" if self.running else " (off)"
+        return f"{self.number} {self.kind} {self.port}{state}"
 
 
 class Bench:
@@ -70,9 +73,19 @@ class Bench:
     def places(self) -> list[Place]:
         """Every board."""
         return [
-            Place(number, board.name, str(board.port), board.running, board.boots)
+            Place(number, board.name, str(board.port), board.running, board.boots, str(board.drive or ""))
             for number, board in enumerate(self._fleet)
         ]
+
+    def tend(self) -> list[str]:
+        """Let boot loaders take what was copied to them; what one of them does not take, in words."""
+        said = []
+        for number, board in enumerate(self._fleet):
+            try:
+                board.tend()
+            except PicofedError as error:
+                said.append(f"board {number}: {error}")
+        return said
 
     def do(self, line: str) -> list[Place] | None:
         """Do one command; the boards it was about, None for quit. Raises BenchError."""
@@ -93,6 +106,10 @@ class Bench:
                 for number in chosen:
                     if not self._fleet[number].running:
                         self._fleet[number].reset()
+            case ["bootsel", which]:
+                chosen = self._chosen(which)
+                for number in chosen:
+                    self._fleet[number].boot_loader()
             case ["cut", which]:
                 chosen = self._chosen(which)
                 for number in chosen:

@@ -50,3 +50,13 @@ def pages_of(file: bytes, family: int = RP2040_FAMILY) -> list[tuple[int, bytes]
     if not found:
         raise ToolchainError(f"this UF2 file has nothing for chip family {family:#010x}")
     return found
+
+
+def is_whole(file: bytes, family: int = RP2040_FAMILY) -> bool:
+    """Whether every block of a UF2 file has arrived: a boot loader starts the board as soon as that is so."""
+    numbers: dict[int, set[int]] = {}
+    for start in range(0, len(file) - _BLOCK + 1, _BLOCK):
+        *magic, _, _, _, number, total, block_family = _HEAD.unpack_from(file, start)
+        if tuple(magic) == _MAGIC and block_family == family:
+            numbers.setdefault(total, set()).add(number)
+    return len(file) % _BLOCK == 0 and any(len(seen) == total for total, seen in numbers.items())

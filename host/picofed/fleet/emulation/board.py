@@ -108,6 +108,21 @@ class EmulatedBoard(ABC):
     def read_files(self) -> dict[str, bytes]:
         """All files on the flash of a board that is off, by absolute path on the board."""
 
+    @property
+    def drive(self) -> Path | None:
+        """The folder that stands for the drive of the board's boot loader, while it shows one."""
+        return None
+
+    def boot_loader(self) -> None:
+        """Restart into the boot loader, as with the button held. Raises EmulationError where there is none."""
+        raise EmulationError(f"{self.name} has no boot loader that shows a drive")
+
+    def tend(self) -> bool:
+        """Called now and then: show the boot loader's drive, and take what was copied there; whether the board started
+        with that. Raises PicofedError for a file that is not taken.
+        """
+        return False
+
     # Its life.
 
     def __enter__(self) -> Self:

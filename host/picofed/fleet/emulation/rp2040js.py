@@ -9,10 +9,12 @@ with Rp2040jsBoard(firmware="plain") as board:    # MicroPython alone: install()
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from picofed.errors import PicofedError
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError, Start
 from picofed.fleet.emulation.littlefs import BLOCK, Image
 from picofed.toolchain import rp2, rp2040js, uf2
@@ -26,6 +28,7 @@ PAGE_BYTES: Final = 256
 # What the firmware with picofed in it keeps out of its file system: frozen weights, then ledger and seed store.
 FROZEN_BYTES: Final = 32 * BLOCK
 REGION_BYTES: Final = 4 * BLOCK
+_DRIVE_INFO: Final = "INFO_UF2.TXT"
 _INJECTED: Final = "/lib/boardserve.py"
 
 
@@ -54,8 +57,49 @@ class Rp2040jsBoard(EmulatedBoard):
 
     @property
     def in_boot_loader(self) -> bool:
-        """The board waits for a UF2 file, as with its button held: load() one, then reset()."""
+        """The board waits for a UF2 file, as with its button held: load() one and reset(), or tend() to its drive."""
         return not self.running and (self._state / "boot-loader").exists()
+
+    @property
+    def drive(self) -> Path | None:
+        """See EmulatedBoard."""
+        return self._drive if self.in_boot_loader and (self._drive / _DRIVE_INFO).exists() else None
+
+    @property
+    def _drive(self) -> Path:
+        return self.directory / "drive"
+
+    def boot_loader(self) -> None:
+        """See EmulatedBoard."""
+        self.power_off()
+        (self._state / "boot-loader").touch()
+        self.tend()
+
+    def tend(self) -> bool:
+        """See EmulatedBoard."""
+        if not self.in_boot_loader:
+            return False
+        if self.drive is None:
+            self._drive.mkdir(exist_ok=True)
+            info = "UF2 Bootloader, emulated\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
+            (self._drive / _DRIVE_INFO).write_bytes(info.encode())
+        for file in sorted(self._drive.iterdir()):
+            if file.name != _DRIVE_INFO and file.is_file() and uf2.is_whole(file.read_bytes()):
+                try:
+                    self.load(file)
+                except PicofedError:
+                    file.unlink()
+                    raise
+                self.reset()
+                return True
+        return False
+
+    def power_off(self) -> None:
+        """See EmulatedBoard. The boot loader's drive goes."""
+        super().power_off()
+        if self._directory is not None:
+            (self._state / "boot-loader").unlink(missing_ok=True)
+            shutil.rmtree(self._drive, ignore_errors=True)
 
     def load(self, file: Path) -> None:
         """Write a UF2 file into the flash of a board that is off, as the boot loader does. Files stay."""
@@ -129,7 +173,6 @@ class Rp2040jsBoard(EmulatedBoard):
         return rp2.rp2_firmware(self._firmware) / "firmware.uf2"
 
     def _command(self, power_cut: int | None) -> Start:
-        (self._state / "boot-loader").unlink(missing_ok=True)
         environment = {
             "PICOFED_LINE": str(self._master),
             "PICOFED_PARENT": str(os.getpid()),
