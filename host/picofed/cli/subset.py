@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +17,8 @@ from picofed.learn import data, jobfile, jobfile_text, npy
 from picofed.learn.clients import Examples
 from picofed.learn.job import Plan
 from picofed.learn.model import Model
-from picofed.learn.subset import Point, Proxy, Subset
+from picofed.learn.subset import Proxy, Subset
+from picofed.learn.subset_choice import Choice, choose, front
 from picofed.learn.subset_search import FRACTIONS
 from picofed.learn.versions import start_weights
 from picofed.report import memory as pages
@@ -30,7 +30,7 @@ _BAR: Final = 30
 @click.command(short_help="Choose which parameters boards train, under their memory.")
 @common.job_argument
 @click.option(
-    "--data", "data_file", required=True, type=click.Path(path_type=Path), help="Data that you hold, .npz/.npy."
+    "--data", "data_file", required=True, type=click.Path(path_type=Path), help="Data that you hold, .npz/.npy/.csv."
 )
 @click.option(
     "--hold-out", "held", multiple=True, metavar="CLIENT", help="Measure on this client; default: every fifth."
@@ -63,8 +63,9 @@ def subset(
     """Choose what of JOB's model boards train, so that the smallest of them has the memory for it.
 
     Every layer, at 1/8, 1/4, 1/2 and all of its channels, and the biases of the last layers are trained by
-    themselves on data that you hold, as boards would; the best combination that fits is searched for, and trained to
-    check it. The job file that is written has its hidden units in another order: the model computes the same.
+    themselves on data that you hold, as boards would; combinations that promise most are searched for and trained too.
+    Taken is the best of all that was measured and fits, on a tie the smallest. The job file that is written has its
+    hidden units in another order: the model computes the same.
 
     Example: picofed subset job.toml --data watch.npy --memory 6000 --output small.toml --page subset.html
     """
@@ -76,38 +77,31 @@ def subset(
     proxy = Proxy.of(job, plan, clients, people)
     console = Console(stderr=True, highlight=False)
     with console.status("measuring") as status:
-        found = Subset.measure(
-            job.model,
-            start_weights(job.model, plan),
-            proxy,
-            job.mode,
-            lambda text: status.update(f"measuring {text}"),
-            frozen,
-        )
-        best = found.best(limit)
-        if best is None:
-            raise PicofedError(f"nothing of this model can be trained in {limit} bytes: the least is {found.least}")
-        curve = found.curve(points)
-        if best.found.selection not in (point.found.selection for point in curve):
-            curve = sorted([*curve, best], key=lambda point: point.found.memory)
-        status.update("checking the selections")
-        curve = [replace(point, measured=proxy.train(point.model, found.contributions.weights)[0]) for point in curve]
-    chosen = next(n for n, point in enumerate(curve) if point.found.selection == best.found.selection)
+
+        def tick(text: str) -> None:
+            status.update(f"measuring {text}")
+
+        start = start_weights(job.model, plan)
+        found = Subset.measure(job.model, start, proxy, job.mode, tick, frozen)
+        choice = choose(found, proxy, limit, points, tick)
+    if choice is None:
+        raise PicofedError(f"nothing of this model can be trained in {limit} bytes: the least is {found.least}")
+    best = front(choice.every)
     steps = [
-        pages.Step(
-            point.found.memory, len(point.model.trainable), point.expected, point.measured, describe(point.model)
-        )
-        for point in curve
+        pages.Step(one.memory, len(one.model.trainable), one.quality, describe(one.model), one in best)
+        for one in choice.every
     ]
+    chosen = choice.every.index(choice.chosen)
+    quality = "accuracy" if job.target == "label" else "explained"
     if output is not None:
-        write_job(job_file, output, curve[chosen], found, plan)
+        write_job(job_file, output, choice.chosen.model, found, plan)
     if page is not None:
         given = found.contributions
-        save(pages.page(job.name, steps, limit, chosen, parts(found), given.start, given.dense), page)
+        save(pages.page(job.name, steps, limit, chosen, parts(found), given.start, given.dense, quality), page)
     if as_json:
-        common.print_json(as_item(found, curve, chosen, limit))
+        common.print_json(as_item(found, choice, limit, quality))
     else:
-        show(found, steps, chosen, limit, curve[chosen], output)
+        show(found, choice, steps, limit, quality, output)
 
 
 def known(kinds: tuple[str, ...]) -> list[catalog.Kind]:
@@ -155,11 +149,11 @@ def parts(found: Subset) -> list[tuple[str, float]]:
     return listed + biases
 
 
-def write_job(job_file: Path, output: Path, point: Point, found: Subset, plan: Plan) -> None:
+def write_job(job_file: Path, output: Path, model: Model, found: Subset, plan: Plan) -> None:
     """The job with the selection in it, and its first weights beside it."""
     item: dict[str, Any] = copy.deepcopy(jobfile.read(job_file))
-    item.setdefault("model", {})["train"] = jobfile_text.train_entries(point.model)
-    if len(point.model.widths) > 2 or plan.start:
+    item.setdefault("model", {})["train"] = jobfile_text.train_entries(model)
+    if len(model.widths) > 2 or plan.start:
         weights = output.with_suffix(".start.npy")
         npy.save(weights, found.contributions.weights)
         item.setdefault("server", {})["start"] = weights.name
@@ -169,45 +163,48 @@ def write_job(job_file: Path, output: Path, point: Point, found: Subset, plan: P
     jobfile_text.write(output, item)
 
 
-def as_item(found: Subset, curve: list[Point], chosen: int, limit: int) -> dict[str, Any]:
+def as_item(found: Subset, choice: Choice, limit: int, quality: str) -> dict[str, Any]:
     """For scripts."""
-    given = found.contributions
+    given, by_sum = found.contributions, choice.found.found
     points = [
         {
-            "memory": point.found.memory,
-            "trainable": len(point.model.trainable),
-            "expected": point.expected,
-            "measured": point.measured,
-            "bound": given.start + point.found.bound,
-            "optimal": point.found.optimal,
-            "train": jobfile_text.train_entries(point.model),
+            "memory": one.memory,
+            "trainable": len(one.model.trainable),
+            "measured": one.quality,
+            "train": jobfile_text.train_entries(one.model),
         }
-        for point in curve
+        for one in choice.every
     ]
     return {
         "limit": limit,
+        "quality": quality,
         "start": given.start,
         "everything": given.dense,
         "layers": [{f"{part:g}": gain for part, gain in gains.items()} for gains in given.layers],
         "biases": list(given.biases),
+        "noise": choice.noise,
+        "search": {"memory": by_sum.memory, "gain": by_sum.gain, "bound": by_sum.bound, "optimal": by_sum.optimal},
         "points": points,
-        "chosen": points[chosen],
+        "chosen": points[choice.every.index(choice.chosen)],
     }
 
 
-def show(found: Subset, steps: list[pages.Step], chosen: int, limit: int, best: Point, output: Path | None) -> None:
+def show(found: Subset, choice: Choice, steps: list[pages.Step], limit: int, quality: str, output: Path | None) -> None:
     """For people."""
-    click.echo(f"accuracy as it starts {found.contributions.start:.3f}, with everything trained "
-               f"{found.contributions.dense:.3f} ({found.most} bytes)")  # fmt: skip
-    click.echo("  memory  parameters  expected  measured")
-    for number, step in enumerate(steps):
-        measured = step.measured or 0.0
-        bar = "#" * round(_BAR * measured)
-        mark = ">" if number == chosen else " "
-        click.echo(f"{mark} {step.memory:6d}  {step.trainable:10d}  {step.expected:8.3f}  {measured:8.3f}  {bar}")
-    exactly = "the best by contributions" if best.found.optimal else (
-        f"at most {best.found.bound - best.found.gain:.3f} below the best by contributions"
-    )  # fmt: skip
-    click.echo(f"in {limit} bytes: {steps[chosen].words} ({exactly})")
+    given, chosen = found.contributions, choice.chosen
+    click.echo(f"{quality} as it starts {given.start:.3f}, with everything trained {given.dense:.3f} "
+               f"({found.most} bytes)")  # fmt: skip
+    click.echo(f"the best of {len(steps)} selections that were trained, by memory:")
+    click.echo("  memory  parameters  measured")
+    taken = steps[choice.every.index(chosen)]
+    for step in steps:
+        if step.best:
+            bar = "#" * round(_BAR * max(0.0, step.measured))
+            mark = ">" if step is taken else " "
+            click.echo(f"{mark} {step.memory:6d}  {step.trainable:10d}  {step.measured:8.3f}  {bar}")
+    if chosen.quality <= given.start:
+        click.echo("nothing that fits does better than the model as it starts")
+    noise = f" (what differs by less than {choice.noise:.3f} may be noise)" if choice.noise else ""
+    click.echo(f"in {limit} bytes: {taken.words}{noise}")
     if output is not None:
         click.echo(f"job: {output}")

@@ -12,7 +12,7 @@ from picofed import native
 from picofed.learn.clients import Examples
 from picofed.learn.evaluate import forward
 from picofed.learn.job import Job
-from picofed.learn.model import ModelError
+from picofed.learn.model import Model, ModelError
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,21 @@ def outputs(job: Job, weights: NDArray[np.int16], features: NDArray[np.int8]) ->
     """What the compiled core makes of these features, as real numbers."""
     trainer = native.Trainer(job.model.descriptor, 0)
     trainer.set_weights(weights)
-    scale = 2.0 ** -(18 if len(job.model.trained) == 1 else 16)
+    return outputs_of(job.model, trainer, features)
+
+
+def outputs_of(model: Model, trainer: native.Trainer, features: NDArray[np.int8]) -> NDArray[np.float64]:
+    """The same, of the weights that the model's trainer has."""
+    scale = 2.0 ** -(18 if len(model.trained) == 1 else 16)
     return trainer.logits(features).astype(np.float64) * scale
+
+
+def explained(model: Model, trainer: native.Trainer, features: NDArray[np.int8], targets: NDArray[np.int16]) -> float:
+    """What Errors.explained is, of the weights that the model's trainer has; targets: Q12."""
+    wanted = targets / 4096
+    error = (outputs_of(model, trainer, features) - wanted) ** 2
+    baseline = float((wanted**2).mean())
+    return 1 - float(error.mean()) / baseline if baseline else 0.0
 
 
 def float_outputs(job: Job, weights: NDArray[np.float64], features: NDArray[np.int8]) -> NDArray[np.float64]:

@@ -14,27 +14,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import mean
+from statistics import mean, variance
 
 import numpy as np
 from numpy.typing import NDArray
 
 from picofed import native
 from picofed.learn.clients import Examples
+from picofed.learn.errors import explained
 from picofed.learn.job import MODES, Job, Plan
-from picofed.learn.model import Model, ModelError, Rectangle, quantise
+from picofed.learn.model import Model, Rectangle, quantise
 from picofed.learn.renumber import layers, renumber
 from picofed.learn.subset_search import FRACTIONS, Found, Selection, search
 from picofed.learn.versions import LIMITS, make_optimiser
 
 Weights = NDArray[np.float64]
 Tick = Callable[[str], None]
-_LAST = 3  # versions over which an accuracy is averaged
+_LAST = 3  # versions over which a quality is averaged
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """What the operator holds: clients to train on as boards would, people to measure on, and how to train.
+    """What the operator holds: clients to train on as boards would, people to measure on, and how to train. Quality is
+    the accuracy of classes, and of squared errors the explained part.
 
     clip, log2_sigma: as in Job, 0 and 0: without privacy; repeats: noise seeds that are averaged.
     """
@@ -51,21 +53,28 @@ class Proxy:
         """With the job's clipping and noise; three noise seeds."""
         return cls(clients, people, plan, job.clip, job.log2_sigma, 3 if job.private else 1)
 
-    def accuracy(self, trainer: native.Trainer) -> float:
-        """Share of the people's examples that a trainer's weights get right."""
+    def quality(self, model: Model, trainer: native.Trainer) -> float:
+        """Share of the people's examples that a trainer's weights get right; of squared errors the explained part."""
         features = np.concatenate([examples.features for examples in self.people.values()])
-        labels = np.concatenate([examples.labels for examples in self.people.values()])
-        return float((trainer.logits(features).argmax(axis=1) == labels).mean())
+        wanted = np.concatenate([examples.wanted for examples in self.people.values()])
+        if trainer.loss is native.Loss.SOFTMAX:
+            return float((trainer.logits(features).argmax(axis=1) == wanted).mean())
+        return explained(model, trainer, features, wanted)
 
     def train(self, model: Model, start: Weights) -> tuple[float, Weights]:
-        """Accuracy after the plan's rounds (mean of the last versions and of the noise seeds), and weights of the last
+        """Quality after the plan's rounds (mean of the last versions and of the noise seeds), and weights of the last
         run. FedAvg over the clients, one full-batch release each."""
+        found, weights = self.train_each(model, start)
+        return mean(found), weights
+
+    def train_each(self, model: Model, start: Weights) -> tuple[list[float], Weights]:
+        """The same, but the quality with each noise seed."""
         found = []
         weights = start
         for seed in range(self.repeats):
-            accuracies, weights = self._run(model, start, seed)
-            found.append(mean(accuracies[-_LAST:]))
-        return mean(found), weights
+            qualities, weights = self._run(model, start, seed)
+            found.append(mean(qualities[-_LAST:]))
+        return found, weights
 
     def _run(self, model: Model, start: Weights, seed: int) -> tuple[list[float], Weights]:
         trainer = native.Trainer(model.descriptor)
@@ -74,27 +83,27 @@ class Proxy:
         optimiser = make_optimiser(self.plan, model)
         weights = start.copy()
         records = sum(len(examples.labels) for examples in self.clients.values())
-        accuracies = []
+        qualities = []
         for number in range(self.plan.rounds):
             total = np.zeros(len(trainable), np.int64)
             for name, examples in self.clients.items():
                 key = native.blake2b(f"subset {seed} {number} {name}".encode(), 32)  # known noise: nothing is released
                 trainer.begin(key if self.log2_sigma else None, self.log2_sigma, self.clip)
                 trainer.fill()
-                trainer.examples(examples.features, examples.labels)
+                trainer.examples(examples.features, examples.wanted)
                 total += trainer.release()
             optimiser.learning_rate = self.plan.rate(number + 1)
             weights[trainable] = np.clip(optimiser.step(weights[trainable], total * units / max(records, 1)), *LIMITS)
             trainer.set_subset(quantise(weights)[trainable])
             if number >= self.plan.rounds - _LAST:
-                accuracies.append(self.accuracy(trainer))
-        return accuracies, weights
+                qualities.append(self.quality(model, trainer))
+        return qualities, weights
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """What the search adds up. start: accuracy of the untrained model; dense: with everything trained; layers: by layer
-    and fraction, biases: of the last 0, 1, ... layers: accuracy gained over `start`; weights: the model renumbered."""
+    """What the search adds up. start: quality of the untrained model; dense: with everything trained; layers: by layer
+    and fraction, biases: of the last 0, 1, ... layers: quality gained over `start`; weights: the model renumbered."""
 
     start: float
     dense: float
@@ -102,16 +111,16 @@ class Contributions:
     biases: tuple[float, ...]
     weights: Weights
     columns_from: int = 0  # of a model without hidden layers: where the inputs begin that moved most
+    variance: float = 0.0  # of a quality between noise seeds, the mean of all that was trained; 0: no noise
 
 
 @dataclass(frozen=True)
 class Point:
-    """A selection on the way from little memory to much. measured: trained for real, all of it together."""
+    """What the search finds. expected: quality by adding contributions, which overlap: a promise, no measurement."""
 
     found: Found
     model: Model
     expected: float
-    measured: float | None = None
 
 
 @dataclass
@@ -134,32 +143,39 @@ class Subset:
         tick: Tick = lambda text: None,
         frozen: int = 0,
     ) -> Subset:
-        """Train every part of the model by itself. tick: told what is next. Raises ModelError for what cannot be."""
-        if model.loss != "softmax":
-            raise ModelError("contributions are measured as accuracy, which only softmax models have")
+        """Train every part of the model by itself. tick: told what is next."""
         dense = Model.dense(model.widths, model.loss)
         probe = native.Trainer(dense.descriptor)
         probe.set_weights(quantise(start))
-        before = proxy.accuracy(probe)
+        before = proxy.quality(dense, probe)
         tick("all of the model")
-        after, moved = proxy.train(dense, start)
+        each, moved = proxy.train_each(dense, start)
+        after, spread = mean(each), [_variance(each)]
         orders = rank(model.widths, moved - start)
         weights = renumber(model.widths, start, orders)
         window = _window(model, moved - start)
         made = cls(model, Contributions(before, after, (), (), weights, window), MODES.index(mode), frozen=frozen)
         depth = len(model.widths) - 1
         gains: list[dict[float, float]] = []
+
+        def gain(selection: Selection) -> float:
+            each, _ = proxy.train_each(made.trained(selection), weights)
+            spread.append(_variance(each))
+            return mean(each) - before
+
         for layer in range(depth):
             gains.append({0.0: 0.0})
             for part in FRACTIONS[1:]:
                 tick(f"layer {layer}, {part:g} of its channels")
                 chosen = tuple(part if at == layer else 0.0 for at in range(depth))
-                gains[-1][part] = proxy.train(made.trained(Selection(chosen, 0)), weights)[0] - before
+                gains[-1][part] = gain(Selection(chosen, 0))
         biases = [0.0]
         for last in range(1, depth + 1):
             tick(f"biases of the last {last} layers")
-            biases.append(proxy.train(made.trained(Selection((0.0,) * depth, last)), weights)[0] - before)
-        made.contributions = replace(made.contributions, layers=tuple(gains), biases=tuple(biases))
+            biases.append(gain(Selection((0.0,) * depth, last)))
+        made.contributions = replace(
+            made.contributions, layers=tuple(gains), biases=tuple(biases), variance=mean(spread)
+        )
         return made
 
     def trained(self, selection: Selection) -> Model:
@@ -228,14 +244,6 @@ class Subset:
         depth = len(self.model.widths) - 1
         return self.memory(Selection((1.0,) * depth, depth))
 
-    def curve(self, points: int = 8) -> list[Point]:
-        """The best selections at limits from the least memory to the most; each selection once."""
-        found: dict[Selection, Point] = {}
-        for limit in np.linspace(self.least, self.most, points):
-            if (point := self.best(int(limit))) is not None:
-                found.setdefault(point.found.selection, point)
-        return sorted(found.values(), key=lambda point: point.found.memory)
-
 
 def rank(widths: Sequence[int], moved: Weights) -> list[NDArray[np.int64]]:
     """For each hidden layer, its units by how far their weights, in and out, have moved; the farthest first."""
@@ -246,6 +254,10 @@ def rank(widths: Sequence[int], moved: Weights) -> list[NDArray[np.int64]]:
         energy = (matrix**2).sum(axis=1) + biases**2 + (parts[number + 1][0] ** 2).sum(axis=0)
         orders.append(np.argsort(-energy, kind="stable").astype(np.int64))
     return orders
+
+
+def _variance(each: Sequence[float]) -> float:
+    return variance(each) if len(each) > 1 else 0.0
 
 
 def _window(model: Model, moved: Weights) -> int:

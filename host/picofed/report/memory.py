@@ -1,4 +1,5 @@
-"""A subset's page: accuracy against the memory of a board's trainer, and what each part of the model contributes."""
+"""A subset's page: measured accuracy, or explained part, against the memory of a board's trainer, and what each part of
+the model contributes."""
 
 from __future__ import annotations
 
@@ -14,24 +15,24 @@ from picofed.report.text import safe
 
 @dataclass(frozen=True)
 class Step:
-    """One selection. expected: by adding contributions; measured: None if it was not trained for real."""
+    """One selection, and what it reached when it was trained. best: nothing measured is better and takes no more."""
 
     memory: int
     trainable: int
-    expected: float
-    measured: float | None
+    measured: float
     words: str
+    best: bool
 
 
 def accuracy_by_memory(steps: Sequence[Step], limit: int, chosen: int, width: float) -> Drawing:
-    """Dots: measured; line: expected; the limit as a line across. chosen: index into steps."""
+    """A dot each; a line through the best; the limit as a line across. chosen: index into steps."""
     height, left, top, foot = 300.0, 44.0, 20.0, 258.0
     d = Drawing(width, height)
     marks = ticks(max(step.memory for step in steps) * 1.02, max(int(width / 110), 3))
     x1 = width - 14
 
     def at(memory: float, accuracy: float) -> Point:
-        return left + min(memory / marks[-1], 1.0) * (x1 - left), foot - accuracy * (foot - top)
+        return left + min(memory / marks[-1], 1.0) * (x1 - left), foot - max(accuracy, 0.0) * (foot - top)
 
     for percent in range(0, 101, 20):
         y = at(0, percent / 100)[1]
@@ -44,13 +45,12 @@ def accuracy_by_memory(steps: Sequence[Step], limit: int, chosen: int, width: fl
         x = at(limit, 0)[0]
         d.line(x, top - 6, x, foot, "target")
         d.text(x, top - 9, "limit", "t b", "middle" if left + 20 < x < x1 - 20 else "end")
-    if len(steps) > 1:
-        d.polyline([at(step.memory, step.expected) for step in steps], "l float")
-    for number, step in enumerate(steps):
-        if step.measured is not None:
-            tip = f"{tx.size(step.memory)}: {tx.percent(step.measured)}; {step.words}"
-            d.circle(*at(step.memory, step.measured), 6.5 if number == chosen else 4, "dot private", tip)
-    d.text(at(steps[0].memory, 0)[0] + 4, at(0, steps[0].expected)[1] - 8, "expected", "t b float-t")
+    best = [step for step in steps if step.best]
+    if len(best) > 1:
+        d.polyline([at(step.memory, step.measured) for step in best], "l float")
+    for number, step in sorted(enumerate(steps), key=lambda each: each[0] == chosen):  # on top of all others
+        tip = f"{tx.size(step.memory)}: {tx.percent(step.measured)}; {step.words}"
+        d.circle(*at(step.memory, step.measured), 6.5 if number == chosen else 4, "dot private", tip)
     return d
 
 
@@ -62,31 +62,31 @@ def page(
     parts: Sequence[tuple[str, float]],
     start: float,
     dense: float,
+    quality: str = "accuracy",
 ) -> str:
-    """The whole page. parts: words and contribution of each part of the model alone."""
+    """The whole page. parts: words and contribution of each part of the model alone; quality: what is measured."""
     best = steps[chosen]
     whole = max(step.memory for step in steps)
-    right = best.measured if best.measured is not None else best.expected
     say = (
         f"Trained: {best.words}. {tx.size(best.memory)} of the {tx.size(limit)} that there are reach "
-        f"{tx.percent(right)} on the operator's data; everything, with {tx.size(whole)}, {tx.percent(dense)}; "
-        f"the model as it starts, {tx.percent(start)}."
+        f"{tx.percent(best.measured)} {quality} on the operator's data; "
+        f"everything, with {tx.size(whole)}, {tx.percent(dense)}; the model as it starts, {tx.percent(start)}."
     )
     rows = [
-        (tx.size(s.memory), tx.whole(s.trainable), tx.percent(s.expected), tx.percent(s.measured), s.words)
+        (tx.size(s.memory), tx.whole(s.trainable), tx.percent(s.measured), "yes" if s.best else "", s.words)
         for s in steps
     ]
-    columns = [("memory", "r"), ("parameters", "r"), ("expected", "r"), ("measured", "r"), ("trained", "w")]
+    columns = [("memory", "r"), ("parameters", "r"), (quality, "r"), ("best so far", "w"), ("trained", "w")]
     body = figure(
         "memory",
-        "Accuracy against memory",
+        f"{quality.capitalize()} against memory",
         say,
         lambda width: accuracy_by_memory(steps, limit, chosen, width),
-        table("Best selection at each limit", columns, rows),
+        table("Every selection that was measured", columns, rows),
         ("v-s", "v-m", "v-l"),
     )
     gained = table(
-        "Accuracy gained by training one part alone",
+        f"{quality.capitalize()} gained by training one part alone",
         [("part", "w"), ("gain", "r")],
         [(words, f"{100 * gain:+.1f} points") for words, gain in parts],
     )
