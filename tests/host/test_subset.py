@@ -303,6 +303,68 @@ def test_boards_that_read_frozen_weights_from_flash_train_more(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
+    "target", ['target = "next"\nhorizon = 2', 'target = "self"\nlabels = 2', 'target = "self"\nlabels = 0']
+)
+def test_forecasts_and_auto_encoders_have_subsets_too(tmp_path: Path, target: str) -> None:
+    """What is measured is the explained part, as `simulate` prints it: of the job that is written, the same."""
+    generator = np.random.default_rng(4)
+    labels = generator.integers(0, 3, 240)
+    time = np.arange(100)[None, :, None] / 50
+    swing = 3000 * np.sin(2 * np.pi * time + generator.uniform(0, 6.28, (240, 1, 1)) + np.arange(6))
+    windows = np.rint(swing + generator.normal(0, 300, swing.shape)).astype(np.int16)
+    clients = np.repeat(["a", "b", "c"], 80)
+    labels[clients == "c"] = 2  # of no use to an auto-encoder of classes 0 and 1
+    np.savez(tmp_path / "data.npz", labels=labels, clients=clients, windows=windows)
+    (tmp_path / "job.toml").write_text(f"""name = "swings"
+[model]
+hidden = [6]
+loss = "squared"
+[records]
+window = 100
+features = "blocks"
+block = 10
+{target}
+[privacy]
+clip_norm = 200000
+log2_sigma = 16
+[server]
+rounds = 5
+aggregator = "fedavg"
+learning_rate = 0.3
+""")
+    options = ("--hold-out", "b", "--memory", 6000, "--output", "small.toml", "--page", "page.html", "--json")
+    done = picofed("subset", "job.toml", "--data", "data.npz", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    item = json.loads(done.stdout)
+    assert item["quality"] == "explained" and item["chosen"]["memory"] <= 6000
+    assert item["start"] + 0.3 < item["chosen"]["measured"] < 1
+    assert "Explained against memory" in (tmp_path / "page.html").read_text()
+    run = picofed("simulate", "small.toml", "--data", "data.npz", "--hold-out", "b", "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    explained = json.loads(run.stdout)["explained"]
+    assert np.mean(explained[-3:]) == pytest.approx(item["chosen"]["measured"], abs=0.03)  # other noise
+
+
+def test_a_csv_with_clients_is_data_too(folder: Path) -> None:
+    given = np.load(folder / "data.npz")
+    rows = [
+        ",".join([str(label), client, *map(str, features)])
+        for label, client, features in zip(given["labels"], given["clients"], given["features"], strict=True)
+    ]
+    header = ",".join(["label", "client", *(f"f{number}" for number in range(45))])
+    (folder / "data.csv").write_text("\n".join([header, *rows]))
+    told = [
+        picofed("subset", "job.toml", "--data", f"data.{kind}", "--memory", 4000, "--rounds", 2, "--json", cwd=folder)
+        for kind in ("csv", "npz")
+    ]
+    assert told[0].returncode == 0, told[0].stderr
+    assert told[0].stdout == told[1].stdout
+    (folder / "data.csv").write_text(header)
+    done = picofed("subset", "job.toml", "--data", "data.csv", cwd=folder)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "needs a header" in done.stderr
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--memory", 100), "nothing of this model can be trained in 100 bytes: the least is"),

@@ -120,10 +120,14 @@ def deal(everyone: dict[str, Examples], held: tuple[str, ...]) -> tuple[dict[str
     if unknown := [name for name in held if name not in everyone]:
         raise PicofedError(f"the data has no client {unknown[0]!r}: it has {', '.join(names)}")
     chosen = held or tuple(names[::5])
-    clients = {name: examples for name, examples in everyone.items() if name not in chosen}
+    some = {name: examples for name, examples in everyone.items() if len(examples.features)}  # that the job learns from
+    clients = {name: examples for name, examples in some.items() if name not in chosen}
+    people = {name: examples for name, examples in some.items() if name in chosen}
     if not clients:
         raise PicofedError("no client is left to train on: the data must come from two clients or more")
-    return clients, {name: everyone[name] for name in chosen}
+    if not people:
+        raise PicofedError(f"{', '.join(chosen)}: no examples to measure on that the job learns from")
+    return clients, people
 
 
 def describe(model: Model) -> str:

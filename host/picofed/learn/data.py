@@ -2,7 +2,8 @@
 
 An .npz file has `labels` (int, shape (n,)), and either `windows` (int16, shape (n, window, 6)) or `features`
 (int8 Q7, shape (n, inputs)); optionally `clients` (shape (n,)): whose each example is, by name or number. A
-.npy file is the watch recordings (learn.watch), a .bin file a board's record store.
+.npy file is the watch recordings (learn.watch), a .bin file a board's record store, a .csv file has a header: `label`,
+perhaps `client`, and features.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from picofed.errors import PicofedError
 from picofed.learn import fronts, watch
 from picofed.learn.clients import Examples
 from picofed.learn.job import Job
+from picofed.simulation import dataset
 
 ALL = "all"
 
@@ -54,13 +56,20 @@ def load(path: Path | str, job: Job, every: bool = False) -> dict[str, Examples]
             return {name: from_sessions(sessions, job, every) for name, sessions in sessions_by_person(path).items()}
         if path.suffix == ".bin":
             return {path.stem: Examples.from_records(path.read_bytes(), job, every)}
+        if path.suffix == ".csv":
+            pool = dataset.read(path)
+            owners = {} if pool.owners is None else {"clients": pool.owners}
+            arrays = {"labels": pool.labels, "features": pool.features, **owners}
+            return _examples(path, arrays, job, every)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("labels", "windows", "features", "clients") if name in file}
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     # TypeError: a bare array instead of an .npz; the others: damaged ones
     except (BadZipFile, zlib.error, ValueError, TypeError, EOFError, KeyError, NotImplementedError) as error:
-        raise DataError(f"{path} is not a data file: give an .npz file, the watch's .npy or a record store") from error
+        raise DataError(
+            f"{path} is not a data file: give an .npz or .csv file, the watch's .npy or a record store"
+        ) from error
     return _examples(path, arrays, job, every)
 
 
