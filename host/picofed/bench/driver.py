@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from multiprocessing import get_context
 from typing import Any
 
 from picofed.bench.cache import Cache
@@ -36,10 +38,25 @@ def run(
         counted[0] += 1
         progress(counted[0], total, run)
 
-    with ProcessPoolExecutor(workers, get_context("spawn"), lower_priority) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin_worker) as pool:
         if not _all(pool, search_runs(scale, chosen, variants), cache, workers, until, show):
             return False
         return _all(pool, reported(scale, chosen, variants, cache), cache, workers, until, show)
+
+
+def begin_worker() -> None:
+    """In a worker process, first: whoever sits at the machine comes first, and the worker ends when the process that
+    started it does. However that was killed, the pipe between them closes; the pool's queues would never: each worker
+    holds them open for the other."""
+    lower_priority()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)  # a thread cannot end the others, and what was under way is nobody's any more
 
 
 def _all(

@@ -1,9 +1,16 @@
 """The benchmark of aggregation rules: its fleets, its numbers, its cache, and a small run of all of it."""
 
+import contextlib
 import json
 import math
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -291,6 +298,61 @@ def test_quick_prints_json() -> None:
         assert row["payload_ratio"]["ftte"] < row["payload_ratio"]["no-subset"] < 0.2
         assert row["memory_ratio"]["ftte"] < row["memory_ratio"]["no-subset"]
         assert all(item["epsilon"] == row["epsilon"] or item["epsilon"] <= 8 for item in row["aggregators"].values())
+
+
+def running() -> dict[int, tuple[int, str]]:
+    """Parent and command line of every process that has not ended."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(folder.name)] = int(parent), (folder / "cmdline").read_text()
+    return found
+
+
+def workers_of(process: int) -> list[int]:
+    """Processes that a pool has started for another."""
+    return [pid for pid, (parent, command) in running().items() if parent == process and "spawn_main" in command]
+
+
+def waited(holds: Callable[[], object]) -> object:
+    """What becomes true sooner or later; two minutes are for a machine that is busy with something else."""
+    until = time.monotonic() + 120
+    while not (found := holds()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_workers_end_with_the_process_that_started_them(how: signal.Signals) -> None:
+    """They hold its output open too: whoever reads it would wait as long as they live."""
+    command = [
+        Path(sys.executable).with_name("picofed"),
+        "bench",
+        "ftte",
+        "--quick",
+        "--clients",
+        "20",
+        "--workers",
+        "2",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    found: list[int] = []
+    try:
+        assert waited(lambda: len(workers_of(process.pid)) == 2 or process.poll() is not None)
+        found = workers_of(process.pid)
+        assert len(found) == 2, process.communicate()[0]
+        process.send_signal(how)
+        process.communicate(timeout=120)
+        assert process.returncode == -how
+        assert waited(lambda: not running().keys() & set(found))
+        found = []
+    finally:
+        process.kill()
+        for worker in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("words", [["--clients", "7"], ["--seeds", "9"], ["--epsilon", "3"]])
