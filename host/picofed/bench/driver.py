@@ -12,7 +12,7 @@ from typing import Any
 
 from picofed.bench.cache import Cache
 from picofed.bench.settings import SEARCH_SEED as SEED
-from picofed.bench.settings import Hyper, Run, Scale, Setting, Variant, search_runs, searched, trial
+from picofed.bench.settings import Hyper, Run, Scale, Setting, Variant, searched, trial
 from picofed.bench.trial import lower_priority, perform
 
 Progress = Callable[[int, int, Run], None]  # how many are done, of how many, and which
@@ -31,7 +31,7 @@ def run(
     """Search, then run every setting with every seed. minutes: begin nothing more after that long; 0: no limit. False:
     something is left for another time. Raises PicofedError."""
     until = time.monotonic() + 60 * minutes if minutes else float("inf")
-    total = len(search_runs(scale, chosen, variants)) + len(chosen) * len(variants) * len(scale.seeds)
+    total = (len(searched_fleets(scale, chosen)) * scale.trials + len(chosen) * len(scale.seeds)) * len(variants)
     counted = [0]
 
     def show(run: Run) -> None:
@@ -39,7 +39,7 @@ def run(
         progress(counted[0], total, run)
 
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin_worker) as pool:
-        if not _all(pool, search_runs(scale, chosen, variants), cache, workers, until, show):
+        if not _all(pool, searches(scale, chosen, variants), cache, workers, until, show):
             return False
         return _all(pool, reported(scale, chosen, variants, cache), cache, workers, until, show)
 
@@ -67,7 +67,8 @@ def _all(
     until: float,
     show: Callable[[Run], None],
 ) -> bool:
-    """Few are handed in ahead of time, so that an interruption loses little."""
+    """Few are handed in ahead of time, so that an interruption loses little; `runs` is read no further than that, nor
+    when time is up: a grid may be larger than the time to list it."""
     under_way: dict[Any, Run] = {}
     complete = True
 
@@ -83,11 +84,25 @@ def _all(
             show(run)
         elif time.monotonic() >= until:
             complete = False
+            break
         else:
             under_way[pool.submit(perform, run)] = run
             collect(workers)
     collect(0)
     return complete
+
+
+def searched_fleets(scale: Scale, chosen: Sequence[Setting]) -> list[Setting]:
+    """On which hyper-parameters are searched for these settings, once each."""
+    return list(dict.fromkeys(searched(setting, scale) for setting in chosen))
+
+
+def searches(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant]) -> Iterator[Run]:
+    """What settings.search_runs lists, one by one."""
+    for fleet in searched_fleets(scale, chosen):
+        for variant in variants:
+            for number in range(scale.trials):
+                yield Run(scale, fleet, variant, trial(number), SEED)
 
 
 def reported(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache) -> Iterator[Run]:
@@ -114,7 +129,10 @@ def trials(scale: Scale, fleet: Setting, variant: Variant, cache: Cache) -> list
 
 def best(scale: Scale, setting: Setting, variant: Variant, cache: Cache) -> Hyper | None:
     """The hyper-parameters with the highest final accuracy of the search; None: it is not complete."""
-    found = trials(scale, searched(setting, scale), variant, cache)
-    if any(accuracy is None for _, accuracy in found):
-        return None
-    return max(found, key=lambda item: item[1] or 0.0)[0]
+    found = []
+    for number in range(scale.trials):
+        result = cache.get(Run(scale, searched(setting, scale), variant, trial(number), SEED))
+        if result is None:
+            return None
+        found.append((trial(number), float(result["accuracy"])))
+    return max(found, key=lambda item: item[1])[0]

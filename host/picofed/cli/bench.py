@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from errno import EACCES
 from pathlib import Path
 
 import click
@@ -84,6 +85,8 @@ def ftte(
     ]
     if not chosen:
         raise PicofedError(f"the grid has no such setting; it has for example: {grid[0].key}")
+    if page is not None:
+        check_page(page)
     cache = Cache(results)
     try:
         console = Console(stderr=True, highlight=False)
@@ -112,3 +115,18 @@ def ftte(
         click.echo(line)
     if not whole:
         click.echo("not everything has run: the same command goes on with it", err=True)
+
+
+def check_page(page: Path) -> None:
+    """Raises PicofedError if a page could not be written: known before hours of work, not after."""
+    if not page.parent.is_dir():
+        raise PicofedError(f"cannot write {page}: there is no such folder")
+    try:
+        if page.exists():
+            page.read_text("utf-8")
+        if not os.access(page if page.exists() else page.parent, os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES))
+    except OSError as error:
+        raise PicofedError(f"cannot write {page}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise PicofedError(f"{page} is no page of text: name another") from error

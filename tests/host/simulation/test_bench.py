@@ -355,6 +355,40 @@ def test_workers_end_with_the_process_that_started_them(how: signal.Signals) -> 
                 os.kill(worker, signal.SIGKILL)
 
 
+def test_a_page_that_cannot_be_written_is_known_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*words: object, **options: object) -> bool:
+        raise AssertionError("it has run")
+
+    monkeypatch.setattr(driver, "run", never)
+    (tmp_path / "picture.md").write_bytes(bytes([0x89, 0xFF, 0xFE]))
+    for page, words in (("no/such/page.md", "no such folder"), ("picture.md", "no page of text")):
+        done = CliRunner().invoke(cli, ["bench", "ftte", "--quick", "--document", str(tmp_path / page)])
+        assert isinstance(done.exception, PicofedError) and words in str(done.exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.md"]
+
+
+def test_runs_are_listed_no_further_than_time_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred thousand trials a rule, after the time: one is looked at. They are those of the search."""
+    scale = replace(SMALL, trials=4)
+    assert list(driver.searches(scale, [PLAIN], FEW)) == search_runs(scale, [PLAIN], FEW)
+    asked = 0
+    real = Cache.get
+
+    def counted(self: Cache, run: Run) -> object:
+        nonlocal asked
+        asked += 1
+        return real(self, run)
+
+    monkeypatch.setattr(Cache, "get", counted)
+    many, cache = replace(SMALL, trials=100_000), Cache(None)
+    assert not driver.run(many, [PLAIN], FEW, cache, minutes=1e-9)
+    assert measure.summary(many, [PLAIN], FEW, cache) == []
+    assert asked < 20
+    cache.close()
+
+
 @pytest.mark.parametrize("words", [["--clients", "7"], ["--seeds", "9"], ["--epsilon", "3"]])
 def test_what_the_grid_does_not_have_is_one_line(words: list[str]) -> None:
     done = CliRunner().invoke(cli, ["bench", "ftte", *words])
