@@ -28,9 +28,13 @@ from picofed.learn.coordinator import Coordinator, Event, deployed
 from picofed.learn.evaluate import evaluate
 from picofed.learn.job import Job, Plan
 from picofed.learn.server import Server
-from picofed.learn.simulate import simulate
 from picofed.link.client import connect
 from picofed.report.facts import summarise
+from picofed.simulation.api import Setup
+from picofed.simulation.api import run as simulate
+from picofed.simulation.dataset import Population
+from picofed.simulation.fleet import Fleet
+from picofed.simulation.profile import DeviceProfile
 from picofed.store import SET_ASIDE, USED, Store
 from picofed.toolchain.sources import watch_data
 
@@ -41,6 +45,17 @@ STRAGGLERS, UNSTEADY, ASLEEP = range(0, 8, 2), range(8, 16, 2), range(16, 20, 2)
 TROUBLED = (*STRAGGLERS, *UNSTEADY)
 AWAKE = 5  # version at which those that were asleep are switched on
 LATEST = 4  # versions for which a board is stopped or without power, at most
+BOOTED = 15  # version by which boards that are switched on at AWAKE have booted and been found again, at the latest
+NOISE = f"fleet {SEED}"  # seed of the live boards' noise: another draw than any simulated one
+VERSION = 0.8  # virtual seconds
+LOST = 0.99  # of the unsteady boards' rounds, in the simulation: each is cut off as soon as it begins
+PREDICTIONS = 12
+# With the demo's momentum of 0.8 and the last version deployed, accuracy swings by 0.06 some versions after two more
+# boards join, and a boot takes as many versions as the machine pleases. With these it does not: the simulator says 0.82
+# to 0.85 whenever the two join, or never.
+SETTINGS: dict[str, Any] = {"capacity": 8, "learning_rate": 2.0, "momentum": 0.5, "average": 0.5}
+TOLERANCE = 0.09
+FLOOR = 0.7  # the first weights know nothing: 0.093
 
 
 @dataclass(frozen=True)
@@ -69,31 +84,49 @@ def watches() -> Watches:
     records = sum(len(examples.labels) for examples in clients.values())
     job, plan = recipe.make("softmax", 8.0, 20, records, BOARDS, "ftte")
     held_out = {name: data.from_sessions(recordings, job) for name, recordings in people.items()}
-    return Watches(sessions, clients, held_out, job, replace(plan, capacity=8, learning_rate=1.0))
+    return Watches(sessions, clients, held_out, job, replace(plan, **SETTINGS))
 
 
 def accuracy(watches: Watches, version: Any) -> float:
     return evaluate(watches.job, deployed(version), watches.people).accuracy
 
 
-def predicted(watches: Watches, starts: Mapping[str, list[int]], seed: int) -> float:
-    """A simulated run of a fleet whose boards take as long as they took in the live one, measured in versions.
+def simulated_fleet(watches: Watches, seed: int) -> Fleet:
+    """The same trouble in virtual time, as it is known beforehand. A sound board's round takes a second, or up to a
+    fifth more, so that ten of them make a version of eight updates in VERSION seconds. Stragglers take 1 to LATEST
+    versions more, each its own; of the unsteady, who take as long to come back, nearly every round is lost; and the
+    two that are asleep are back after AWAKE to BOOTED versions."""
+    draw = np.random.default_rng([SEED, seed])
+    awake = draw.integers(AWAKE, BOOTED + 1) * VERSION / 3600
+    sound = DeviceProfile(
+        clock_hz=len(watches.job.model.trainable),
+        cycles_per_noise_sample=1,  # and nothing else takes time: a round is a second
+        cycles_per_product=0,
+        cycles_per_motion_sample=0,
+        link_bytes_per_second=1e12,
+    )
+    profiles = []
+    for number in range(BOARDS):
+        late = 1 + number // 2 % LATEST if number in TROUBLED else 0
+        profiles.append(
+            replace(
+                sound,
+                straggler_factor=1 + draw.uniform(0, 0.2) + VERSION * late,
+                dropout=LOST if number in UNSTEADY else 0.0,
+                awake_from=awake if number in ASLEEP else 0.0,
+            )
+        )
+    return Fleet(tuple(profiles))
 
-    starts: by board, the versions on which it began rounds. A simulated version of sound boards lasts about a second.
-    """
-    generator = np.random.default_rng([SEED, seed])
-    boards = baselines.boards(watches.job, watches.plan, watches.clients, f"fleet {seed}")
-    never = watches.plan.rounds + 1
-    begun = [starts.get(name) or [never] for name in watches.clients]
-    gaps = [np.diff([*each, max(never, each[-1] + 1)]) for each in begun]
 
-    def seconds(board: int, version: int) -> float:
-        slept = begun[board][0] if version == 0 else 0
-        return float(slept + max(1, generator.choice(gaps[board])) + generator.uniform(0, 0.2))
-
-    done = simulate(watches.job, watches.plan, boards, seconds=seconds)
-    assert done.coordinator.version.number == watches.plan.rounds
-    return accuracy(watches, done.versions[-1])
+def predicted(watches: Watches, seed: int) -> float:
+    """Accuracy that the simulator in virtual time foretells, before anything runs."""
+    training, people = Population.of(watches.clients), Population.of(watches.people)
+    rounds = watches.plan.rounds
+    setup = Setup(watches.job, watches.plan, training, people, simulated_fleet(watches, seed), seed, 3 * rounds, rounds)
+    done = simulate(setup, workers=1)
+    assert done.versions["version"][-1] == rounds
+    return float(done.versions["accuracy"][-1])
 
 
 @dataclass
@@ -108,11 +141,8 @@ class Trouble:
     _due: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     _ill: set[str] = field(default_factory=set)
     done: int = 0
-    starts: dict[str, list[int]] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
-        if event.kind == "training" and "version" in event.data:
-            self.starts.setdefault(event.board, []).append(event.data["version"])
         if event.kind == "version" or (event.kind == "training" and "version" in event.data):
             self._events.put(event)
 
@@ -155,16 +185,22 @@ class Trouble:
 
 @pytest.mark.slow
 def test_a_fleet_of_which_half_is_no_good_learns_what_the_simulator_says(watches: Watches, tmp_path: Path) -> None:
-    """Accuracy on two people who took no part, against the mean of 6 simulated runs with other noise and with the
-    delays of the live one. Of 24 simulated runs the standard deviation was 0.020; a run and the mean of 6 differ with
-    0.020 (1 + 1/6)^1/2 = 0.022; tolerance 0.1: 4 of those, and 0.012 for what the delays leave open. In seven live runs
-    the difference was 0.066 at most. Always naming the most frequent exercise gives 0.167.
+    """Accuracy on two people who took no part, against what the simulator in virtual time has said before the first
+    board was started: the mean of PREDICTIONS runs. Their standard deviation is 0.02, of the noise and of when two
+    boards are back; a run and a mean of 12 differ with 0.02 (1 + 1/12)^1/2 = 0.021, and TOLERANCE is four of those. In
+    six live runs with other seeds the difference was -0.032 to +0.028, -0.011 on average. What is left is no more than
+    their spread explains; part of it may be that live boards' rounds differ in length by more than a fifth.
+
+    What an earlier form of this test was off by, up to 0.066 and mostly to one side, was no fault of the simulator: all
+    live runs drew the same noise, and the momentum was such that accuracy fell by 0.05 for some versions when the two
+    boards that had slept came back, which a boot's length decides. SETTINGS says what was done about that.
     """
     job, plan = watches.job, watches.plan
-    given = baselines.provisions(job, replace(plan, rounds=3 * plan.rounds), list(watches.clients), "fleet")
+    expected = [predicted(watches, seed) for seed in range(PREDICTIONS)]
+    given = baselines.provisions(job, replace(plan, rounds=3 * plan.rounds), list(watches.clients), NOISE)
     store = Store(tmp_path / "store.db")
     registry = Registry(tmp_path / "boards.json")
-    with fleet(tmp_path / "boards", ["unix"] * BOARDS, given, watches.sessions, "fleet", registry) as boards:
+    with fleet(tmp_path / "boards", ["unix"] * BOARDS, given, watches.sessions, NOISE, registry) as boards:
         named = dict(zip(watches.sessions, boards.values(), strict=True))
         names = list(named)
         asleep = [named[names[number]] for number in ASLEEP]
@@ -192,9 +228,12 @@ def test_a_fleet_of_which_half_is_no_good_learns_what_the_simulator_says(watches
     assert trouble.done >= len(TROUBLED)
     assert {update.board for update in late} & troubled
     found = accuracy(watches, run.version)
-    expected = [predicted(watches, trouble.starts, seed) for seed in range(6)]
-    print(f"accuracy {found:.3f}; simulated {np.mean(expected):.3f}, {min(expected):.3f} to {max(expected):.3f}")
-    assert abs(found - np.mean(expected)) < 0.1
+    for name, group in (("stragglers", STRAGGLERS), ("unsteady", UNSTEADY), ("asleep", ASLEEP)):
+        print(name, sum(update.board in {bytes(given[n].policy.board) for n in group} for update in used))
+    print(f"accuracy {found:.3f}; simulated {np.mean(expected):.3f}, {min(expected):.3f} to {max(expected):.3f}, "
+          f"standard deviation {np.std(expected, ddof=1):.3f}")  # fmt: skip
+    assert min(found, *expected) > FLOOR
+    assert abs(found - np.mean(expected)) < TOLERANCE
     check_report(watches, store, run, tmp_path)
 
 
