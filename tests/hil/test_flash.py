@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flash_world import JOB, client_of, command, recordings, registry, run, spend
 from picofed import accounting, roster
 from picofed.fleet import catalog, limits
 from picofed.fleet.emulation import Fleet, UnixBoard
 from picofed.fleet.payload import module
-from picofed.fleet.provision import Registry
 from picofed.fleet.repl import Repl
 from picofed.learn import weights
 from picofed.learn.job import Job
@@ -34,7 +34,6 @@ from picofed.link.messages import State
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import upload
 from picofed.provisioning import Provision
-from picofed.records import Layout, Session, write
 from picofed.store import Version
 from picofed.toolchain.layout import repo_root
 from picofed.toolchain.mip import firmware_files
@@ -44,28 +43,6 @@ pytestmark = pytest.mark.slow
 
 FIRMWARE = repo_root() / "firmware"
 COPIED = len(firmware_files()) + 2  # the native module and main.py
-JOB = Job("flashing", Model.dense((45, 3)), clip=200000, log2_sigma=20, window=40, stride=40, labels=3)
-
-
-def command(site: Path, boards: list[UnixBoard] | UnixBoard | str, *words: object) -> list[str]:
-    """A picofed flash of these boards."""
-    ports = [boards] if isinstance(boards, str) else [str(board.port) for board in _list(boards)]
-    named = [word for port in ports for word in ("--port", port)]
-    program = str(Path(sys.executable).with_name("picofed"))
-    return [program, "flash", "--site", str(site), *named, *map(str, words)]
-
-
-def _list(boards: Any) -> list[Any]:
-    return list(boards) if isinstance(boards, list | Fleet) else [boards]
-
-
-def run(site: Path, boards: Any, *words: object, ok: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(site, boards, *words), capture_output=True, text=True, timeout=300, check=False)
-    assert "Traceback" not in done.stderr
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    if not ok:
-        assert done.returncode == 2 and done.stderr.rstrip().splitlines()[-1].startswith("picofed: ")
-    return done
 
 
 def start(site: Path, boards: Any) -> subprocess.Popen[str]:
@@ -86,10 +63,6 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def registry(site: Path) -> Registry:
-    return Registry(site / "boards.json")
-
-
 def whole(board: UnixBoard) -> bool:
     """Everything of the firmware is on the board as it is in this checkout, and nothing half."""
     files = board.read_files()
@@ -97,15 +70,6 @@ def whole(board: UnixBoard) -> bool:
     wanted |= {"/main.py": (FIRMWARE / "main.py").read_bytes()}
     wanted |= {"/lib/picofed_core.mpy": module(Abi("x64", "6.3"))}
     return all(files.get(path) == data for path, data in wanted.items()) and not any(".new" in path for path in files)
-
-
-@contextlib.contextmanager
-def client_of(board: UnixBoard) -> Iterator[Any]:
-    client = connect(str(board.port))
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 @pytest.fixture
@@ -130,7 +94,7 @@ def test_empty_boards_become_members_all_at_once_and_nothing_is_done_twice(site:
         assert all(whole(made) and "/picofed-data/provision.cbor" not in made.read_files() for made in boards)
         assert len(registry(site)) == 3
         for made in boards:
-            with client_of(made) as client:
+            with client_of(site, made) as client:
                 info = client.hello()
             known = registry(site).get(info.board)
             assert known is not None
@@ -419,41 +383,16 @@ def test_the_wrong_kind_of_board_is_left_as_it_is(site: Path, board: UnixBoard) 
 # ---- keys, ledger, seeds -----------------------------------------------------------------------------------------
 
 
-def spend(board: UnixBoard) -> tuple[int, int]:
-    """One round up to its update, which is charged and waits; the ledger's head."""
-    with client_of(board) as client:
-        mtu = client.hello().mtu
-        client.job(upload(client, JOB.body, mtu))
-        version = Version(0, bytes(2 * JOB.model.parameters), b"", b"")
-        client.round(JOB.id, upload(client, weights.pack(JOB, version, weights.ALL), mtu))
-        while client.status().state is not State.READY:
-            assert client.status().error == 0, client.status().error_text
-        info = client.hello()
-        return info.seq, info.spent
-
-
-def recordings(site: Path, board: UnixBoard) -> None:
-    """Give a flashed board something to learn from."""
-    import numpy as np
-
-    (known,) = registry(site)
-    samples = np.random.default_rng(1).integers(-4000, 4000, (200, 6)).astype(np.int16)
-    layout = Layout(known.provision.records_id, slots=8)
-    board.power_off()
-    board.install({"/picofed-data/records.bin": write(layout, [Session(samples, 1)])})
-    board.reset()
-
-
 def test_an_update_that_waits_is_not_thrown_away(site: Path, board: UnixBoard) -> None:
     run(site, board)
     recordings(site, board)
-    seq, spent = spend(board)
+    seq, spent = spend(site, board)
     said = run(site, board, ok=False).stderr
     assert "holds an update that nobody has fetched: run or collect first, or lose it with --interrupt" in said
-    with client_of(board) as client:
+    with client_of(site, board) as client:
         assert client.hello().state is State.READY
     run(site, board, "--interrupt")
-    with client_of(board) as client:
+    with client_of(site, board) as client:
         info = client.hello()
     assert info.state is State.IDLE and (info.seq, info.spent) == (seq, spent) and spent > 0
     (known,) = registry(site)
@@ -463,7 +402,7 @@ def test_an_update_that_waits_is_not_thrown_away(site: Path, board: UnixBoard) -
 def test_erasing_and_another_policy_never_lower_the_ledger_nor_keep_a_seed(site: Path, board: UnixBoard) -> None:
     run(site, board)
     recordings(site, board)
-    seq, spent = spend(board)
+    seq, spent = spend(site, board)
     numbers = {next(iter(registry(site))).provision.policy.number}
     for words, said in (
         (("--erase", "--interrupt"), f"erased (ledger and keys stay), copied {COPIED} files, self-test passed"),
@@ -471,7 +410,7 @@ def test_erasing_and_another_policy_never_lower_the_ledger_nor_keep_a_seed(site:
         (("--erase", "--epsilon", 3), "new policy"),
     ):
         assert said in run(site, board, *words).stdout
-        with client_of(board) as client:
+        with client_of(site, board) as client:
             info = client.hello()
         assert info.seq >= seq and info.spent >= spent > 0
         assert "/picofed-data/records.bin" not in board.read_files() or info.slots == 0
@@ -485,7 +424,7 @@ def test_erasing_and_another_policy_never_lower_the_ledger_nor_keep_a_seed(site:
 def test_a_lost_ledger_goes_on_from_what_the_site_has_seen(site: Path, board: UnixBoard, what: str) -> None:
     run(site, board)
     recordings(site, board)
-    seq, spent = spend(board)
+    seq, spent = spend(site, board)
     run(site, board, "--interrupt")
     old = next(iter(registry(site))).provision
     board.power_off()
@@ -495,7 +434,7 @@ def test_a_lost_ledger_goes_on_from_what_the_site_has_seen(site: Path, board: Un
     board.reset()
     said = run(site, board).stdout
     assert "keys again (its ledger or seed store was lost: it goes on from what this site has seen)" in said
-    with client_of(board) as client:
+    with client_of(site, board) as client:
         info = client.hello()
     assert info.seq >= seq and info.spent >= spent > 0
     new = next(iter(registry(site))).provision
@@ -506,7 +445,7 @@ def test_a_lost_ledger_goes_on_from_what_the_site_has_seen(site: Path, board: Un
 def test_a_board_of_another_owner_is_taken_over_only_on_request(site: Path, board: UnixBoard, tmp_path: Path) -> None:
     run(site, board)
     recordings(site, board)
-    seq, spent = spend(board)
+    seq, spent = spend(site, board)
     said = run(tmp_path / "other", board, "--interrupt", ok=False).stderr
     assert "it has keys that this site does not know: use the --site that has them, or --new-keys" in said
     assert not (tmp_path / "other").exists()
@@ -530,7 +469,7 @@ def test_power_that_fails_while_the_keys_are_taken_in(site: Path, step: int) -> 
             assert not board.running and "picofed: " in done.stderr
         board.reset()
         run(site, board)
-        with client_of(board) as client:
+        with client_of(site, board) as client:
             info = client.hello()
         assert info.generation > 0 and info.budget == accounting.budget(8.0, 1e-5) and whole(board)
 
@@ -540,7 +479,7 @@ def test_the_largest_model_of_this_kind_fits_onto_the_board(site: Path, board: U
     recordings(site, board)
     model = Model.dense(limits.largest(catalog.kind("unix")).widths)
     job = Job("largest", model, clip=1000, log2_sigma=20, window=40, stride=40, labels=7)
-    with client_of(board) as client:
+    with client_of(site, board) as client:
         mtu = client.hello().mtu
         assert client.job(upload(client, job.body, mtu)) == job.id
         version = Version(0, bytes(2 * model.parameters), b"", b"")

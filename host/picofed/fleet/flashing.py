@@ -21,7 +21,7 @@ from picofed.errors import PicofedError
 from picofed.fleet import catalog, probe
 from picofed.fleet.catalog import Kind
 from picofed.fleet.keys import Keys, is_own_ledger, whole
-from picofed.fleet.micropython import Image, install
+from picofed.fleet.micropython import Image, check_image, install, kind_at
 from picofed.fleet.payload import MAIN, SOURCE_STARTER, STARTER, Payload, payload
 from picofed.fleet.probe import DATA, LIBRARY, PROVISION, RECORDS, STATE, Probe
 from picofed.fleet.repl import Repl, ReplError
@@ -106,15 +106,14 @@ class _Flasher:
     def run(self) -> Outcome:
         outcome = self.outcome
         try:
-            if self.options.image is not None and not self.options.dry_run:
+            image = self.options.image
+            if image is not None and (kind := self._visit(image)) is not None:
                 self._say("installing MicroPython")
-                self.port = install(self.options.image, self.port, self.options.kind)
-                outcome.did.append(f"installed MicroPython ({self.options.image.name})")
-            stream = SerialStream(self.port)
-            try:
-                self._board(stream)
-            finally:
-                stream.close()
+                self.port = install(image, self.port, kind)
+                outcome.did.append(f"installed MicroPython ({image.name})")
+                self._visit()
+            elif image is None:
+                self._visit()
             self._say("done", 1, 1)
         except PicofedError as error:
             outcome.problem = str(error).removeprefix(f"{self.port}: ")
@@ -129,23 +128,40 @@ class _Flasher:
             raise FlashError("interrupted: run it again to go on")
         self._progress(self.port, what, done, total)
 
-    def _board(self, stream: SerialStream) -> None:
-        self._say("looking")
-        self._leave_busy_boards_alone(stream)
-        repl = Repl(stream)
-        repl.enter()
+    def _visit(self, image: Image | None = None) -> Kind | None:
+        """Look at the board, and bring it to where it takes part; returns its kind where it gets the image first."""
+        stream = SerialStream(self.port)
         try:
-            self._flash(stream, repl)
-        except PicofedError:
-            # What ran there was stopped: whatever is wrong with this board, it is started again.
-            with contextlib.suppress(PicofedError):
-                repl.leave()
-            raise
+            self._say("looking")
+            self._leave_busy_boards_alone(stream)
+            repl = Repl(stream)
+            try:
+                repl.enter()
+            except ReplError:
+                kind = self.options.kind
+                if image is None or kind is None or kind.flash.method != "esptool":
+                    raise
+                check_image(image, kind)
+                return kind  # an ESP32 takes an image with nothing on it yet
+            try:
+                found = probe.ask(repl, self.port)
+                self._identify(found)
+                if image is not None and not self.options.dry_run:
+                    kind = self.options.kind or kind_at(self.port, found.machine)
+                    check_image(image, kind)
+                    return kind
+                self._flash(stream, repl, found)
+            except PicofedError:
+                # What ran there was stopped: whatever is wrong with this board, it is started again.
+                with contextlib.suppress(PicofedError):
+                    repl.leave()
+                raise
+        finally:
+            stream.close()
+        return None
 
-    def _flash(self, stream: SerialStream, repl: Repl) -> None:
+    def _flash(self, stream: SerialStream, repl: Repl, found: Probe) -> None:
         outcome, options = self.outcome, self.options
-        found = probe.ask(repl, self.port)
-        self._identify(found)
         self._say("building the native module")
         wanted = payload(found, options.main)
         if options.erase:

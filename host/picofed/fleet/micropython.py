@@ -36,6 +36,7 @@ _UF2_MAGIC: Final = (0x0A324655, 0x9E5D5157)
 _HAS_FAMILY: Final = 0x2000
 _ABSOLUTE: Final = 0xE48BFF57  # RP2350 images may begin with a block of this family, an errata workaround
 _INFO: Final = "INFO_UF2.TXT"
+_ESP32_MAGIC: Final = b"\xe9"
 
 
 class ImageError(PicofedError):
@@ -190,15 +191,37 @@ def _new_port(before: set[str], what: str) -> str:
 # ---- a board at a port -------------------------------------------------------------------------------------------
 
 
-def install(image: Image, port: str, kind: Kind | None) -> str:
+def check_image(image: Image, kind: Kind) -> None:
+    """Raise ImageError for a kind of board that takes no image, or not this one."""
+    if kind.flash.method == "none":
+        raise ImageError(f"{kind.name} brings its own MicroPython: leave --micropython away")
+    data = image.path.read_bytes()
+    if kind.flash.method == "esptool":
+        if data[:1] != _ESP32_MAGIC:
+            raise ImageError(f"wrong image: {image.name} is none for ESP32")
+        return
+    has = families(data)
+    if has and kind.flash.family not in has:
+        raise ImageError(f"wrong image: {image.name} is for family {', '.join(sorted(has))}, not {kind.flash.family}")
+
+
+def kind_at(port: str, machine: str) -> Kind:
+    """What is at a port, by what it says of itself, else by its USB id. Raises ImageError if that is not clear."""
+    if (found := catalog.by_machine(machine)) is not None:
+        return found
+    usb = next((usb for name, usb, _ in serial_ports() if name == port), "")
+    fitting = catalog.by_usb(usb)
+    if len({entry.flash for entry in fitting}) == 1:
+        return fitting[0]
+    raise ImageError(f"which kind of board is at {port}? Say it with --board")
+
+
+def install(image: Image, port: str, kind: Kind) -> str:
     """Put MicroPython onto the board at a port; returns where it is afterwards. Raises ImageError or LinkError."""
-    kind = kind or _kind_at(port)
+    check_image(image, kind)
     if kind.flash.method == "esptool":
         _esptool(image, port, kind)
         return port
-    if kind.flash.method == "none":
-        raise ImageError(f"{kind.name} brings its own MicroPython: leave --micropython away")
-    families(image.path.read_bytes())
     _to_boot_loader(port)
     end = time.monotonic() + APPEARS
     while time.monotonic() < end:
@@ -209,24 +232,6 @@ def install(image: Image, port: str, kind: Kind | None) -> str:
             return install_on_drive(fitting[0], image, kind)
         time.sleep(0.2)
     raise ImageError(f"no drive {kind.flash.drive} appears: mount it, and name where with --drive")
-
-
-def _kind_at(port: str) -> Kind:
-    usb = next((usb for name, usb, _ in serial_ports() if name == port), "")
-    fitting = catalog.by_usb(usb)
-    if len({entry.flash for entry in fitting}) == 1:
-        return fitting[0]
-    if not fitting:
-        stream = SerialStream(port)
-        try:
-            repl = Repl(stream)
-            repl.enter()
-            machine = repl.value("import sys\nprint(repr(getattr(sys.implementation,'_machine','')))")
-        finally:
-            stream.close()
-        if (found := catalog.by_machine(str(machine))) is not None:
-            return found
-    raise ImageError(f"which kind of board is at {port}? Say it with --board")
 
 
 def _to_boot_loader(port: str) -> None:
