@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from picofed.fleet.emulation import EmulatedBoard, Fleet
-from picofed.fleet.flashing import Options, flash
+from picofed.fleet.flashing import Options, Target, flash
 from picofed.fleet.keys import Keys, Wanted
 from picofed.fleet.payload import MAIN, MODULE
 from picofed.fleet.provision import Registry
@@ -48,7 +48,7 @@ def seconds(work: Callable[[], None]) -> float:
 def flashed(boards: list[EmulatedBoard], site: Path) -> None:
     """Flash these boards at once."""
     keys = Keys(Registry(site / "boards.json"), Wanted(), {}, lambda: emulated_owner(b"benchmark"))
-    outcomes = flash([str(board.port) for board in boards], Options(), keys, lambda *_: None)
+    outcomes = flash([Target(str(board.port)) for board in boards], Options(), keys, lambda *_: None)
     problems = [outcome.problem for outcome in outcomes if outcome.problem]
     if problems:
         raise SystemExit(f"not flashed: {problems[0]}")

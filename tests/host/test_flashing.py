@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from picofed.fleet import catalog, limits, micropython
+from picofed.fleet import catalog, images, limits, micropython
 from picofed.fleet.payload import PayloadError, check
 from picofed.fleet.probe import Probe, hardware_id
 from picofed.learn.model import Model
@@ -56,7 +56,7 @@ def test_a_drive_is_known_by_its_file_and_takes_only_images_of_its_family(
     (tmp_path / "short.uf2").write_bytes(uf2(PICO)[:-1])
     pico, pico2 = catalog.kind("rpi_pico_w"), catalog.kind("rpi_pico2")
     for kind in (pico, None):
-        micropython.copy_to(drive, micropython.image(str(tmp_path / "good.uf2"), None), kind)
+        micropython.copy_to(drive, images.image(str(tmp_path / "good.uf2"), None), kind)
         assert (drive.path / "good.uf2").read_bytes() == uf2(PICO)
     for name, kind, words in (
         ("other.uf2", pico, "wrong image: other.uf2 is for family e48bff59, not e48bff56"),
@@ -65,20 +65,20 @@ def test_a_drive_is_known_by_its_file_and_takes_only_images_of_its_family(
         ("no.uf2", pico, "not a UF2 image: block 0"),
         ("short.uf2", pico, "not made of blocks of 512 bytes"),
     ):
-        with pytest.raises(micropython.ImageError, match=words):
-            micropython.copy_to(drive, micropython.image(str(tmp_path / name), None), kind)
+        with pytest.raises(images.ImageError, match=words):
+            micropython.copy_to(drive, images.image(str(tmp_path / name), None), kind)
         assert name == "good.uf2" or not (drive.path / name).exists()
 
 
 def test_a_drive_that_is_full_or_read_only_is_one_line(drive: micropython.Drive, tmp_path: Path) -> None:
     (tmp_path / "good.uf2").write_bytes(uf2(PICO))
     (drive.path / "good.uf2").symlink_to("/dev/full")
-    with pytest.raises(micropython.ImageError, match=r"cannot write to .*: No space left"):
-        micropython.copy_to(drive, micropython.image(str(tmp_path / "good.uf2"), None), None)
+    with pytest.raises(images.ImageError, match=r"cannot write to .*: No space left"):
+        micropython.copy_to(drive, images.image(str(tmp_path / "good.uf2"), None), None)
 
 
 def test_an_rp2350_image_may_begin_with_a_block_of_another_family() -> None:
-    assert micropython.families(uf2(0xE48BFF57, 1) + uf2(0xE48BFF59)) == {"e48bff59"}
+    assert images.families(uf2(0xE48BFF57, 1) + uf2(0xE48BFF59)) == {"e48bff59"}
 
 
 @contextlib.contextmanager
@@ -105,7 +105,7 @@ def test_an_image_from_the_network_is_what_its_hash_says(tmp_path: Path, monkeyp
     digest = hashlib.sha256(uf2(PICO)).hexdigest()
     with served(tmp_path / "web") as address:
         url = f"{address}/good.uf2"
-        made = micropython.image(url, digest.upper())
+        made = images.image(url, digest.upper())
         assert made.path.read_bytes() == uf2(PICO) and made.name == "good.uf2"
         for wrong, sha256, words in (
             (url, None, "needs --sha256"),
@@ -113,21 +113,22 @@ def test_an_image_from_the_network_is_what_its_hash_says(tmp_path: Path, monkeyp
             (url, "0" * 63, "64 hex digits"),
             (f"{address}/none.uf2", digest, "cannot fetch .*/none.uf2: .*not found"),
         ):
-            with pytest.raises(micropython.ImageError, match=words):
-                micropython.image(wrong, sha256)
-    assert micropython.image(url, digest).path == made.path  # the server has gone
-    with pytest.raises(micropython.ImageError, match="cannot fetch"):
-        micropython.image(url, "1" * 64)
+            with pytest.raises(images.ImageError, match=words):
+                images.image(wrong, sha256)
+    assert images.image(url, digest).path == made.path  # the server has gone
+    with pytest.raises(images.ImageError, match="cannot fetch"):
+        images.image(url, "1" * 64)
 
 
 def test_without_esptool_an_esp32_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "firmware.bin").write_bytes(b"\xe9")
     kind = replace(catalog.kind("rpi_pico2"), flash=catalog.Flash("esptool", chip="esp32s3"))
     monkeypatch.setitem(sys.modules, "esptool", None)
-    with pytest.raises(micropython.ImageError, match=r"esptool: pip install 'picofed\[esp32\]'"):
-        micropython.install(micropython.image(str(tmp_path / "firmware.bin"), None), "/dev/none", kind)
-    with pytest.raises(micropython.ImageError, match="unix brings its own MicroPython"):
-        micropython.check_image(micropython.image(str(tmp_path / "firmware.bin"), None), catalog.kind("unix"))
+    image = images.image(str(tmp_path / "firmware.bin"), None)
+    with pytest.raises(images.ImageError, match=r"esptool: pip install 'picofed\[esp32\]'"):
+        micropython.Installer().onto_port("/dev/none", image, kind, None, lambda _, __: None)
+    with pytest.raises(images.ImageError, match="unix brings its own MicroPython"):
+        images.check_image(images.image(str(tmp_path / "firmware.bin"), None), catalog.kind("unix"))
 
 
 def test_what_a_board_must_have() -> None:

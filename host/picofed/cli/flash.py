@@ -13,10 +13,11 @@ from picofed.cli.progress import FlashProgress
 from picofed.errors import PicofedError
 from picofed.fleet import catalog, keys
 from picofed.fleet.boards import serial_ports
-from picofed.fleet.flashing import Options, Outcome
+from picofed.fleet.flashing import Options, Outcome, Target
 from picofed.fleet.flashing import flash as flash_boards
+from picofed.fleet.images import Image, image
 from picofed.fleet.keys import whole
-from picofed.fleet.micropython import Drive, Image, drive_at, drives, image, install_on_drive
+from picofed.fleet.micropython import drives
 from picofed.fleet.ownership import Ownership
 from picofed.fleet.provision import Registry
 from picofed.owner import Owner
@@ -28,7 +29,13 @@ from picofed.toolchain.products import firmware
 @click.option("--board", "board_kind", metavar="BOARD", help="Kind of board (a folder of boards/); refuse all others.")
 @click.option("--micropython", metavar="IMAGE", help="Install it first: `own` (built here), a file, or a URL.")
 @click.option("--sha256", help="What the image's bytes must have; needed with a URL.")
-@click.option("--drive", type=click.Path(path_type=Path), help="Where a boot loader's drive is mounted.")
+@click.option(
+    "--drive",
+    "places",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Where a boot loader's drive is mounted; with --port, that board's. Repeat for more.",
+)
 @click.option("--main", type=click.Path(path_type=Path, dir_okay=False), help="Your main.py, with its sensor.")
 @click.option("--epsilon", type=float, help="Privacy budget for the board's life  [default for new boards: 8]")
 @click.option("--delta", type=float, default=keys.DELTA, show_default=True, help="The delta that goes with --epsilon.")
@@ -57,7 +64,7 @@ def flash(
     board_kind: str | None,
     micropython: str | None,
     sha256: str | None,
-    drive: Path | None,
+    places: tuple[Path, ...],
     main: Path | None,
     epsilon: float | None,
     delta: float,
@@ -94,13 +101,13 @@ def flash(
     asked = keys.units(epsilon, delta)
     budget = budget if asked is None else asked
     install_first = _image(micropython, sha256, kind) if micropython else None
-    chosen, installed = _ports(ports, kind, install_first, drive, dry_run)
+    chosen = _targets(ports, places, kind)
     if name is not None and len(chosen) > 1:
         raise PicofedError(f"--name is for one board, these are {len(chosen)}: give one --port")
     options = Options(
         kind=kind,
         main=main,
-        image=None if installed else install_first,
+        image=install_first,
         with_keys=not no_keys,
         new_keys=new_keys,
         erase=erase,
@@ -158,27 +165,19 @@ def _image(source: str, sha256: str | None, kind: catalog.Kind | None) -> Image:
     return Image(path, path.name)
 
 
-def _ports(
-    ports: tuple[str, ...], kind: catalog.Kind | None, first: Image | None, place: Path | None, dry_run: bool
-) -> tuple[list[str], bool]:
-    """Where the boards are, and whether they got their MicroPython here: those do that only show a drive yet."""
-    shown: list[Drive] = []
-    if place is not None:
-        found = drive_at(place)
-        if found is None:
-            raise PicofedError(f"{place} is no UF2 drive: hold BOOTSEL while you plug the board in, and mount it")
-        shown = [found]
-    elif not ports:
-        shown = drives()
-    if shown and first is None:
-        raise PicofedError(f"the board at {shown[0].path} waits for its MicroPython: give it one with --micropython")
-    if shown and first is not None and not dry_run:
-        return [install_on_drive(each, first, kind) for each in shown], True
+def _targets(ports: tuple[str, ...], places: tuple[Path, ...], kind: catalog.Kind | None) -> list[Target]:
+    """Where the boards are: as named, else every drive and every port that there is."""
+    if ports and places:
+        if len(ports) != len(places):
+            raise PicofedError("--drive beside --port is where that port's board shows its drive: give one for each")
+        return [Target(port, place) for port, place in zip(ports, places, strict=True)]
+    if ports or places:
+        return [Target(port) for port in ports] + [Target(drive=place) for place in places]
     known = [port for port, usb, _ in serial_ports() if any(kind in (None, each) for each in catalog.by_usb(usb))]
-    chosen = list(ports) or known
-    if not chosen:
+    found = [Target(drive=drive.path) for drive in drives()] + [Target(port) for port in known]
+    if not found:
         raise PicofedError("no board found: plug one in, or name its port with --port")
-    return chosen, False
+    return found
 
 
 def _heads(site: Path) -> dict[bytes, tuple[int, int]]:

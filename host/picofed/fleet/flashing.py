@@ -7,9 +7,9 @@ cannot start while its files are being replaced. Ledger, seed store and keys on 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,19 +18,20 @@ from typing import Final
 
 from picofed import __version__
 from picofed.errors import PicofedError
-from picofed.fleet import catalog, probe
+from picofed.fleet import catalog, copying, probe
 from picofed.fleet.catalog import Kind
+from picofed.fleet.images import Image, check_image
 from picofed.fleet.keys import Keys, is_own_ledger, whole
-from picofed.fleet.micropython import Image, check_image, install, kind_at
-from picofed.fleet.payload import MAIN, SOURCE_STARTER, STARTER, Payload, payload
-from picofed.fleet.probe import DATA, LIBRARY, PROVISION, RECORDS, STATE, Probe
+from picofed.fleet.micropython import APPEARS, Installer, check_drive, drive_at, kind_at
+from picofed.fleet.payload import payload
+from picofed.fleet.probe import PROVISION, RECORDS, STATE, Probe
 from picofed.fleet.repl import Repl, ReplError
 from picofed.link.client import POWER_ON_SECONDS, BoardClient, LinkError, comes_up
 from picofed.link.messages import BLANK, CORRUPT, PROTOCOL, BoardError, Info, Op, State
 from picofed.link.stream import PortError, SerialStream
 
 _LOOK: Final = (0.5, 1.0)  # seconds to wait for a firmware that may be running
-_SPARE_BLOCKS: Final = 4  # the file system's own, beside whole blocks for every file
+_POLL: Final = 0.5
 _THREADS: Final = 32
 _LOST: Final = "its ledger or seed store was lost"
 _BEHIND: Final = "its ledger is behind what this site has seen"
@@ -42,6 +43,15 @@ Progress = Callable[[str, str, int, int], None]
 
 class FlashError(PicofedError):
     """A board that was not flashed; running again goes on."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a board is: at a port, or in its boot loader behind a drive. Both: the drive is that of the board at the
+    port, now or once it is in its boot loader."""
+
+    port: str = ""
+    drive: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,14 +92,20 @@ class Outcome:
 
 
 def flash(
-    ports: Sequence[str], options: Options, keys: Keys, progress: Progress, stop: threading.Event | None = None
+    targets: Sequence[Target],
+    options: Options,
+    keys: Keys,
+    progress: Progress,
+    stop: threading.Event | None = None,
+    installer: Installer | None = None,
 ) -> list[Outcome]:
-    """Flash the boards at these ports, all at once; one that fails does not keep the others. In the ports' order."""
-    stop = stop or threading.Event()
-    unique = list({os.path.realpath(port): port for port in ports}.values())
+    """Flash these boards, all at once; one that fails does not keep the others. In the targets' order."""
+    stop, installer = stop or threading.Event(), installer or Installer()
+    unique = list({(os.path.realpath(each.port) if each.port else str(each.drive)): each for each in targets}.values())
     with ThreadPoolExecutor(max_workers=min(_THREADS, len(unique)) or 1) as pool:
         try:
-            return list(pool.map(lambda port: _Flasher(port, options, keys, progress, stop).run(), unique))
+            run = [pool.submit(_Flasher(each, options, keys, installer, progress, stop).run) for each in unique]
+            return [each.result() for each in run]
         except BaseException:
             stop.set()
             raise
@@ -98,21 +114,27 @@ def flash(
 class _Flasher:
     """One board."""
 
-    def __init__(self, port: str, options: Options, keys: Keys, progress: Progress, stop: threading.Event) -> None:
-        self.port, self.options, self.keys = port, options, keys
-        self._progress, self._stop = progress, stop
-        self.outcome = Outcome(port)
+    def __init__(
+        self,
+        target: Target,
+        options: Options,
+        keys: Keys,
+        installer: Installer,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> None:
+        self.port, self.options, self.keys = target.port, options, keys
+        self._place = target.drive
+        self._label = target.port or str(target.drive)
+        self._installer, self._progress, self._stop = installer, progress, stop
+        self._fresh = False  # its MicroPython was installed just now
+        self.outcome = Outcome(self._label)
 
     def run(self) -> Outcome:
         outcome = self.outcome
         try:
-            image = self.options.image
-            if image is not None and (kind := self._visit(image)) is not None:
-                self._say("installing MicroPython")
-                self.port = install(image, self.port, kind)
-                outcome.did.append(f"installed MicroPython ({image.name})")
-                self._visit()
-            elif image is None:
+            if (self._place is None or self._from_drive()) and (kind := self._visit()) is not None:
+                self._install(kind)
                 self._visit()
             self._say("done", 1, 1)
         except PicofedError as error:
@@ -126,17 +148,60 @@ class _Flasher:
     def _say(self, what: str, done: int = 0, total: int = 0) -> None:
         if self._stop.is_set():
             raise FlashError("interrupted: run it again to go on")
-        self._progress(self.port, what, done, total)
+        self._progress(self._label, what, done, total)
 
-    def _visit(self, image: Image | None = None) -> Kind | None:
+    # ---- MicroPython -------------------------------------------------------------------------------------------------
+
+    def _from_drive(self) -> bool:
+        """MicroPython for a board that shows its drive already; whether there is more to do."""
+        assert self._place is not None
+        drive, image, kind = drive_at(self._place), self.options.image, self.options.kind
+        if drive is None and self.port:
+            return True
+        if drive is None:
+            raise FlashError(f"{self._place} is no UF2 drive: hold BOOTSEL while you plug the board in, and mount it")
+        if image is None:
+            raise FlashError("the board there waits for its MicroPython: give it one with --micropython")
+        check_drive(drive, image, kind)
+        if self.options.dry_run:
+            self.outcome.did.append(f"would install MicroPython ({image.name}), then firmware and keys")
+            return False
+        self._say("installing MicroPython")
+        self._is_at(self._installer.onto_drive(drive, image, kind, self.port, self._copied), image)
+        return True
+
+    def _install(self, kind: Kind) -> None:
+        image = self.options.image
+        assert image is not None
+        self._say("installing MicroPython")
+        self._is_at(self._installer.onto_port(self.port, image, kind, self._place, self._copied), image)
+
+    def _copied(self, done: int, total: int) -> None:
+        self._say("installing MicroPython", done, total)
+
+    def _is_at(self, port: str, image: Image) -> None:
+        self.port = self.outcome.port = port
+        self._fresh = True
+        self.outcome.did.append(f"installed MicroPython ({image.name})")
+
+    def _gets_image(self, image: Image, found: Probe) -> Kind | None:
+        """The kind of a board that gets this image. Raises ImageError where it may not."""
+        kind = self.options.kind or kind_at(self.port, found.machine)
+        check_image(image, kind)
+        return kind
+
+    # ---- at its port -------------------------------------------------------------------------------------------------
+
+    def _visit(self) -> Kind | None:
         """Look at the board, and bring it to where it takes part; returns its kind where it gets the image first."""
-        stream = SerialStream(self.port)
+        image = None if self._fresh else self.options.image
+        stream = self._open()
         try:
             self._say("looking")
             self._leave_busy_boards_alone(stream)
             repl = Repl(stream)
             try:
-                repl.enter()
+                self._enter(repl)
             except ReplError:
                 kind = self.options.kind
                 if image is None or kind is None or kind.flash.method != "esptool":
@@ -146,11 +211,10 @@ class _Flasher:
             try:
                 found = probe.ask(repl, self.port)
                 self._identify(found)
-                if image is not None and not self.options.dry_run:
-                    kind = self.options.kind or kind_at(self.port, found.machine)
-                    check_image(image, kind)
-                    return kind
-                self._flash(stream, repl, found)
+                kind = None if image is None or self.options.dry_run else self._gets_image(image, found)
+                if kind is None:
+                    self._flash(stream, repl, found)
+                return kind
             except PicofedError:
                 # What ran there was stopped: whatever is wrong with this board, it is started again.
                 with contextlib.suppress(PicofedError):
@@ -158,7 +222,28 @@ class _Flasher:
                 raise
         finally:
             stream.close()
-        return None
+
+    def _open(self) -> SerialStream:
+        """The port, which may take a while to be there after MicroPython was installed."""
+        end = time.monotonic() + APPEARS
+        while True:
+            try:
+                return SerialStream(self.port)
+            except PortError:
+                if not self._fresh or time.monotonic() > end:
+                    raise
+            time.sleep(_POLL)
+
+    def _enter(self, repl: Repl) -> None:
+        """The REPL, which may take a while to answer after MicroPython was installed."""
+        end = time.monotonic() + POWER_ON_SECONDS
+        while True:
+            try:
+                return repl.enter()
+            except ReplError:
+                if not self._fresh or time.monotonic() > end:
+                    raise
+            self._say("waiting for its MicroPython")
 
     def _flash(self, stream: SerialStream, repl: Repl, found: Probe) -> None:
         outcome, options = self.outcome, self.options
@@ -169,7 +254,23 @@ class _Flasher:
             outcome.did.append("would erase" if options.dry_run else "erased (ledger and keys stay)")
             if not options.dry_run:
                 probe.erase(repl)
-        self._files(repl, found, wanted)
+        self._say("comparing")
+        changes = copying.compare(repl, wanted, erased=False)
+        if changes.kept_main:
+            outcome.did.append("kept its own main.py")
+        outcome.copied, outcome.removed, outcome.unchanged = changes.missing, changes.stale, changes.unchanged
+        if not changes.missing and not changes.stale:
+            outcome.did.append("files are up to date")
+        elif options.dry_run:
+            outcome.did.append(
+                f"would copy {len(changes.missing)} files, remove {len(changes.stale)}, leave {changes.unchanged}"
+            )
+        else:
+            if not options.erase:
+                copying.check_space(found, changes)
+            outcome.copied = copying.copy(repl, changes, self._say)
+            kept = f" ({changes.unchanged} were there)" if changes.unchanged else ""
+            outcome.did.append(f"copied {len(outcome.copied)} files{kept}")
         if options.dry_run:
             outcome.did.append(self._keys_in_words(found))
             repl.leave()
@@ -206,99 +307,6 @@ class _Flasher:
         if found.abi.arch != wanted.natmod_arch or (says and not found.machine.startswith(says)):
             raise FlashError(
                 f"wrong board: {found.machine} ({found.abi.arch}) is no {wanted.name} ({wanted.natmod_arch})"
-            )
-
-    # ---- files -------------------------------------------------------------------------------------------------------
-
-    def _files(self, repl: Repl, found: Probe, wanted: Payload) -> None:
-        outcome, options = self.outcome, self.options
-        self._say("comparing")
-        files = dict(wanted.files)
-        have = repl.hashes(files)
-        if MAIN in files and not wanted.given_main and have[MAIN]:
-            self._keep_own_main(repl, files, have)
-        # In the order of copying: what starts the firmware comes last.
-        order = sorted(files, key=lambda path: (path == MAIN, path == STARTER, path))
-        missing = [path for path in order if have[path] != hashlib.sha256(files[path]).hexdigest()]
-        stale = [path for path in self._present(repl, found) if path not in wanted.files]
-        outcome.copied, outcome.removed = missing, stale
-        outcome.unchanged = len(files) - len(missing)
-        if not missing and not stale:
-            outcome.did.append("files are up to date")
-            return
-        if options.dry_run:
-            outcome.did.append(f"would copy {len(missing)} files, remove {len(stale)}, leave {outcome.unchanged}")
-            return
-        self._check_space(found, files, missing, have)
-        if any(path.startswith(LIBRARY) for path in missing + stale):
-            repl.remove([STARTER, SOURCE_STARTER])
-            if STARTER in files and STARTER not in missing:
-                missing.append(STARTER)
-        repl.remove(stale)
-        self._copy(repl, {path: files[path] for path in sorted(missing, key=order.index)})
-        kept = f" ({outcome.unchanged} were there)" if outcome.unchanged else ""
-        outcome.did.append(f"copied {len(missing)} files{kept}")
-
-    def _keep_own_main(self, repl: Repl, files: dict[str, bytes], have: dict[str, str]) -> None:
-        """A program of the user's that starts picofed stays; another one is not ours to delete."""
-        if have[MAIN] == hashlib.sha256(files[MAIN]).hexdigest():
-            return
-        if not repl.value(f"print('picofed' in open({MAIN!r}).read())"):
-            raise FlashError("its main.py is another program: save it and use --erase, or replace it with --main FILE")
-        del files[MAIN]
-        self.outcome.did.append("kept its own main.py")
-
-    def _present(self, repl: Repl, found: Probe) -> list[str]:
-        """Files that an earlier installation or a broken copy left behind, and the present ones."""
-        package = f"{LIBRARY}/picofed"
-        present = [f"{package}/{name}" for name in repl.listing(package)]
-        for folder, names in ((LIBRARY, ("picofed_core.mpy",)), ("", ("main.py",)), (DATA, ("provision.cbor",))):
-            there = repl.listing(folder or "/")
-            endings = (".new",) if folder != LIBRARY else ("", ".new")
-            present += [f"{folder}/{name}{end}" for name in names for end in endings if f"{name}{end}" in there]
-        return present
-
-    def _check_space(self, found: Probe, files: dict[str, bytes], missing: list[str], have: dict[str, str]) -> None:
-        if found.free < 0:
-            return
-        block = found.block
-        # A file that is replaced gives its room back only when the new one is whole: one of them is there twice.
-        new = sum(-(-len(files[path]) // block) for path in missing if not have[path] or self.options.erase)
-        twice = max((-(-len(files[path]) // block) for path in missing if have[path]), default=0)
-        needed = (new + twice + _SPARE_BLOCKS) * block
-        if needed > found.free and not self.options.erase:
-            raise FlashError(
-                f"its file system is full: {needed // 1024} kB are needed, {found.free // 1024} kB free: delete files,"
-                " or use --erase"
-            )
-
-    def _copy(self, repl: Repl, files: dict[str, bytes]) -> None:
-        total = sum(map(len, files.values()))
-        done = 0
-
-        for path, data in files.items():
-
-            def advance(count: int, path: str = path) -> None:
-                nonlocal done
-                done += count
-                self._say(path.rpartition("/")[2], done, total)
-
-            self._say(path.rpartition("/")[2], done, total)
-            try:
-                repl.put(path, data, advance)
-            except ReplError as error:
-                if error.is_full:
-                    raise FlashError(
-                        f"its file system is full (at {path}): delete files, or use --erase; then run it again"
-                    ) from error
-                raise
-        self._say("verifying the copy")
-        wrong = [
-            path for path, digest in repl.hashes(files).items() if digest != hashlib.sha256(files[path]).hexdigest()
-        ]
-        if wrong:
-            raise FlashError(
-                f"{wrong[0]} did not arrive as it was sent: run it again; if it stays so, its flash is worn"
             )
 
     # ---- keys, start, self-test --------------------------------------------------------------------------------------
@@ -411,4 +419,4 @@ class _Flasher:
         self.outcome.did.append("self-test passed")
 
 
-__all__ = ["FlashError", "Options", "Outcome", "Progress", "flash"]
+__all__ = ["FlashError", "Options", "Outcome", "Progress", "Target", "flash"]

@@ -1,113 +1,35 @@
 """MicroPython onto a bare board: a UF2 file copied to the drive that its boot loader shows, or esptool for ESP32.
 
-An image is our own build, a file, or a URL with the SHA-256 that its bytes must have.
+Several boards at the same time: a drive or a port belongs to whoever waits for one when it appears.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import re
-import shutil
-import struct
 import subprocess
 import sys
+import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from picofed.errors import PicofedError
 from picofed.fleet import catalog
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.catalog import Kind
+from picofed.fleet.images import Image, ImageError, check_image, families
 from picofed.fleet.repl import Repl
 from picofed.link.stream import SerialStream
-from picofed.toolchain.cache import cache_dir
 
 APPEARS: Final = 30.0  # seconds until a drive or port shows after a reset
-_LIMIT: Final = 64 << 20
-_UF2: Final = struct.Struct("<IIIIIIII")
-_UF2_MAGIC: Final = (0x0A324655, 0x9E5D5157)
-_HAS_FAMILY: Final = 0x2000
-_ABSOLUTE: Final = 0xE48BFF57  # RP2350 images may begin with a block of this family, an errata workaround
+_POLL: Final = 0.2
+_PIECE: Final = 16384
 _INFO: Final = "INFO_UF2.TXT"
-_ESP32_MAGIC: Final = b"\xe9"
 
-
-class ImageError(PicofedError):
-    """An image that cannot be had, is not what it should be, or does not get onto its board."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """A firmware file; name for people."""
-
-    path: Path
-    name: str
-
-
-def image(source: str, sha256: str | None) -> Image:
-    """From a path or a URL. A URL needs its SHA-256; a file's is checked if given. Raises ImageError."""
-    if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256 := sha256.lower()):
-        raise ImageError("a SHA-256 has 64 hex digits")
-    if re.match(r"https?://", source):
-        if sha256 is None:
-            raise ImageError("an image from the network needs --sha256, which its publisher states")
-        return Image(_fetched(source, sha256), source.rpartition("/")[2])
-    path = Path(source)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
-    _check_digest(data, sha256, source)
-    return Image(path, path.name)
-
-
-def _check_digest(data: bytes, sha256: str | None, source: str) -> None:
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise ImageError(f"{source} has the SHA-256 {found}, not the one given: do not use it")
-
-
-def _fetched(url: str, sha256: str) -> Path:
-    kept = cache_dir() / "images" / sha256 / (url.rpartition("/")[2] or "image")
-    if kept.exists() and hashlib.sha256(kept.read_bytes()).hexdigest() == sha256:
-        return kept
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            data = answer.read(_LIMIT + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise ImageError(f"cannot fetch {url}: {getattr(error, 'reason', error)}") from error
-    if len(data) > _LIMIT:
-        raise ImageError(f"{url} is larger than any firmware")
-    _check_digest(data, sha256, url)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    os.replace(beside, kept)
-    return kept
-
-
-# ---- UF2 ---------------------------------------------------------------------------------------------------------
-
-
-def families(data: bytes) -> set[str]:
-    """The UF2 families of an image, in hex. Raises ImageError for what is no UF2."""
-    if not data or len(data) % 512:
-        raise ImageError("not a UF2 image: it is not made of blocks of 512 bytes")
-    found = set()
-    for start in range(0, len(data), 512):
-        first, second, flags, _, _, _, _, family = _UF2.unpack_from(data, start)
-        if (first, second) != _UF2_MAGIC:
-            raise ImageError(f"not a UF2 image: block {start // 512} has the wrong beginning")
-        if flags & _HAS_FAMILY and family != _ABSOLUTE:
-            found.add(f"{family:08x}")
-    return found
+Advance = Callable[[int, int], None]  # bytes so far, of so many
 
 
 @dataclass(frozen=True)
@@ -133,7 +55,8 @@ def drive_at(path: Path) -> Drive | None:
     return Drive(path, found[1]) if found else None
 
 
-def _mounts() -> Iterable[Path]:
+def mounts() -> Iterable[Path]:
+    """Where drives of a boot loader may be mounted."""
     try:
         lines = Path("/proc/mounts").read_text().splitlines()
     except OSError:
@@ -144,65 +67,39 @@ def _mounts() -> Iterable[Path]:
             yield Path(place.encode().decode("unicode_escape"))
 
 
-def drives() -> list[Drive]:
+def drives(places: Callable[[], Iterable[Path]] = mounts) -> list[Drive]:
     """Every mounted UF2 drive."""
-    return [drive for path in _mounts() if (drive := drive_at(path)) is not None]
+    return [drive for path in places() if (drive := drive_at(path)) is not None]
 
 
-def copy_to(drive: Drive, image: Image, kind: Kind | None) -> None:
-    """Put an image onto a drive, which then restarts as MicroPython. Raises ImageError."""
+def check_drive(drive: Drive, image: Image, kind: Kind | None) -> None:
+    """Raise ImageError for an image that does not belong onto a drive, or a drive of another kind."""
     wanted = {kind.flash.family} if kind else {entry.flash.family for entry in drive.kinds}
-    has = families(image.path.read_bytes())
     if kind is not None and kind.flash.drive != drive.board_id:
-        raise ImageError(f"wrong board: the drive at {drive.path} is a {drive.board_id}, not {kind.flash.drive}")
+        raise ImageError(
+            f"wrong board: the drive at {drive.path} is a {drive.board_id}, not {kind.flash.drive or kind.name}"
+        )
+    has = families(image.path.read_bytes())
     if wanted and has and not has & wanted:
         raise ImageError(f"wrong image: {image.name} is for family {', '.join(sorted(has))}, not {min(wanted)}")
-    target = drive.path / image.path.name
+
+
+def copy_to(drive: Drive, image: Image, kind: Kind | None, advance: Advance = lambda _, __: None) -> None:
+    """Put an image onto a drive, which then restarts as MicroPython. Raises ImageError."""
+    check_drive(drive, image, kind)
+    data = image.path.read_bytes()
     try:
-        with image.path.open("rb") as source, target.open("wb") as out:
-            shutil.copyfileobj(source, out)
-            out.flush()
+        with (drive.path / image.path.name).open("wb", buffering=0) as out:
+            for start in range(0, len(data), _PIECE):
+                advance(start, len(data))
+                piece = memoryview(data)[start : start + _PIECE]
+                while piece:
+                    piece = piece[out.write(piece) :]
             os.fsync(out.fileno())
     except OSError as error:
         # The board restarts as soon as it has the last block: a drive that has gone by then is how it should be.
         if drive_at(drive.path) is not None:
             raise ImageError(f"cannot write to {drive.path}: {error.strerror or error}") from error
-
-
-def install_on_drive(drive: Drive, image: Image, kind: Kind | None) -> str:
-    """Copy, and wait for the serial port that the board then shows. Returns the port."""
-    before = {port for port, _, _ in serial_ports()}
-    copy_to(drive, image, kind)
-    return _new_port(before, f"the board behind {drive.path}")
-
-
-def _new_port(before: set[str], what: str) -> str:
-    end = time.monotonic() + APPEARS
-    while time.monotonic() < end:
-        for port, usb, _ in serial_ports():
-            if port not in before and catalog.by_usb(usb):
-                return port
-        time.sleep(0.2)
-    raise ImageError(
-        f"{what} does not come back as a serial port: unplug it, plug it in, and run without --micropython"
-    )
-
-
-# ---- a board at a port -------------------------------------------------------------------------------------------
-
-
-def check_image(image: Image, kind: Kind) -> None:
-    """Raise ImageError for a kind of board that takes no image, or not this one."""
-    if kind.flash.method == "none":
-        raise ImageError(f"{kind.name} brings its own MicroPython: leave --micropython away")
-    data = image.path.read_bytes()
-    if kind.flash.method == "esptool":
-        if data[:1] != _ESP32_MAGIC:
-            raise ImageError(f"wrong image: {image.name} is none for ESP32")
-        return
-    has = families(data)
-    if has and kind.flash.family not in has:
-        raise ImageError(f"wrong image: {image.name} is for family {', '.join(sorted(has))}, not {kind.flash.family}")
 
 
 def kind_at(port: str, machine: str) -> Kind:
@@ -216,22 +113,80 @@ def kind_at(port: str, machine: str) -> Kind:
     raise ImageError(f"which kind of board is at {port}? Say it with --board")
 
 
-def install(image: Image, port: str, kind: Kind) -> str:
-    """Put MicroPython onto the board at a port; returns where it is afterwards. Raises ImageError or LinkError."""
-    check_image(image, kind)
-    if kind.flash.method == "esptool":
-        _esptool(image, port, kind)
-        return port
-    _to_boot_loader(port)
-    end = time.monotonic() + APPEARS
-    while time.monotonic() < end:
-        fitting = [drive for drive in drives() if drive.board_id == kind.flash.drive]
-        if len(fitting) > 1:
-            raise ImageError("several boards show a drive: name one with --drive")
-        if fitting:
-            return install_on_drive(fitting[0], image, kind)
-        time.sleep(0.2)
-    raise ImageError(f"no drive {kind.flash.drive} appears: mount it, and name where with --drive")
+class Installer:
+    """Puts MicroPython onto boards; one for all that are flashed together, any thread may call.
+
+    places, ports: where drives may be mounted, and the serial ports, of this machine; patience: how long either may
+    take to appear.
+    """
+
+    def __init__(
+        self,
+        places: Callable[[], Iterable[Path]] = mounts,
+        ports: Callable[[], list[tuple[str, str, str]]] = serial_ports,
+        patience: float = APPEARS,
+    ) -> None:
+        self._places, self._serial, self._patience = places, ports, patience
+        self._entering = threading.Lock()  # the next drive that appears is that of the board which entered
+        self._claiming = threading.Lock()
+        self._ports = {port for port, _, _ in ports()}  # of boards that need not be waited for
+
+    def onto_drive(self, drive: Drive, image: Image, kind: Kind | None, port: str, advance: Advance) -> str:
+        """Copy, and wait for the serial port that the board then shows, unless it is known. Returns the port."""
+        copy_to(drive, image, kind, advance)
+        return port or self._new_port(f"the board behind {drive.path}")
+
+    def onto_port(self, port: str, image: Image, kind: Kind, place: Path | None, advance: Advance) -> str:
+        """Onto the board with MicroPython at a port; returns where it is afterwards. place: where its drive is going to
+        be mounted, and then it is to come back at the same port. Raises ImageError or LinkError.
+        """
+        check_image(image, kind)
+        if kind.flash.method == "esptool":
+            _esptool(image, port, kind)
+            return port
+        if place is not None:
+            _to_boot_loader(port)
+            drive = self._wait_for(lambda: drive_at(place), f"no UF2 drive appears at {place}: mount it there")
+            return self.onto_drive(drive, image, kind, port, advance)
+        with self._entering:
+            before = {drive.path for drive in drives(self._places)}
+
+            def appeared() -> Drive | None:
+                shown = {drive.path: drive for drive in drives(self._places)}
+                before.intersection_update(shown)  # the place of one that went may be the next one's
+                new = [shown[path] for path in shown if path not in before]
+                return next((drive for drive in new if drive.board_id == kind.flash.drive), None)
+
+            _to_boot_loader(port)
+            drive = self._wait_for(
+                appeared, f"no drive {kind.flash.drive} appears: mount it, and name where with --drive"
+            )
+        with self._claiming:
+            self._ports.discard(port)
+        return self.onto_drive(drive, image, kind, "", advance)
+
+    def _wait_for(self, look: Callable[[], Drive | None], complaint: str) -> Drive:
+        end = time.monotonic() + self._patience
+        while time.monotonic() < end:
+            if (found := look()) is not None:
+                return found
+            time.sleep(_POLL)
+        raise ImageError(complaint)
+
+    def _new_port(self, what: str) -> str:
+        end = time.monotonic() + self._patience
+        while time.monotonic() < end:
+            with self._claiming:
+                shown = {port: usb for port, usb, _ in self._serial()}
+                self._ports.intersection_update(shown)
+                for port, usb in shown.items():
+                    if port not in self._ports and catalog.by_usb(usb):
+                        self._ports.add(port)
+                        return port
+            time.sleep(_POLL)
+        raise ImageError(
+            f"{what} does not come back as a serial port: unplug it, plug it in, and run without --micropython"
+        )
 
 
 def _to_boot_loader(port: str) -> None:

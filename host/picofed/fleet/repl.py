@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import secrets
 import struct
 import time
 from binascii import b2a_base64
@@ -20,6 +21,7 @@ from picofed.link.stream import SerialStream
 PATIENCE: Final = 10.0  # seconds for the board's next sign of life; an erased block takes less than one
 PIECE: Final = 180  # bytes a line: with base64 it fits the smallest input buffer of MicroPython's ports (ESP32: 260)
 _PROMPT: Final = b"raw REPL; CTRL-B to exit\r\n>"
+_REBOOT: Final = b"soft reboot"
 _END: Final = b"\x04"
 _ENOSPC: Final = 28
 
@@ -121,8 +123,19 @@ class Repl:
         else:
             raise ReplError(f"{self._stream.name}: no MicroPython answers there: reset the board, or check the port")
         self._stream.write(_END)
-        if self._wait(_PROMPT, self._patience) is None:
+        # A board that was busy answers every attempt to enter, one prompt for each: the new one comes after this.
+        if self._wait(_REBOOT, self._patience) is None or self._wait(_PROMPT, self._patience) is None:
             raise ReplError(f"{self._stream.name}: the board does not come back from a soft reset: press its reset")
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Until what was sent before this has been dealt with: a slow board may have another soft reset to do."""
+        for _ in range(3):
+            token = secrets.token_hex(4)
+            self._stream.write(f"print({token!r},end='')".encode() + _END)
+            if self._wait(token.encode() + b"\x04\x04>", self._patience) is not None:
+                return
+        raise ReplError(f"{self._stream.name}: the board does not do what it is told: does another program use it?")
 
     def run(self, code: str) -> str:
         """What the code prints. Raises ReplError if it raises."""

@@ -381,12 +381,14 @@ def comes_up(stream: SerialStream, client: BoardClient, patience: float, start: 
     start: what the board says first. A prompt before it is an answer to what was sent earlier, by a slow board.
     """
     deadline = time.monotonic() + patience
+    wait = 0.5
     while time.monotonic() < deadline:
         console = stream.console
         if ">>> " in (console.partition(start)[2] if start else console):
             return False
-        if _answers(client, (0.5,)):
+        if _answers(client, (wait,)):
             return True
+        wait = min(1.5 * wait, 10.0)  # a board slower than this would only ever answer the question before
     return False
 
 

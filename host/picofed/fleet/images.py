@@ -1,0 +1,106 @@
+"""MicroPython images: our own build, a file, or a URL with the SHA-256 that its bytes must have."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import struct
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from picofed.errors import PicofedError
+from picofed.fleet.catalog import Kind
+from picofed.toolchain.cache import cache_dir
+
+_LIMIT: Final = 64 << 20
+_UF2: Final = struct.Struct("<IIIIIIII")
+_UF2_MAGIC: Final = (0x0A324655, 0x9E5D5157)
+_HAS_FAMILY: Final = 0x2000
+_ABSOLUTE: Final = 0xE48BFF57  # RP2350 images may begin with a block of this family, an errata workaround
+_ESP32_MAGIC: Final = b"\xe9"
+
+
+class ImageError(PicofedError):
+    """An image that cannot be had, is not what it should be, or does not get onto its board."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A firmware file; name for people."""
+
+    path: Path
+    name: str
+
+
+def image(source: str, sha256: str | None) -> Image:
+    """From a path or a URL. A URL needs its SHA-256; a file's is checked if given. Raises ImageError."""
+    if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256 := sha256.lower()):
+        raise ImageError("a SHA-256 has 64 hex digits")
+    if re.match(r"https?://", source):
+        if sha256 is None:
+            raise ImageError("an image from the network needs --sha256, which its publisher states")
+        return Image(_fetched(source, sha256), source.rpartition("/")[2])
+    path = Path(source)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
+    _check_digest(data, sha256, source)
+    return Image(path, path.name)
+
+
+def _check_digest(data: bytes, sha256: str | None, source: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise ImageError(f"{source} has the SHA-256 {found}, not the one given: do not use it")
+
+
+def _fetched(url: str, sha256: str) -> Path:
+    kept = cache_dir() / "images" / sha256 / (url.rpartition("/")[2] or "image")
+    if kept.exists() and hashlib.sha256(kept.read_bytes()).hexdigest() == sha256:
+        return kept
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            data = answer.read(_LIMIT + 1)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise ImageError(f"cannot fetch {url}: {getattr(error, 'reason', error)}") from error
+    if len(data) > _LIMIT:
+        raise ImageError(f"{url} is larger than any firmware")
+    _check_digest(data, sha256, url)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    beside = kept.with_name(f"{kept.name}.{os.getpid()}")
+    beside.write_bytes(data)
+    os.replace(beside, kept)
+    return kept
+
+
+def families(data: bytes) -> set[str]:
+    """The UF2 families of an image, in hex. Raises ImageError for what is no UF2."""
+    if not data or len(data) % 512:
+        raise ImageError("not a UF2 image: it is not made of blocks of 512 bytes")
+    found = set()
+    for start in range(0, len(data), 512):
+        first, second, flags, _, _, _, _, family = _UF2.unpack_from(data, start)
+        if (first, second) != _UF2_MAGIC:
+            raise ImageError(f"not a UF2 image: block {start // 512} has the wrong beginning")
+        if flags & _HAS_FAMILY and family != _ABSOLUTE:
+            found.add(f"{family:08x}")
+    return found
+
+
+def check_image(image: Image, kind: Kind) -> None:
+    """Raise ImageError for a kind of board that takes no image, or not this one."""
+    if kind.flash.method == "none":
+        raise ImageError(f"{kind.name} brings its own MicroPython: leave --micropython away")
+    data = image.path.read_bytes()
+    if kind.flash.method == "esptool":
+        if data[:1] != _ESP32_MAGIC:
+            raise ImageError(f"wrong image: {image.name} is none for ESP32")
+        return
+    has = families(data)
+    if has and kind.flash.family not in has:
+        raise ImageError(f"wrong image: {image.name} is for family {', '.join(sorted(has))}, not {kind.flash.family}")
