@@ -182,7 +182,7 @@ def test_a_dry_run_changes_nothing(site: Path, board: UnixBoard) -> None:
     run(site, board)
     before = board.read_files()
     assert (
-        "would erase, files are up to date, would change its policy"
+        f"would erase, would copy {COPIED} files, remove 0, leave 0, would change its policy"
         in run(site, board, "--dry-run", "--erase", "--epsilon", 1).stdout
     )
     assert {path: data for path, data in board.read_files().items() if "flash.bin" not in path} == {
@@ -449,7 +449,9 @@ def test_a_board_of_another_owner_is_taken_over_only_on_request(site: Path, boar
     said = run(tmp_path / "other", board, "--interrupt", ok=False).stderr
     assert "it has keys that this site does not know: use the --site that has them, or --new-keys" in said
     assert not (tmp_path / "other").exists()
-    assert "new keys" in run(tmp_path / "other", board, "--new-keys").stdout
+    with client_of(site, board) as client:
+        assert client.hello().state is State.READY  # refused before it was stopped
+    assert "new keys" in run(tmp_path / "other", board, "--new-keys", "--interrupt").stdout
     (known,) = registry(tmp_path / "other")
     assert known.provision.seq >= seq and known.provision.spent >= spent > 0
     # And for the first owner it is now a stranger's.

@@ -21,7 +21,7 @@ from picofed.fleet.micropython import drives
 from picofed.fleet.ownership import Ownership
 from picofed.fleet.provision import Registry
 from picofed.owner import Owner
-from picofed.toolchain.products import firmware
+from picofed.toolchain.products import whole_firmware
 
 
 @click.command(short_help="Put MicroPython, firmware, keys and policy onto boards.")
@@ -161,8 +161,8 @@ def _image(source: str, sha256: str | None, kind: catalog.Kind | None) -> Image:
         return image(source, sha256)
     if kind is None:
         raise PicofedError("--micropython own: say for which --board")
-    path = firmware(kind.name, Path("build") / "firmware")
-    return Image(path, path.name)
+    path = whole_firmware(kind.name)
+    return Image(path, f"{kind.name}{path.suffix}")
 
 
 def _targets(ports: tuple[str, ...], places: tuple[Path, ...], kind: catalog.Kind | None) -> list[Target]:

@@ -27,7 +27,7 @@ from picofed.fleet.payload import payload
 from picofed.fleet.probe import PROVISION, RECORDS, STATE, Probe
 from picofed.fleet.repl import Repl, ReplError
 from picofed.link.client import POWER_ON_SECONDS, BoardClient, LinkError, comes_up
-from picofed.link.messages import BLANK, CORRUPT, PROTOCOL, BoardError, Info, Op, State
+from picofed.link.messages import AUTHENTICATION, BLANK, CORRUPT, PROTOCOL, BoardError, Info, Op, State
 from picofed.link.stream import PortError, SerialStream
 
 _LOOK: Final = (0.5, 1.0)  # seconds to wait for a firmware that may be running
@@ -128,6 +128,7 @@ class _Flasher:
         self._label = target.port or str(target.drive)
         self._installer, self._progress, self._stop = installer, progress, stop
         self._fresh = False  # its MicroPython was installed just now
+        self._wrong: str | None = None  # between its keys and this site; None: not known
         self.outcome = Outcome(self._label)
 
     def run(self) -> Outcome:
@@ -184,8 +185,8 @@ class _Flasher:
         self._fresh = True
         self.outcome.did.append(f"installed MicroPython ({image.name})")
 
-    def _gets_image(self, image: Image, found: Probe) -> Kind | None:
-        """The kind of a board that gets this image. Raises ImageError where it may not."""
+    def _image_is_to_come(self, image: Image, found: Probe) -> Kind | None:
+        """The kind of a board that has to get this image. Raises ImageError where it may not."""
         kind = self.options.kind or kind_at(self.port, found.machine)
         check_image(image, kind)
         return kind
@@ -198,7 +199,7 @@ class _Flasher:
         stream = self._open()
         try:
             self._say("looking")
-            self._leave_busy_boards_alone(stream)
+            self._ask_firmware(stream)
             repl = Repl(stream)
             try:
                 self._enter(repl)
@@ -211,9 +212,10 @@ class _Flasher:
             try:
                 found = probe.ask(repl, self.port)
                 self._identify(found)
-                kind = None if image is None or self.options.dry_run else self._gets_image(image, found)
-                if kind is None:
-                    self._flash(stream, repl, found)
+                kind = None if image is None else self._image_is_to_come(image, found)
+                if kind is None or self.options.dry_run:
+                    self._flash(stream, repl, found, image if kind else None)
+                    kind = None
                 return kind
             except PicofedError:
                 # What ran there was stopped: whatever is wrong with this board, it is started again.
@@ -245,20 +247,34 @@ class _Flasher:
                     raise
             self._say("waiting for its MicroPython")
 
-    def _flash(self, stream: SerialStream, repl: Repl, found: Probe) -> None:
+    def _flash(self, stream: SerialStream, repl: Repl, found: Probe, image: Image | None = None) -> None:
+        """image: what a dry run only says that it would install, after which it cannot know the board's files."""
+        if image is None:
+            self._files(repl, found)
+        else:
+            self.outcome.did.append(f"would install MicroPython ({image.name}), then the files that differ")
+        if self.options.dry_run:
+            self.outcome.did.append(self._keys_in_words(stream, repl, found))
+        else:
+            self._provision_and_start(stream, repl, found)
+
+    def _files(self, repl: Repl, found: Probe) -> None:
         outcome, options = self.outcome, self.options
         self._say("building the native module")
         wanted = payload(found, options.main)
-        if options.erase:
-            self._say("erasing")
-            outcome.did.append("would erase" if options.dry_run else "erased (ledger and keys stay)")
-            if not options.dry_run:
-                probe.erase(repl)
         self._say("comparing")
-        changes = copying.compare(repl, wanted, erased=False)
+        changes = copying.compare(repl, wanted, options.erase)
+        outcome.copied, outcome.removed, outcome.unchanged = changes.missing, changes.stale, changes.unchanged
+        if not options.erase:
+            copying.check_space(found, changes)
+        elif options.dry_run:
+            outcome.did.append("would erase")
+        else:
+            self._say("erasing")
+            probe.erase(repl)
+            outcome.did.append("erased (ledger and keys stay)")
         if changes.kept_main:
             outcome.did.append("kept its own main.py")
-        outcome.copied, outcome.removed, outcome.unchanged = changes.missing, changes.stale, changes.unchanged
         if not changes.missing and not changes.stale:
             outcome.did.append("files are up to date")
         elif options.dry_run:
@@ -266,32 +282,41 @@ class _Flasher:
                 f"would copy {len(changes.missing)} files, remove {len(changes.stale)}, leave {changes.unchanged}"
             )
         else:
-            if not options.erase:
-                copying.check_space(found, changes)
             outcome.copied = copying.copy(repl, changes, self._say)
             kept = f" ({changes.unchanged} were there)" if changes.unchanged else ""
             outcome.did.append(f"copied {len(outcome.copied)} files{kept}")
-        if options.dry_run:
-            outcome.did.append(self._keys_in_words(found))
-            repl.leave()
-            return
-        self._provision_and_start(stream, repl, found)
 
     # ---- who is it ---------------------------------------------------------------------------------------------------
 
-    def _leave_busy_boards_alone(self, stream: SerialStream) -> None:
-        """An update that is charged and not fetched would be lost, and its charge with it."""
+    def _ask_firmware(self, stream: SerialStream) -> None:
+        """What runs there may be the firmware: an update that is charged and not fetched would be lost, and its charge
+        with it; another owner's board is not ours to change. Silence, or another version, leaves it to the REPL."""
+        self._wrong = None
         try:
             client = BoardClient(stream, self.port)
             results = client.request(Op.HELLO, PROTOCOL, timeouts=_LOOK)
-            state = Info.parse(results[1]).state if len(results) == 2 else State.IDLE
+            info = Info.parse(results[1]) if len(results) == 2 else None
         except PortError:
             raise
         except (BoardError, LinkError):
-            return  # silence, or a firmware of another version: the REPL will tell
-        if state is not State.IDLE and not self.options.interrupt:
-            what = "holds an update that nobody has fetched" if state is State.READY else "is in the middle of a round"
+            return
+        if info is None:
+            return
+        if info.state is not State.IDLE and not self.options.interrupt:
+            what = (
+                "holds an update that nobody has fetched"
+                if info.state is State.READY
+                else "is in the middle of a round"
+            )
             raise FlashError(f"the board {what}: run or collect first, or lose it with --interrupt")
+        if self.options.with_keys:
+            with contextlib.suppress(BoardError, LinkError):
+                self._wrong = self._keys_are_wrong(stream, info, info.board)
+            self._refuse_foreign()
+
+    def _refuse_foreign(self) -> None:
+        if self._wrong == _FOREIGN and not self.options.new_keys:
+            raise FlashError(f"{_FOREIGN}: use the --site that has them, or --new-keys (its ledger goes on)")
 
     def _identify(self, found: Probe) -> None:
         outcome, wanted = self.outcome, self.options.kind
@@ -324,31 +349,45 @@ class _Flasher:
         known = self.keys.known(ident) is not None
         return not found.has_state or (known and self.keys.changes(ident))
 
-    def _keys_in_words(self, found: Probe) -> str:
-        if not self._needs_keys(found):
-            return "would leave its keys"
-        return "would change its policy" if found.has_state else "would give it keys"
+    def _keys_in_words(self, stream: SerialStream, repl: Repl, found: Probe) -> str:
+        """What would happen to its keys, and start the board again."""
+        given = self._needs_keys(found)
+        repl.leave()
+        if not self.options.with_keys or not found.has_state:
+            return "would give it keys" if given else "would leave its keys"
+        if self._wrong is None:  # it sat at its REPL: what is on it tells, if it starts
+            client = BoardClient(stream, self.port)
+            if comes_up(stream, client, POWER_ON_SECONDS):
+                with contextlib.suppress(BoardError, LinkError):
+                    self._wrong = self._keys_are_wrong(stream, client.hello(), self._ident(found))
+            self._refuse_foreign()
+        if self._wrong == _FOREIGN:
+            return "would give it new keys"
+        if self._wrong in (_LOST, _BEHIND):
+            return f"would give it its keys again ({self._wrong})"
+        if given or self._wrong == _POLICY:
+            return "would change its policy"
+        return "would leave its keys" if self._wrong == "" else "would see whose keys it has once its firmware runs"
 
     def _provision_and_start(self, stream: SerialStream, repl: Repl, found: Probe) -> None:
-        ident = self._ident(found)
         given = self._needs_keys(found)
         if given:
             self._give(repl, found)
-        client, info = self._start(stream, repl)
+        info = self._start(stream, repl)
         if self.options.with_keys:
-            reason = self._keys_are_wrong(client, info, found)
-            if reason and not given:
-                if reason == _FOREIGN and not self.options.new_keys:
-                    raise FlashError(f"{reason}: use the --site that has them, or --new-keys (its ledger goes on)")
+            ident = self._ident(found)
+            self._wrong = self._keys_are_wrong(stream, info, ident)
+            if self._wrong and not given:
+                self._refuse_foreign()
                 self.keys.heard(ident, info.seq, info.spent)
                 repl.enter()
-                self._give(repl, found, reason)
-                client, info = self._start(stream, repl)
-                reason = self._keys_are_wrong(client, info, found)
-            if reason:
-                raise FlashError(f"it does not take its keys: {client.status().error_text or reason}")
+                self._give(repl, found, self._wrong)
+                info = self._start(stream, repl)
+                self._wrong = self._keys_are_wrong(stream, info, ident)
+            if self._wrong:
+                raise FlashError(f"it does not take its keys: {self._refusal(stream) or self._wrong}")
             self.outcome.name = info.name
-        self._verify(client, info)
+        self._verify(self._client(stream))
 
     def _give(self, repl: Repl, found: Probe, reason: str = "") -> None:
         ident = self._ident(found)
@@ -371,10 +410,13 @@ class _Flasher:
             lost = f"{reason or _LOST}: it goes on from what this site has seen" if provision.seq else "as before"
             self.outcome.did.append(f"keys again ({lost})")
 
-    def _start(self, stream: SerialStream, repl: Repl) -> tuple[BoardClient, Info]:
+    def _client(self, stream: SerialStream) -> BoardClient:
+        return BoardClient(stream, self.port, keys=self.keys.link_keys())
+
+    def _start(self, stream: SerialStream, repl: Repl) -> Info:
         self._say("starting")
         repl.leave()
-        client = BoardClient(stream, self.port, keys=self.keys.link_keys())
+        client = BoardClient(stream, self.port)
         if not comes_up(stream, client, POWER_ON_SECONDS):
             lines = [line.strip() for line in stream.console.splitlines() if "Error" in line]
             said = f": it says {lines[-1]!r}" if lines else ""
@@ -384,13 +426,24 @@ class _Flasher:
             raise FlashError(
                 f"picofed {info.firmware} runs there, not {__version__}: is something else in its main.py?"
             )
-        return client, info
+        return info
 
-    def _keys_are_wrong(self, client: BoardClient, info: Info, found: Probe) -> str:
+    def _keys_are_wrong(self, stream: SerialStream, info: Info, ident: bytes) -> str:
         """What is wrong between this board and this site; "" if nothing is."""
-        ident = self._ident(found)
         known = self.keys.known(ident)
-        if (info.budget == 0 and not info.name) or client.status().error in (BLANK, CORRUPT):
+        if info.budget == 0 and not info.name:
+            return _LOST
+        client = self._client(stream)
+        if info.challenge is not None:  # it answers only those who have its link key
+            if known is None or info.board != ident:
+                return _FOREIGN
+            try:
+                client.authenticate()
+            except BoardError as error:
+                if error.code != AUTHENTICATION:
+                    raise
+                return _FOREIGN
+        if client.status().error in (BLANK, CORRUPT):
             return _LOST
         if known is None or info.board != ident:
             return _FOREIGN
@@ -402,12 +455,26 @@ class _Flasher:
             return _FOREIGN
         if info.seq < provision.seq or info.spent < provision.spent:
             return _BEHIND
-        same = (info.name, info.budget, info.max_charge) == (policy.name, policy.budget, policy.max_charge)
-        return "" if same else _POLICY
+        has = (info.name, info.budget, info.max_charge, info.link)
+        return "" if has == (policy.name, policy.budget, policy.max_charge, policy.link) else _POLICY
 
-    def _verify(self, client: BoardClient, info: Info) -> None:
+    def _refusal(self, stream: SerialStream) -> str:
+        """Why the board says that it does not take part."""
+        try:
+            return self._client(stream).status().error_text
+        except BoardError:
+            return ""
+
+    def _verify(self, client: BoardClient) -> None:
         self._say("self-test")
-        failed = [line for line in client.selftest() if not line.passed]
+        info = client.hello()
+        try:
+            failed = [line for line in client.selftest() if not line.passed]
+        except BoardError as error:
+            if self.options.with_keys or error.code != AUTHENTICATION:
+                raise
+            self.outcome.did.append(f"not tested: {_FOREIGN}")
+            return
         if not self.options.with_keys and not info.name:
             failed = [line for line in failed if line.name not in ("ledger", "start")]
             self.outcome.did.append("no keys")

@@ -37,13 +37,20 @@ def natmods(architectures: Iterable[str]) -> tuple[dict[str, Path], list[Failure
     return built, failures
 
 
-def firmware(name: str, folder: Path) -> Path:
-    """MicroPython with picofed in it, in `folder`, for a kind of board. Raises ToolchainError where none is built."""
+def whole_firmware(name: str) -> Path:
+    """MicroPython with picofed in it, in the build cache, for a kind of board. Raises ToolchainError where none is
+    built.
+    """
     if name not in _WHOLE:
         raise ToolchainError(
             f"no whole firmware is built for {name}: put MicroPython's own on it, picofed goes onto its file system"
         )
-    made = _WHOLE[name](name)
+    return _WHOLE[name](name)
+
+
+def firmware(name: str, folder: Path) -> Path:
+    """A copy of it in `folder`. Raises ToolchainError where none is built."""
+    made = whole_firmware(name)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}{made.suffix}"
     shutil.copyfile(made, target)

@@ -1,0 +1,89 @@
+"""A dry run of picofed flash takes the decisions of the run itself, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flash_world import run
+from picofed.fleet.emulation import UnixBoard
+from test_flash import on_board, small_disk
+from test_flash_micropython import PICO, uf2
+from test_flash_picos import show_drive
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def board() -> Iterator[UnixBoard]:
+    with UnixBoard(board_id=b"one brd.") as made:
+        yield made
+
+
+def kept(board: UnixBoard) -> dict[str, bytes]:
+    return {path: data for path, data in board.read_files().items() if "flash.bin" not in path}
+
+
+def test_erasing_is_foretold_as_it_happens(site: Path, board: UnixBoard) -> None:
+    run(site, board)
+    before = kept(board)
+    (dry,) = json.loads(run(site, board, "--erase", "--dry-run", "--json").stdout)
+    assert kept(board) == before
+    (real,) = json.loads(run(site, board, "--erase", "--json").stdout)
+    assert dry["copied"] == real["copied"] and dry["removed"] == real["removed"] == []
+    assert len(dry["copied"]) == len(before) - len([path for path in before if path.startswith("/picofed-data")])
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_board_of_another_owner_is_refused_before_anything_is_changed(
+    site: Path, board: UnixBoard, tmp_path: Path, running: bool
+) -> None:
+    run(site, board)
+    board.install({"/lib/picofed/old.mpy": b"left"})
+    board.reset()
+    if not running:
+        on_board(board, "")  # and there it sits
+    before = kept(board)
+    other = tmp_path / "other"
+    for words in (("--dry-run",), ("--erase",), ()) if running else (("--dry-run", "--erase"),):
+        assert "it has keys that this site does not know" in run(other, board, *words, ok=False).stderr
+        assert kept(board) == before and not other.exists()
+    assert "would give it new keys" in run(other, board, "--dry-run", "--new-keys").stdout
+    assert kept(board) == before and not other.exists()
+    assert "would leave its keys" in run(site, board, "--dry-run").stdout
+
+
+def test_what_the_run_refuses_a_dry_run_refuses(site: Path, board: UnixBoard, tmp_path: Path) -> None:
+    (tmp_path / "pico.uf2").write_bytes(uf2(PICO))
+    (tmp_path / "other.uf2").write_bytes(uf2(0xE48BFF59))
+    drive = tmp_path / "drive"
+    show_drive(drive)
+    for words, said in (
+        (("--micropython", tmp_path / "pico.uf2", "--board", "unix"), "unix brings its own MicroPython"),
+        (("--micropython", tmp_path / "pico.uf2", "--board", "rpi_pico"), "wrong board"),
+        (("--micropython", tmp_path / "pico.uf2"), "unix brings its own MicroPython"),
+    ):
+        for more in ((), ("--dry-run",)):
+            assert said in run(site, board, *words, *more, ok=False).stderr
+    for more in ((), ("--dry-run",)):
+        wrong = ("--drive", drive, "--micropython", tmp_path / "other.uf2", *more)
+        assert "wrong image: other.uf2" in run(site, [], *wrong, ok=False).stderr
+    told = run(site, [], "--drive", drive, "--micropython", tmp_path / "pico.uf2", "--dry-run").stdout
+    assert told == f"{drive}: would install MicroPython (pico.uf2), then firmware and keys\n"
+    assert [path.name for path in drive.iterdir()] == ["INFO_UF2.TXT"]
+    assert board.read_files() == {} and not site.exists()
+
+
+def test_a_dry_run_sees_that_files_do_not_fit(site: Path, board: UnixBoard) -> None:
+    board.install(small_disk(64))
+    board.reset()
+    said = run(site, board, "--dry-run", ok=False).stderr
+    assert re.search(r"its file system is full: \d+ kB are needed", said)
