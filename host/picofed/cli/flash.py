@@ -21,6 +21,7 @@ from picofed.fleet.micropython import drives
 from picofed.fleet.ownership import Ownership
 from picofed.fleet.provision import Registry
 from picofed.owner import Owner
+from picofed.provisioning import LINKS
 from picofed.toolchain.products import whole_firmware
 
 
@@ -45,6 +46,15 @@ from picofed.toolchain.products import whole_firmware
 @click.option("--helper", metavar="KEY", help="Allow masked jobs, with the helper of this public key (64 hex digits).")
 @click.option(
     "--peers", type=click.IntRange(3), help="Allow cohorts without a helper, of so many boards; sign a roster."
+)
+@click.option(
+    "--cohort",
+    type=click.IntRange(1),
+    help="Fewest boards among which an update may be seen  [default: 2 with --helper]",
+)
+@click.option("--honest", type=click.IntRange(1), help="Boards of a sum that together add the least noise.")
+@click.option(
+    "--link", type=click.Choice(LINKS), help="What boards ask of messages  [default for new boards: authenticated]"
 )
 @click.option("--no-keys", is_flag=True, help="Only the firmware: leave keys and policy alone.")
 @click.option("--new-keys", is_flag=True, help="Give keys to boards whose keys this site does not know.")
@@ -73,6 +83,9 @@ def flash(
     name: str | None,
     helper: str | None,
     peers: int | None,
+    cohort: int | None,
+    honest: int | None,
+    link: str | None,
     no_keys: bool,
     new_keys: bool,
     erase: bool,
@@ -93,11 +106,11 @@ def flash(
         raise PicofedError("--epsilon and --budget say the same thing: give one of them")
     if no_keys and (new_keys or epsilon is not None or budget is not None or max_charge is not None):
         raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
-    if helper is not None and no_keys:
-        raise PicofedError("--helper changes the policy, which --no-keys leaves alone: give one of them")
+    changes = {"--helper": helper, "--peers": peers, "--cohort": cohort, "--honest": honest, "--link": link}
+    for option, value in changes.items():
+        if value is not None and no_keys:
+            raise PicofedError(f"{option} changes the policy, which --no-keys leaves alone: give one of them")
     helper_key = None if helper is None else common.public_key(helper, "--helper", "picofed helper key")
-    if peers is not None and no_keys:
-        raise PicofedError("--peers changes the policy, which --no-keys leaves alone: give one of them")
     asked = keys.units(epsilon, delta)
     budget = budget if asked is None else asked
     install_first = _image(micropython, sha256, kind) if micropython else None
@@ -114,7 +127,8 @@ def flash(
         dry_run=dry_run,
         interrupt=interrupt,
     )
-    wanted = keys.Wanted(budget, max_charge, name, helper_key, peers)
+    asked = None if link is None else LINKS.index(link)
+    wanted = keys.Wanted(budget, max_charge, name, helper_key, peers, asked, cohort, honest)
     registry = common.open_registry(site)
     giver = keys.Keys(registry, wanted, _heads(site), lambda: _owner(owner or site))
     if not no_keys:

@@ -10,85 +10,29 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from picofed import __version__
 from picofed.errors import PicofedError
 from picofed.fleet import catalog, copying, probe
 from picofed.fleet.catalog import Kind
+from picofed.fleet.flash_options import FlashError, Options, Outcome, Progress, Target
 from picofed.fleet.images import Image, check_image
-from picofed.fleet.keys import Keys, is_own_ledger, whole
+from picofed.fleet.key_check import BEHIND, FOREIGN, LOST, POLICY, what_is_wrong
+from picofed.fleet.keys import Keys
 from picofed.fleet.micropython import APPEARS, Installer, check_drive, drive_at, kind_at
 from picofed.fleet.payload import payload
 from picofed.fleet.probe import PROVISION, RECORDS, STATE, Probe
 from picofed.fleet.repl import Repl, ReplError
 from picofed.link.client import POWER_ON_SECONDS, BoardClient, LinkError, comes_up
-from picofed.link.messages import AUTHENTICATION, BLANK, CORRUPT, PROTOCOL, BoardError, Info, Op, State
+from picofed.link.messages import AUTHENTICATION, PROTOCOL, BoardError, Info, Op, State
 from picofed.link.stream import PortError, SerialStream
 
 _LOOK: Final = (0.5, 1.0)  # seconds to wait for a firmware that may be running
 _POLL: Final = 0.5
 _THREADS: Final = 32
-_LOST: Final = "its ledger or seed store was lost"
-_BEHIND: Final = "its ledger is behind what this site has seen"
-_FOREIGN: Final = "it has keys that this site does not know"
-_POLICY: Final = "its policy is not this site's"
-
-Progress = Callable[[str, str, int, int], None]
-
-
-class FlashError(PicofedError):
-    """A board that was not flashed; running again goes on."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a board is: at a port, or in its boot loader behind a drive. Both: the drive is that of the board at the
-    port, now or once it is in its boot loader."""
-
-    port: str = ""
-    drive: Path | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to do with each board. kind: refuse boards of another; main: the program that becomes main.py; image:
-    MicroPython to install first; with_keys: provision it; interrupt: give up what a board is doing."""
-
-    kind: Kind | None = None
-    main: Path | None = None
-    image: Image | None = None
-    with_keys: bool = True
-    new_keys: bool = False
-    erase: bool = False
-    dry_run: bool = False
-    interrupt: bool = False
-
-
-@dataclass
-class Outcome:
-    """What became of one board. did: in words, in order; problem: "" where all is well."""
-
-    port: str
-    board: str = ""
-    name: str = ""
-    kind: str = ""
-    arch: str = ""
-    copied: list[str] = field(default_factory=list)
-    unchanged: int = 0
-    removed: list[str] = field(default_factory=list)
-    did: list[str] = field(default_factory=list)
-    problem: str = ""
-
-    @property
-    def line(self) -> str:
-        """One line for people."""
-        who = f"{self.name or self.port} ({self.kind or self.arch}, {self.port})" if self.arch else self.port
-        return f"{who}: {', '.join(self.did)}"
 
 
 def flash(
@@ -311,12 +255,12 @@ class _Flasher:
             raise FlashError(f"the board {what}: run or collect first, or lose it with --interrupt")
         if self.options.with_keys:
             with contextlib.suppress(BoardError, LinkError):
-                self._wrong = self._keys_are_wrong(stream, info, info.board)
+                self._wrong = what_is_wrong(self._client(stream), self.keys, info, info.board)
             self._refuse_foreign()
 
     def _refuse_foreign(self) -> None:
-        if self._wrong == _FOREIGN and not self.options.new_keys:
-            raise FlashError(f"{_FOREIGN}: use the --site that has them, or --new-keys (its ledger goes on)")
+        if self._wrong == FOREIGN and not self.options.new_keys:
+            raise FlashError(f"{FOREIGN}: use the --site that has them, or --new-keys (its ledger goes on)")
 
     def _identify(self, found: Probe) -> None:
         outcome, wanted = self.outcome, self.options.kind
@@ -326,6 +270,8 @@ class _Flasher:
         outcome.board = found.ident.hex() if found.ident else ""
         known = self.keys.known(found.ident) if found.ident else None
         outcome.name = known.provision.policy.name if known else ""
+        if found.ident and self.options.with_keys:
+            self.keys.check(found.ident, outcome.kind or outcome.arch)
         if wanted is None:
             return
         says = wanted.micropython.machine
@@ -359,13 +305,13 @@ class _Flasher:
             client = BoardClient(stream, self.port)
             if comes_up(stream, client, POWER_ON_SECONDS):
                 with contextlib.suppress(BoardError, LinkError):
-                    self._wrong = self._keys_are_wrong(stream, client.hello(), self._ident(found))
+                    self._wrong = what_is_wrong(self._client(stream), self.keys, client.hello(), self._ident(found))
             self._refuse_foreign()
-        if self._wrong == _FOREIGN:
+        if self._wrong == FOREIGN:
             return "would give it new keys"
-        if self._wrong in (_LOST, _BEHIND):
+        if self._wrong in (LOST, BEHIND):
             return f"would give it its keys again ({self._wrong})"
-        if given or self._wrong == _POLICY:
+        if given or self._wrong == POLICY:
             return "would change its policy"
         return "would leave its keys" if self._wrong == "" else "would see whose keys it has once its firmware runs"
 
@@ -376,14 +322,14 @@ class _Flasher:
         info = self._start(stream, repl)
         if self.options.with_keys:
             ident = self._ident(found)
-            self._wrong = self._keys_are_wrong(stream, info, ident)
+            self._wrong = what_is_wrong(self._client(stream), self.keys, info, ident)
             if self._wrong and not given:
                 self._refuse_foreign()
                 self.keys.heard(ident, info.seq, info.spent)
                 repl.enter()
                 self._give(repl, found, self._wrong)
                 info = self._start(stream, repl)
-                self._wrong = self._keys_are_wrong(stream, info, ident)
+                self._wrong = what_is_wrong(self._client(stream), self.keys, info, ident)
             if self._wrong:
                 raise FlashError(f"it does not take its keys: {self._refusal(stream) or self._wrong}")
             self.outcome.name = info.name
@@ -394,20 +340,20 @@ class _Flasher:
         self._say("giving it keys")
         known = self.keys.known(ident)
         kind = self.outcome.kind or self.outcome.arch
-        provision = self.keys.give(ident, kind, self.port, new=reason == _FOREIGN)
-        if reason == _FOREIGN:
+        provision = self.keys.give(ident, kind, self.port, new=reason == FOREIGN)
+        if reason == FOREIGN:
             # a board is bound to its owner: it forgets that one, and what was recorded under that one's policy
             repl.remove([RECORDS, *STATE])
         # An older file, which may have been cut off, holds a seed that must not be taken in after this one's.
         repl.remove([f"{PROVISION}.new", PROVISION])
         repl.put(PROVISION, provision.file())
         self.outcome.name = provision.policy.name
-        if known is None or reason == _FOREIGN:
+        if known is None or reason == FOREIGN:
             self.outcome.did.append("new keys")
-        elif found.has_state and reason in ("", _POLICY):
+        elif found.has_state and reason in ("", POLICY):
             self.outcome.did.append("new policy")
         else:
-            lost = f"{reason or _LOST}: it goes on from what this site has seen" if provision.seq else "as before"
+            lost = f"{reason or LOST}: it goes on from what this site has seen" if provision.seq else "as before"
             self.outcome.did.append(f"keys again ({lost})")
 
     def _client(self, stream: SerialStream) -> BoardClient:
@@ -428,36 +374,6 @@ class _Flasher:
             )
         return info
 
-    def _keys_are_wrong(self, stream: SerialStream, info: Info, ident: bytes) -> str:
-        """What is wrong between this board and this site; "" if nothing is."""
-        known = self.keys.known(ident)
-        if info.budget == 0 and not info.name:
-            return _LOST
-        client = self._client(stream)
-        if info.challenge is not None:  # it answers only those who have its link key
-            if known is None or info.board != ident:
-                return _FOREIGN
-            try:
-                client.authenticate()
-            except BoardError as error:
-                if error.code != AUTHENTICATION:
-                    raise
-                return _FOREIGN
-        if client.status().error in (BLANK, CORRUPT):
-            return _LOST
-        if known is None or info.board != ident:
-            return _FOREIGN
-        records = client.ledger(0, 1)
-        if not records:
-            return _LOST
-        provision, policy = whole(known), known.provision.policy
-        if not is_own_ledger(records[0], provision.ledger_key):
-            return _FOREIGN
-        if info.seq < provision.seq or info.spent < provision.spent:
-            return _BEHIND
-        has = (info.name, info.budget, info.max_charge, info.link)
-        return "" if has == (policy.name, policy.budget, policy.max_charge, policy.link) else _POLICY
-
     def _refusal(self, stream: SerialStream) -> str:
         """Why the board says that it does not take part."""
         try:
@@ -473,7 +389,7 @@ class _Flasher:
         except BoardError as error:
             if self.options.with_keys or error.code != AUTHENTICATION:
                 raise
-            self.outcome.did.append(f"not tested: {_FOREIGN}")
+            self.outcome.did.append(f"not tested: {FOREIGN}")
             return
         if not self.options.with_keys and not info.name:
             failed = [line for line in failed if line.name not in ("ledger", "start")]

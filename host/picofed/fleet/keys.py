@@ -21,6 +21,8 @@ from picofed.provisioning import BOARD_ID, Policy, Provision, next_number
 
 EPSILON: Final = 8.0
 DELTA: Final = 1e-5
+AUTHENTICATED: Final = 1  # index into provisioning.LINKS
+MASKED_COHORT: Final = 2  # with a helper: a host that may see one board's update alone needs no masks
 SHARE: Final = 10  # releases that a whole budget pays for at the largest charge, if nobody says otherwise
 
 
@@ -33,6 +35,9 @@ class Wanted:
     name: str | None = None
     helper: bytes | None = None
     peers: int | None = None
+    link: int | None = None
+    cohort: int | None = None
+    honest: int | None = None
 
     def __post_init__(self) -> None:
         """What no policy may say is told before any board is touched."""
@@ -79,6 +84,11 @@ class Keys:
             before = self._heads.get(ident, (0, 0))
             self._heads[ident] = (max(before[0], seq), max(before[1], spent))
 
+    def check(self, ident: bytes, kind: str) -> None:
+        """Raise PicofedError where what the owner asked for makes no policy for this board."""
+        known = self.known(ident)
+        self._changed(known.provision.policy if known else self._first(ident, kind))
+
     def changes(self, ident: bytes) -> bool:
         """Whether the owner asked for another policy than the board's."""
         known = self.known(ident)
@@ -114,7 +124,7 @@ class Keys:
         name = f"{kind[:20]}-{ident[-2:].hex()}"
         if name in taken:
             name = f"{kind[:14]}-{ident.hex()}"
-        return Policy(ident, name, budget, max_charge=budget // SHARE)
+        return Policy(ident, name, budget, max_charge=budget // SHARE, link=AUTHENTICATED)
 
     def _changed(self, policy: Policy) -> Policy:
         wanted = self._wanted
@@ -128,10 +138,26 @@ class Keys:
             raise PicofedError(f"a largest charge of {charge} units is above the budget of {budget}: lower it")
         helper = policy.helper if wanted.helper is None else wanted.helper
         peers = policy.peers if wanted.peers is None else wanted.peers
+        cohort, honest = wanted.cohort or policy.cohort, wanted.honest or policy.honest
+        if wanted.helper is not None and wanted.cohort is None:
+            cohort = max(policy.cohort, MASKED_COHORT)
+        link = policy.link if wanted.link is None else wanted.link
         # A board takes jobs with pairwise masks over an authenticated link only (SPEC 11.6).
-        link = max(policy.link, 1) if wanted.peers else policy.link
-        name = wanted.name or policy.name
-        return replace(policy, budget=budget, max_charge=charge, name=name, helper=helper, peers=peers, link=link)
+        if wanted.link is None and peers:
+            link = max(link, AUTHENTICATED)
+        elif peers and not link:
+            raise PicofedError("cohorts without a helper need an authenticated link: leave --link open away")
+        return replace(
+            policy,
+            budget=budget,
+            max_charge=charge,
+            name=wanted.name or policy.name,
+            helper=helper,
+            peers=peers,
+            link=link,
+            cohort=cohort,
+            honest=honest,
+        )
 
 
 def whole(known: Registered) -> Provision:
