@@ -34,6 +34,7 @@ class BuildWithFirmware(build_py):
             shutil.copyfile(path, target)
             # The firmware's bytecode is the same beside each of them.
             shutil.copytree(path.parent / "picofed", place / "bytecode", dirs_exist_ok=True)
+            (place / "sources").write_text(json.loads((NATMODS / "natmods.json").read_text())["sources"])
 
         missing = [arch for arch in ARCHITECTURES if arch not in carried]
         # `make wheel` shows this line.

@@ -17,7 +17,7 @@ from picofed.fleet.keys import Keys, Wanted
 from picofed.fleet.micropython import Installer
 from picofed.fleet.provision import Registry
 from picofed.owner import Owner
-from picofed.toolchain import rp2
+from picofed.toolchain import build, rp2, uf2
 
 pytestmark = pytest.mark.slow
 
@@ -111,3 +111,19 @@ def test_picos_get_their_micropython_at_the_same_time_and_a_full_drive_keeps_nob
         board.provision.policy.board.hex() for board in Registry(tmp_path / "boards.json")
     )
     assert {(target.port or str(full), "installing MicroPython", True) for target in targets} <= seen
+    # What a board has is not installed again, and an image that was made of anything else is.
+    port = str(bench.boards[0].port)
+    (again,) = flash([Target(port)], Options(image=image), keys, lambda *_: None)
+    assert again.did == ["MicroPython is up to date", "files are up to date", "self-test passed"]
+    other = tmp_path / "other.uf2"
+    digest = build.picofed_digest().encode()
+    content = (rp2.rp2_firmware() / "firmware.bin").read_bytes()
+    assert content.count(digest) == 1
+    other.write_bytes(uf2.from_binary(content.replace(digest, digest[::-1])))
+    newer, erased = (
+        Options(image=Image(other, "other.uf2"), dry_run=True),
+        Options(image=image, erase=True, dry_run=True),
+    )
+    for options in (newer, erased):
+        (told,) = flash([Target(port)], options, keys, lambda *_: None)
+        assert told.did[0].startswith("would install MicroPython") and told.did[1:] == ["would leave its keys"]

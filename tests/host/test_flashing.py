@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from picofed import __version__
 from picofed.fleet import catalog, images, limits, micropython
 from picofed.fleet.payload import PayloadError, check
 from picofed.fleet.probe import Probe, hardware_id
@@ -26,12 +27,14 @@ PICO = 0xE48BFF56
 GOOD = Probe(Abi("armv6m", "6.3"), "a board", (1, 25, 0), b"12345678", False, "", 100000, 4096, False)
 
 
-def uf2(family: int, blocks: int = 3) -> bytes:
-    """An image of a few blocks of 256 bytes."""
+def uf2(family: int, blocks: int = 3, content: bytes = b"") -> bytes:
+    """An image of a few blocks of 256 bytes, or as many as the content fills."""
+    pieces = [content[start : start + 256].ljust(256, b"\0") for start in range(0, len(content), 256)]
+    pieces = pieces or [bytes([number] * 256) for number in range(blocks)]
     made = b""
-    for number in range(blocks):
-        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * number, 256, number, blocks, family)
-        made += struct.pack("<8I", *head) + bytes([number] * 256).ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30)
+    for number, piece in enumerate(pieces):
+        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * number, 256, number, len(pieces), family)
+        made += struct.pack("<8I", *head) + piece.ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30)
     return made
 
 
@@ -136,11 +139,31 @@ def test_what_a_board_must_have() -> None:
     for changes, words in (
         ({"version": (1, 22, 2)}, r"MicroPython 1\.22\.2 is too old"),
         ({"frozen": "0.0.9"}, r"has picofed 0\.0\.9 built in"),
+        ({"frozen": __version__, "sources": "0" * 64}, r"has another picofed \S+ built in"),
         ({"abi": Abi("none", "6.3")}, "loads no native modules"),
     ):
         with pytest.raises(PayloadError, match=words):
             check(Probe(**{**vars(GOOD), **changes}))
     check(Probe(**{**vars(GOOD), "abi": Abi("none", "6.3"), "built_in": True}))
+
+
+def test_an_image_is_what_a_board_runs_only_if_all_of_it_is_the_same(tmp_path: Path) -> None:
+    has = replace(GOOD, banner="3.4.0; MicroPython v1.25.0", machine="a Pico", frozen="0.1.0", sources="5" * 64)
+    plain = replace(has, frozen="", sources="")
+    begins = f"{has.banner}\0{has.machine}\0".ljust(250)  # what is sought then lies in two blocks
+    for content, board, same in (
+        (f"{begins}picofed_sources.py\0{has.sources}", has, True),
+        (f"{begins}picofed_sources.py\0{'6' * 64}", has, False),
+        (begins, has, False),
+        (begins, plain, True),
+        (f"{begins}picofed_sources.py\0{has.sources}", plain, False),
+        (begins.replace("1.25.0", "1.25.1"), plain, False),
+        (begins.replace("a Pico", "a Pica"), plain, False),
+        (f"{begins}{has.sources}", replace(has, sources=""), False),  # of a firmware that does not say
+    ):
+        for name, data in (("image.uf2", uf2(PICO, content=content.encode())), ("image.bin", content.encode())):
+            (tmp_path / name).write_bytes(data)
+            assert images.runs(images.image(str(tmp_path / name), None), board) == same, content
 
 
 def test_the_board_id_is_the_firmwares() -> None:

@@ -19,7 +19,7 @@ from picofed.errors import PicofedError
 from picofed.fleet import catalog, copying, probe
 from picofed.fleet.catalog import Kind
 from picofed.fleet.flash_options import FlashError, Options, Outcome, Progress, Target
-from picofed.fleet.images import Image, check_image
+from picofed.fleet.images import Image, check_image, runs
 from picofed.fleet.key_check import BEHIND, FOREIGN, LOST, POLICY, what_is_wrong
 from picofed.fleet.keys import Keys
 from picofed.fleet.micropython import APPEARS, Installer, check_drive, drive_at, kind_at
@@ -133,6 +133,9 @@ class _Flasher:
         """The kind of a board that has to get this image. Raises ImageError where it may not."""
         kind = self.options.kind or kind_at(self.port, found.machine)
         check_image(image, kind)
+        if not self.options.erase and runs(image, found):
+            self.outcome.did.append("MicroPython is up to date")
+            return None
         return kind
 
     # ---- at its port -------------------------------------------------------------------------------------------------

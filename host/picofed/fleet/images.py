@@ -14,6 +14,8 @@ from typing import Final
 
 from picofed.errors import PicofedError
 from picofed.fleet.catalog import Kind
+from picofed.fleet.probe import Probe
+from picofed.toolchain.build import FROZEN_DIGEST
 from picofed.toolchain.cache import cache_dir
 
 _LIMIT: Final = 64 << 20
@@ -104,3 +106,24 @@ def check_image(image: Image, kind: Kind) -> None:
     has = families(data)
     if has and kind.flash.family not in has:
         raise ImageError(f"wrong image: {image.name} is for family {', '.join(sorted(has))}, not {kind.flash.family}")
+
+
+def _content(data: bytes) -> bytes:
+    """What gets into the flash; UF2 blocks without their heads, in their order."""
+    if len(data) % 512 or data[:8] != struct.pack("<II", *_UF2_MAGIC):
+        return data
+    return b"".join(
+        data[start + 32 : start + 32 + min(476, _UF2.unpack_from(data, start)[4])] for start in range(0, len(data), 512)
+    )
+
+
+def runs(image: Image, found: Probe) -> bool:
+    """Whether a board has this image: its MicroPython's version and board, and what picofed in it was made of, stand in
+    the image; and there is no picofed in the image where there is none in the board's.
+    """
+    held = _content(image.path.read_bytes())
+    if not all(mark and mark.encode() in held for mark in (found.banner, found.machine)):
+        return False
+    if found.frozen:
+        return bool(found.sources) and found.sources.encode() in held
+    return FROZEN_DIGEST.encode() not in held

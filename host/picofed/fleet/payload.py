@@ -46,6 +46,11 @@ def check(probe: Probe) -> None:
         raise PayloadError(
             f"its MicroPython has picofed {probe.frozen} built in, this is {__version__}: build and install a new one"
         )
+    ours = build.picofed_digest()
+    if probe.sources and ours and probe.sources != ours:
+        raise PayloadError(
+            f"its MicroPython has another picofed {probe.frozen} built in than this one: build and install a new one"
+        )
     if probe.abi.arch == "none" and not probe.built_in:
         raise PayloadError("its MicroPython loads no native modules: install one that does, or a whole firmware")
 

@@ -35,7 +35,7 @@ def probe():
  old=sys.path[:]
  sys.path[:]=['.frozen']
  core=False
- frozen=''
+ frozen=made=''
  try:
   import picofed_core
   core=True
@@ -44,6 +44,8 @@ def probe():
  try:
   import picofed
   frozen=picofed.__version__
+  import picofed_sources
+  made=picofed_sources.DIGEST
  except Exception:
   pass
  sys.path[:]=old
@@ -60,7 +62,7 @@ def probe():
    return False
  state=there('board.0') or there('board.1')
  m=str(getattr(i,'_machine',sys.platform))
- return (getattr(i,'_mpy',0),m,tuple(i.version[:3]),raw,core,frozen,free,block,state)
+ return (getattr(i,'_mpy',0),m,tuple(i.version[:3]),raw,core,frozen,free,block,state,made,sys.version)
 print(probe())
 """
 
@@ -69,7 +71,8 @@ print(probe())
 class Probe:
     """abi: of native modules; ident: the board id that its firmware will see, None where the chip has no number;
     built_in: the native module is part of its MicroPython; frozen: version of the firmware in its MicroPython, or "";
-    free: bytes (-1: not known); has_state: it was provisioned once, to whatever end."""
+    free: bytes (-1: not known); has_state: it was provisioned once, to whatever end; sources: digest of what that
+    firmware was made of, or ""; banner: what its MicroPython says of itself."""
 
     abi: Abi
     machine: str
@@ -80,6 +83,8 @@ class Probe:
     free: int
     block: int
     has_state: bool
+    sources: str = ""
+    banner: str = ""
 
 
 def hardware_id(raw: bytes | None) -> bytes | None:
@@ -94,7 +99,7 @@ def ask(repl: Repl, name: str) -> Probe:
     """Look at the board behind a raw REPL. Raises ReplError."""
     value = repl.value(_PROBE)
     try:
-        number, machine, version, raw, core, frozen, free, block, state = value
+        number, machine, version, raw, core, frozen, free, block, state, sources, banner = value
         return Probe(
             of_board(int(number)),
             one_line(str(machine), 80),
@@ -105,6 +110,8 @@ def ask(repl: Repl, name: str) -> Probe:
             int(free),
             max(1, int(block)),
             bool(state),
+            str(sources),
+            str(banner),
         )
     except (TypeError, ValueError) as error:
         raise ReplError(f"{name}: the board does not say what it is: does another program use it?") from error

@@ -26,6 +26,8 @@ from picofed.toolchain.sources import (
 
 _JOBS = "-j2"
 MODULE = "picofed_core"
+SOURCES = "sources"  # file of an installed package, with the digest of what its firmware was made of
+FROZEN_DIGEST = "picofed_sources"  # module of a whole firmware, whose DIGEST says what that was made of
 
 # natmod architecture -> compiler that MicroPython's dynruntime.mk calls for it.
 NATMOD_COMPILERS = {
@@ -190,6 +192,15 @@ def sources_digest(root: Path) -> str:
     """Identifies the sources of native modules and firmware: a package brings none that were built from others."""
     parts = [root / "native" / part for part in ("include", "src", "bindings")] + [root / "firmware" / "picofed"]
     return hashlib.sha256((tree_digest(parts) + (root / "native" / "natmod.mk").read_text()).encode()).hexdigest()
+
+
+def picofed_digest() -> str:
+    """sources_digest of this picofed; "" where the installed package brings no firmware."""
+    try:
+        return sources_digest(repo_root())
+    except LayoutError:
+        file = packaged() / SOURCES
+        return file.read_text() if file.is_file() else ""
 
 
 def natmod(arch: str = "x64", tools: Path | None = None) -> Path:

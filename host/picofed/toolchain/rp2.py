@@ -127,6 +127,7 @@ def rp2_firmware(flavour: str = "picofed", board: str = "rpi_pico") -> Path:
     root = repo_root()
     folder_of_board, native = root / "boards" / board, root / "native"
     what = f"building MicroPython for {board} ({flavour})"
+    digest = build.picofed_digest()
 
     def inputs() -> list[str]:
         known = [build.micropython_digest(source), build.compiler_version(compiler), board, flavour]
@@ -135,7 +136,7 @@ def rp2_firmware(flavour: str = "picofed", board: str = "rpi_pico") -> Path:
         known += [(folder_of_board / name).read_text() for name in own]
         if flavour == "picofed":
             parts = [native / part for part in ("include", "src", "bindings")]
-            known += [monocypher.name, build.tree_digest([*parts, root / "firmware" / "picofed"])]
+            known += [digest, monocypher.name, build.tree_digest([*parts, root / "firmware" / "picofed"])]
             known += [(native / "micropython.cmake").read_text(), (root / "firmware" / "manifest.py").read_text()]
         return known
 
@@ -154,8 +155,10 @@ def rp2_firmware(flavour: str = "picofed", board: str = "rpi_pico") -> Path:
                 **build.make_environment(),
                 "MICROPY_MPYCROSS": str(cross),
                 "PICOFED_FROZEN": str(int(flavour == "picofed")),
+                "PICOFED_GENERATED": str(work),
                 "PICO_SDK_PATH": "",
             }
+            (work / f"{build.FROZEN_DIGEST}.py").write_text(f"DIGEST = {digest!r}\n")
             run_logged(argv, log, what, env=environment)
             run_logged([ninja, "-C", str(work / "build"), "-j2"], log, what, env=environment)
             image = (work / "build" / "firmware.bin").read_bytes()
