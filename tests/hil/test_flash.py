@@ -499,5 +499,13 @@ def test_options_that_contradict_each_other_are_one_line(site: Path, board: Unix
         (("--epsilon", -1), "epsilon"),
         (("--micropython", "own"), "say for which --board"),
         (("--micropython", "none.uf2"), "cannot read none.uf2"),
+        (("--sha256", "0" * 64), "give it with --micropython"),
+        (("--micropython", "own", "--sha256", "0" * 64), "--sha256 is that of a file or URL"),
+        (("--drive", "/media/pico"), "--drive is where MicroPython goes"),
+        (("--drive", "/media/pico", "--micropython", "x.bin", "--board", "esp32"), "esp32 shows no drive"),
+        (("--port", ""), "--port '' names no port"),
     ):
         assert said in run(site, board, *words, ok=False).stderr
+    failed = run(site, board, "--json", "--port", "", ok=False)
+    assert json.loads(failed.stdout) == []
+    assert run(site, "/dev/null", ok=False).stderr.count("/dev/null") == 1

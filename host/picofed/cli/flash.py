@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -101,44 +103,76 @@ def flash(
 
     Example: picofed flash --port /dev/ttyACM0 --epsilon 8
     """
-    kind = catalog.kind(board_kind) if board_kind else None
-    if epsilon is not None and budget is not None:
-        raise PicofedError("--epsilon and --budget say the same thing: give one of them")
-    if no_keys and (new_keys or epsilon is not None or budget is not None or max_charge is not None):
-        raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
-    changes = {"--helper": helper, "--peers": peers, "--cohort": cohort, "--honest": honest, "--link": link}
-    for option, value in changes.items():
-        if value is not None and no_keys:
-            raise PicofedError(f"{option} changes the policy, which --no-keys leaves alone: give one of them")
-    helper_key = None if helper is None else common.public_key(helper, "--helper", "picofed helper key")
-    asked = keys.units(epsilon, delta)
-    budget = budget if asked is None else asked
-    install_first = _image(micropython, sha256, kind) if micropython else None
-    chosen = _targets(ports, places, kind)
-    if name is not None and len(chosen) > 1:
-        raise PicofedError(f"--name is for one board, these are {len(chosen)}: give one --port")
-    options = Options(
-        kind=kind,
-        main=main,
-        image=install_first,
-        with_keys=not no_keys,
-        new_keys=new_keys,
-        erase=erase,
-        dry_run=dry_run,
-        interrupt=interrupt,
-    )
-    asked = None if link is None else LINKS.index(link)
-    wanted = keys.Wanted(budget, max_charge, name, helper_key, peers, asked, cohort, honest)
-    registry = common.open_registry(site)
-    giver = keys.Keys(registry, wanted, _heads(site), lambda: _owner(owner or site))
-    if not no_keys:
-        Ownership(owner or site, site)  # a damaged roster is told before a board has keys; read again after, to sign
-    stop = threading.Event()
-    with FlashProgress(quiet=as_json) as progress:
-        outcomes = flash_boards(chosen, options, giver, progress, stop)
+    with _empty_list_on_failure(as_json):
+        kind = catalog.kind(board_kind) if board_kind else None
+        if epsilon is not None and budget is not None:
+            raise PicofedError("--epsilon and --budget say the same thing: give one of them")
+        if no_keys and (new_keys or epsilon is not None or budget is not None or max_charge is not None):
+            raise PicofedError("--no-keys leaves keys and policy alone: leave their options away, or --no-keys")
+        changes = {"--helper": helper, "--peers": peers, "--cohort": cohort, "--honest": honest, "--link": link}
+        for option, value in changes.items():
+            if value is not None and no_keys:
+                raise PicofedError(f"{option} changes the policy, which --no-keys leaves alone: give one of them")
+        helper_key = None if helper is None else common.public_key(helper, "--helper", "picofed helper key")
+        units = keys.units(epsilon, delta)
+        budget = budget if units is None else units
+        _check_places(ports, places, micropython, sha256, kind)
+        install_first = _image(micropython, sha256, kind) if micropython else None
+        chosen = _targets(ports, places, kind)
+        if name is not None and len(chosen) > 1:
+            raise PicofedError(f"--name is for one board, these are {len(chosen)}: give one --port")
+        options = Options(
+            kind=kind,
+            main=main,
+            image=install_first,
+            with_keys=not no_keys,
+            new_keys=new_keys,
+            erase=erase,
+            dry_run=dry_run,
+            interrupt=interrupt,
+        )
+        asked = None if link is None else LINKS.index(link)
+        wanted = keys.Wanted(budget, max_charge, name, helper_key, peers, asked, cohort, honest)
+        registry = common.open_registry(site)
+        giver = keys.Keys(registry, wanted, _heads(site), lambda: _owner(owner or site))
+        if not no_keys:
+            # A damaged roster is told before a board has keys; it is read again after, to sign.
+            Ownership(owner or site, site)
+        stop = threading.Event()
+        with FlashProgress(quiet=as_json) as progress:
+            outcomes = flash_boards(chosen, options, giver, progress, stop)
     if not no_keys:
         _roster(outcomes, registry, site, owner or site, peers, dry_run)
     _tell(outcomes, as_json)
+
+
+@contextlib.contextmanager
+def _empty_list_on_failure(as_json: bool) -> Iterator[None]:
+    """What fails before there are boards is a list of none, for scripts."""
+    try:
+        yield
+    except PicofedError:
+        if as_json:
+            common.print_json([])
+        raise
+
+
+def _check_places(
+    ports: tuple[str, ...],
+    places: tuple[Path, ...],
+    micropython: str | None,
+    sha256: str | None,
+    kind: catalog.Kind | None,
+) -> None:
+    """Options that would do nothing are a mistake."""
+    if not all(ports):
+        raise PicofedError("--port '' names no port: leave it away for all boards that are plugged in")
+    if sha256 is not None and micropython in (None, "own"):
+        raise PicofedError("--sha256 is that of a file or URL: give it with --micropython")
+    if places and micropython is None:
+        raise PicofedError("--drive is where MicroPython goes: say which with --micropython")
+    if places and kind is not None and kind.flash.method != "uf2":
+        raise PicofedError(f"{kind.name} shows no drive: leave --drive away")
 
 
 def _owner(folder: Path) -> Owner:

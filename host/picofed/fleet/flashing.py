@@ -83,12 +83,18 @@ class _Flasher:
                 self._visit()
             self._say("done", 1, 1)
         except PicofedError as error:
-            outcome.problem = str(error).removeprefix(f"{self.port}: ")
+            outcome.problem = self._without_place(str(error))
         except OSError as error:
             outcome.problem = f"{error.filename + ': ' if error.filename else ''}{error.strerror or error}"
         if outcome.problem:
             self._say(f"failed: {outcome.problem}")
         return outcome
+
+    def _without_place(self, text: str) -> str:
+        """It is said once, in front."""
+        for beginning in (f"{self.port}: ", f"{self._label}: ", f"{self.port} ", f"{self._label} "):
+            text = text.removeprefix(beginning)
+        return text.replace(f" {self.port}:", ":") if self.port else text
 
     def _say(self, what: str, done: int = 0, total: int = 0) -> None:
         if self._stop.is_set():
