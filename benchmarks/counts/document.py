@@ -132,7 +132,8 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
         f"A round of the firmware is more than arithmetic. Of the {whole:,} cycles of the demo's round, {features:,}"
         f" are features, {examples:,} training, and {reading:,} ({share(reading, whole)}), the rest of its 200 records,"
         " reading: a file of LittleFS, the crc32 of each slot, windows out of slots. Going through the record store, a"
-        f" row above, is windows(): it hands each window to MicroPython, which a round does not, and takes {handed:,}.",
+        f" row above, is windows(): it hands each window to MicroPython, which a round does not, and takes {handed:,}."
+        " This is the first round of its record store, which also writes down, in two copies, what a record is.",
         f"Nor is a round of the MLP {n(pico, 'blocks: the whole round'):,} cycles of arithmetic, and so it misses its"
         f" target: {n(pico, 'blocks: noise'):,} are noise and {blocks_seen:,} its 200 records, of which features take"
         f" {blocks_features:,} and examples at most {blocks_examples:,} (those of the MLP 64-32-10), so that reading"

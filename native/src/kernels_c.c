@@ -117,6 +117,9 @@ uint32_t pf_spread(int32_t *blocks, uint32_t example, const int8_t *a, uint32_t 
     return squares;
 }
 
+#ifdef PF_KERNELS_CLONED
+
+/* Four columns at a time, which wide registers like and small processors do not. */
 PF_CLONED void pf_outer(
     uint32_t *acc, uint32_t rows, uint32_t columns, const int32_t *blocks, const int32_t *deltas, uint32_t examples) {
     (void)examples;
@@ -145,6 +148,27 @@ PF_CLONED void pf_outer(
         }
     }
 }
+
+#else
+
+void pf_outer(
+    uint32_t *acc, uint32_t rows, uint32_t columns, const int32_t *blocks, const int32_t *deltas, uint32_t examples) {
+    (void)examples;
+    for (uint32_t j = 0; j < rows; j++) {
+        const int32_t *d = deltas + PF_BATCH * j;
+        for (uint32_t i = 0; i < columns; i++) {
+            const int32_t *a = blocks + (i & ~3u) * PF_BATCH + (i & 3u);
+            int32_t sum = 0;
+            for (uint32_t e = 0; e < PF_BATCH; e++) {
+                sum += d[e] * a[4u * e]; /* each product < 2^21 in size */
+            }
+            acc[i] += (uint32_t)sum;
+        }
+        acc += columns;
+    }
+}
+
+#endif
 
 PF_CLONED void pf_outer_one(
     uint32_t *acc, uint32_t rows, uint32_t columns, const int8_t *a, const int32_t *deltas, int32_t *scratch) {
