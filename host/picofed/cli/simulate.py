@@ -215,7 +215,7 @@ def quality(job: Job, weights: Any, people: dict[str, Examples]) -> float:
 
 def make_boards(job: Job, plan: Plan, clients: dict[str, Examples], seed: str) -> list[SimulatedBoard]:
     """One board for each client, with just the budget that the plan needs."""
-    charge = accounting.charge(job.clip, job.log2_sigma, job.steps) if job.private else 0
+    charge = accounting.charge(job.clip, job.log2_sigma, job.steps) if job.private else 1  # no policy has none
     budget = min(charge * plan.rounds, accounting.UNITS_MAX)
     boards = []
     for number, (name, examples) in enumerate(clients.items()):

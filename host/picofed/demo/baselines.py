@@ -55,7 +55,7 @@ def boards(job: Job, plan: Plan, clients: People, seed: str) -> list[SimulatedBo
 
 def provisions(job: Job, plan: Plan, names: Sequence[str], seed: str) -> list[Provision]:
     """Keys and policies of emulated or simulated boards; from `seed`, for nothing is at stake on them."""
-    charge = accounting.charge(job.clip, job.log2_sigma, job.steps) if job.private else 0
+    charge = accounting.charge(job.clip, job.log2_sigma, job.steps) if job.private else 1  # no policy has none
     budget = charge * plan.rounds
     if plan.epsilon is not None:
         samples = len(job.model.trainable) * job.steps * plan.rounds
