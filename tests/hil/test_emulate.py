@@ -19,6 +19,7 @@ import pytest
 import serial
 from picofed.fleet import catalog, micropython
 from picofed.fleet.emulation import BACKENDS
+from picofed.fleet.images import image
 from picofed.toolchain import rp2
 
 pytestmark = pytest.mark.slow
@@ -174,7 +175,7 @@ def test_a_pico_shows_its_drive_and_boots_with_what_is_copied_there(tmp_path: Pa
         assert not place["running"] and drive is not None
         assert "rpi_pico" in [kind.name for kind in drive.kinds]
         (drive.path / "half.uf2").write_bytes(images["plain"].read_bytes()[:51200])
-        micropython.copy_to(drive, micropython.image(str(images["plain"]), None), catalog.kind("rpi_pico"))
+        micropython.copy_to(drive, image(str(images["plain"]), None), catalog.kind("rpi_pico"))
         wait_for(lambda: running.say("list")[0]["running"])
         assert not drive.path.exists() and running.say("list")[0]["drive"] == ""
         assert run("mpremote", "connect", port, "exec", version).strip() == "plain"
