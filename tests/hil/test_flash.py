@@ -495,7 +495,7 @@ def test_options_that_contradict_each_other_are_one_line(site: Path, board: Unix
         (("--epsilon", 1, "--budget", 5), "say the same thing"),
         (("--no-keys", "--epsilon", 1), "leaves keys and policy alone"),
         (("--no-keys", "--peers", 3), "--no-keys leaves alone"),
-        (("--budget", 5, "--max-charge", 6), "is above the budget"),
+        (("--budget", 5, "--max-charge", 6), "max_charge is 1 to 5, not 6"),
         (("--epsilon", -1), "epsilon"),
         (("--micropython", "own"), "say for which --board"),
         (("--micropython", "none.uf2"), "cannot read none.uf2"),
