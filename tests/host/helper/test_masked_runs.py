@@ -107,7 +107,8 @@ def test_the_conditional_epsilon_stands_beside_the_boards_own(make_world: Callab
     statement = state(store, plan.delta, None, 3)
     assert [board.sums for board in statement.boards if board.name != "idle"] == found
     text = page.render(statement)
-    assert "in sums, 3 honest" in text and "host and helper together" in text and "Seen in sums" in text
+    assert "in sums: if 3 boards of each are honest" in text and "Seen in sums" in text
+    assert "that it keeps what it knows from the host" in text
     store.close()
 
 
