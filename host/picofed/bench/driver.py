@@ -12,7 +12,7 @@ from typing import Any
 
 from picofed.bench.cache import Cache
 from picofed.bench.settings import SEARCH_SEED as SEED
-from picofed.bench.settings import Hyper, Run, Scale, Setting, Variant, searched, trial
+from picofed.bench.settings import Hyper, Run, Scale, Setting, Variant, searched, searched_fleets, searches, trial
 from picofed.bench.trial import lower_priority, perform
 
 Progress = Callable[[int, int, Run], None]  # how many are done, of how many, and which
@@ -90,19 +90,6 @@ def _all(
             collect(workers)
     collect(0)
     return complete
-
-
-def searched_fleets(scale: Scale, chosen: Sequence[Setting]) -> list[Setting]:
-    """On which hyper-parameters are searched for these settings, once each."""
-    return list(dict.fromkeys(searched(setting, scale) for setting in chosen))
-
-
-def searches(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant]) -> Iterator[Run]:
-    """What settings.search_runs lists, one by one."""
-    for fleet in searched_fleets(scale, chosen):
-        for variant in variants:
-            for number in range(scale.trials):
-                yield Run(scale, fleet, variant, trial(number), SEED)
 
 
 def reported(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache) -> Iterator[Run]:

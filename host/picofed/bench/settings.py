@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -200,12 +200,14 @@ def searched(setting: Setting, scale: Scale) -> Setting:
     return replace(setting, stragglers=max(scale.stragglers), split=scale.splits[0])
 
 
-def search_runs(scale: Scale, chosen: Iterable[Setting], variants: Iterable[Variant]) -> list[Run]:
-    """All trials that these settings need, once each."""
-    fleets = dict.fromkeys(searched(setting, scale) for setting in chosen)
-    return [
-        Run(scale, fleet, variant, trial(number), SEARCH_SEED)
-        for fleet in fleets
-        for variant in variants
-        for number in range(scale.trials)
-    ]
+def searched_fleets(scale: Scale, chosen: Iterable[Setting]) -> list[Setting]:
+    """On which hyper-parameters are searched for these settings, once each."""
+    return list(dict.fromkeys(searched(setting, scale) for setting in chosen))
+
+
+def searches(scale: Scale, chosen: Iterable[Setting], variants: Sequence[Variant]) -> Iterator[Run]:
+    """All trials that these settings need, once each, one by one: they may be more than there is time to list."""
+    for fleet in searched_fleets(scale, chosen):
+        for variant in variants:
+            for number in range(scale.trials):
+                yield Run(scale, fleet, variant, trial(number), SEARCH_SEED)

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 from picofed.bench import document, driver, figure, fleets, measure, public
 from picofed.bench.cache import Cache, CacheError
-from picofed.bench.settings import FULL, QUICK, VARIANTS, Run, Setting, search_runs, settings, trial
+from picofed.bench.settings import FULL, QUICK, SEARCH_SEED, VARIANTS, Run, Setting, searched, searches, settings, trial
 from picofed.bench.trial import identity, perform
 from picofed.cli import cli
 from picofed.errors import PicofedError
@@ -134,7 +134,7 @@ def test_memory_of_floats_is_the_documented_formula() -> None:
 
 
 def test_the_search_is_the_same_for_all_and_on_a_seed_of_its_own() -> None:
-    runs = search_runs(FULL, settings(FULL), VARIANTS)
+    runs = list(searches(FULL, settings(FULL), VARIANTS))
     by_name = {v.name: [(run.setting, run.hyper) for run in runs if run.variant == v] for v in VARIANTS}
     assert len({json.dumps(found, default=str) for found in by_name.values()}) == 1
     assert not {run.seed for run in runs} & set(FULL.seeds)
@@ -372,7 +372,8 @@ def test_a_page_that_cannot_be_written_is_known_before_anything_runs(
 def test_runs_are_listed_no_further_than_time_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a hundred thousand trials a rule, after the time: one is looked at. They are those of the search."""
     scale = replace(SMALL, trials=4)
-    assert list(driver.searches(scale, [PLAIN], FEW)) == search_runs(scale, [PLAIN], FEW)
+    wanted = [Run(scale, searched(PLAIN, scale), rule, trial(n), SEARCH_SEED) for rule in FEW for n in range(4)]
+    assert list(searches(scale, [PLAIN], FEW)) == wanted
     asked = 0
     real = Cache.get
 
