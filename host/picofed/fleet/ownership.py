@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,18 +29,6 @@ def board_id(chip: str) -> bytes:
     if not number:
         raise PicofedError(f"{chip!r} is no chip number: give it in hex, as machine.unique_id().hex() prints it")
     return blake2b(number, BOARD_ID) if len(number) > BOARD_ID else number.ljust(BOARD_ID, b"\0")
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """A file that only its owner may read. An existing one is never overwritten: it may be another board's."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise PicofedError(f"{path} is in the way: move it or choose another --output") from None
-    except OSError as error:
-        raise PicofedError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True)
