@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from picofed.fleet import catalog
-from picofed.fleet.emulation import BACKENDS
+from picofed.fleet.emulation import BACKENDS, UnixBoard
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -61,6 +61,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not wanted(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if wanted(item)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Where a host keeps what it knows of boards; nothing yet."""
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def board() -> Iterator[UnixBoard]:
+    """An empty board, for tests whose subject is what is done to one."""
+    with UnixBoard(board_id=b"one brd.") as made:
+        yield made
 
 
 @pytest.fixture

@@ -72,17 +72,6 @@ def whole(board: UnixBoard) -> bool:
     return all(files.get(path) == data for path, data in wanted.items()) and not any(".new" in path for path in files)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return tmp_path / "site"
-
-
-@pytest.fixture
-def board() -> Iterator[UnixBoard]:
-    with UnixBoard(board_id=b"one brd.") as made:
-        yield made
-
-
 def test_empty_boards_become_members_all_at_once_and_nothing_is_done_twice(site: Path) -> None:
     with Fleet(["unix"] * 3) as boards:
         first = run(site, boards, "--epsilon", 4)

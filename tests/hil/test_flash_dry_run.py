@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flash_world import run
 from picofed.fleet.emulation import UnixBoard
+from picofed.toolchain import uf2
 from test_flash import on_board, small_disk
-from test_flash_micropython import PICO, uf2
+from test_flash_micropython import PICO
 from test_flash_picos import show_drive
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return tmp_path / "site"
-
-
-@pytest.fixture
-def board() -> Iterator[UnixBoard]:
-    with UnixBoard(board_id=b"one brd.") as made:
-        yield made
 
 
 def kept(board: UnixBoard) -> dict[str, bytes]:
@@ -62,8 +51,8 @@ def test_a_board_of_another_owner_is_refused_before_anything_is_changed(
 
 
 def test_what_the_run_refuses_a_dry_run_refuses(site: Path, board: UnixBoard, tmp_path: Path) -> None:
-    (tmp_path / "pico.uf2").write_bytes(uf2(PICO))
-    (tmp_path / "other.uf2").write_bytes(uf2(0xE48BFF59))
+    (tmp_path / "pico.uf2").write_bytes(uf2.from_binary(bytes(256), family=PICO))
+    (tmp_path / "other.uf2").write_bytes(uf2.from_binary(bytes(256), family=0xE48BFF59))
     drive = tmp_path / "drive"
     show_drive(drive)
     for words, said in (

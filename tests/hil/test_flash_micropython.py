@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flash_world import client_of, recordings, run, spend
 from picofed.fleet.emulation import UnixBoard
 from picofed.link.messages import State
+from picofed.toolchain import uf2
 
 pytestmark = pytest.mark.slow
 
 PICO = 0xE48BFF56
 
 
-def uf2(family: int, content: bytes = b"") -> bytes:
-    """An image with this content, in blocks of 256 bytes."""
-    pieces = [content[start : start + 256].ljust(256, b"\0") for start in range(0, max(1, len(content)), 256)]
-    made = b""
-    for number, piece in enumerate(pieces):
-        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * number, 256, number, len(pieces), family)
-        made += struct.pack("<8I", *head) + piece.ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30)
-    return made
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return tmp_path / "site"
-
-
-@pytest.fixture
-def board() -> Iterator[UnixBoard]:
-    with UnixBoard(board_id=b"one brd.") as made:
-        yield made
-
-
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    (tmp_path / "pico.uf2").write_bytes(uf2(PICO))
+    (tmp_path / "pico.uf2").write_bytes(uf2.from_binary(bytes(256), family=PICO))
     return tmp_path / "pico.uf2"
 
 

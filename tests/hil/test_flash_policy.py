@@ -6,7 +6,6 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,6 @@ from picofed.link.transfer import upload
 pytestmark = pytest.mark.slow
 
 HELPER = "0900000000000000000000000000000000000000000000000000000000000000"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    return tmp_path / "site"
-
-
-@pytest.fixture
-def board() -> Iterator[UnixBoard]:
-    with UnixBoard(board_id=b"one brd.") as made:
-        yield made
 
 
 def test_a_new_board_takes_orders_only_from_who_holds_its_key(site: Path, board: UnixBoard) -> None:

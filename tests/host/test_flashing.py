@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import http.server
-import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from picofed.learn.model import Model
 from picofed.native import blake2b
 from picofed.toolchain.layout import repo_root
 from picofed.toolchain.mpy import Abi
+from picofed.toolchain.uf2 import from_binary
 
 PICO = 0xE48BFF56
 GOOD = Probe(Abi("armv6m", "6.3"), "a board", (1, 25, 0), b"12345678", False, "", 100000, 4096, False)
@@ -29,13 +29,7 @@ GOOD = Probe(Abi("armv6m", "6.3"), "a board", (1, 25, 0), b"12345678", False, ""
 
 def uf2(family: int, blocks: int = 3, content: bytes = b"") -> bytes:
     """An image of a few blocks of 256 bytes, or as many as the content fills."""
-    pieces = [content[start : start + 256].ljust(256, b"\0") for start in range(0, len(content), 256)]
-    pieces = pieces or [bytes([number] * 256) for number in range(blocks)]
-    made = b""
-    for number, piece in enumerate(pieces):
-        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * number, 256, number, len(pieces), family)
-        made += struct.pack("<8I", *head) + piece.ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30)
-    return made
+    return from_binary(content or b"".join(bytes([number] * 256) for number in range(blocks)), family=family)
 
 
 @pytest.fixture
