@@ -282,10 +282,9 @@ Every client takes part twice, `fedbuff` of 100:
 Printed by `python benchmarks/simulation_profile.py`. Before, every client was a trainer that Python called for each
 step; now the core takes many clients in one call, so that conversions and checks are once for all of them, and updates
 are summed from their bytes. What is around the core in a simulation is Python, one event at a time: calls an update
-are the same whatever the size (tests/host/simulation/test_cost.py). A client's first key needs its secret, which is
-made with a policy and a signature under it, as for an emulated board; once for each client. What grows with the fleet
-is Python's collector of cycles, which walks over all rounds under way; other stages do the same for each update, and
-differ from run to run by more than with the size.
+are the same whatever the size (tests/host/simulation/test_cost.py). What grows with the fleet is Python's collector of
+cycles, which walks over all rounds under way; other stages do the same for each update, and differ from run to run by
+more than with the size.
 
 {tables()}
 """)

@@ -189,14 +189,11 @@ class Provision:
             return cls(policy, key, secret, ident, owner.public, owner.sign_policy(policy.data))
         owner = owner or emulated_owner(seed)
 
-        def derive(what: bytes, size: int) -> bytes:
-            return blake2b(b"picofed emulated board" + policy.board + what, size, blake2b(seed, 32))
-
         return cls(
             policy,
-            derive(b"key", KEY),
-            derive(b"secret", KEY),
-            derive(b"records", 8),
+            _emulated(seed, policy.board, b"key", KEY),
+            emulated_secret(seed, policy.board),
+            _emulated(seed, policy.board, b"records", 8),
             owner.public,
             owner.sign_policy(policy.data),
         )
@@ -280,6 +277,15 @@ def budget(epsilon: float | None, delta: float) -> int | None:
 def next_number(known: int) -> int:
     """A policy number above every earlier one of this owner, also where the registry was lost: the time, in seconds."""
     return max(known + 1, int(time.time()))
+
+
+def emulated_secret(seed: bytes, board: bytes) -> bytes:
+    """The first seed of an emulated board, 32 bytes: whoever knows the site's seed has it."""
+    return _emulated(seed, board, b"secret", KEY)
+
+
+def _emulated(seed: bytes, board: bytes, what: bytes, size: int) -> bytes:
+    return blake2b(b"picofed emulated board" + board + what, size, blake2b(seed, 32))
 
 
 def emulated_owner(seed: bytes) -> Owner:

@@ -9,7 +9,7 @@ import numpy as np
 
 from picofed import native
 from picofed.learn.clients import ENTROPY_BYTES, emulated_entropy
-from picofed.provisioning import Policy, Provision
+from picofed.provisioning import emulated_secret
 
 CHAIN: Final = 32
 
@@ -44,6 +44,6 @@ class Keys:
         self.used[client] += steps
 
     def _boot(self, client: int) -> bytes:
-        secret = Provision.new(Policy(board_id(client), "client", 1, 1), self._seed).secret
+        secret = emulated_secret(self._seed, board_id(client))
         data = b"picofed boot" + bytes(4) + self._entropy + board_id(client) + bytes(8)
         return blake2b(data, digest_size=64, key=secret).digest()[:CHAIN]
