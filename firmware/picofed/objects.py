@@ -190,6 +190,8 @@ class Objects:
     def __init__(self, folder=FOLDER + "/objects"):
         files.make_folder(folder)
         self._folder = folder
+        gc.collect()
+        self.heap = gc.mem_free()  # what the board says of it (server.Server)
         self.pinned = set()
         self._all = []
         for name in os.listdir(folder):
@@ -218,7 +220,7 @@ class Objects:
         """Bytes of the largest object that can come: it must fit the file system, and RAM to be verified."""
         gc.collect()
         status = os.statvfs(self._folder)
-        return min(status[0] * status[3] - 4096, gc.mem_free() // 2)
+        return min(status[0] * status[3] - 4096, self.heap // 2)
 
     def _check(self, ident, total):
         if len(ident) != 16 or total < 1:

@@ -50,6 +50,7 @@ class Records:
         self.ring = array("I", (self.channels, self.samples, self.slots, 0, 0, 0))
         self._recording = False
         self._scan()
+        self.wipe()
 
     def _make(self, path, ident, channels, rate, samples, slots):
         size = _SLOT + 2 * channels * samples + 4
@@ -128,6 +129,15 @@ class Records:
         self.count += 1
         self._next += 1
         self._index += 1
+
+    def wipe(self):
+        """Overwrite what was read or recorded; False while there is a recording, of which samples wait here."""
+        self._reader = None
+        core.trainer_wipe(self.slots_read)
+        if self._recording:
+            return False
+        core.trainer_wipe(self._buffer)
+        return True
 
     # ---- recording -------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Server:
         self.text = ""
         self._job_object = None
         self._dropped = None
+        self.heap = self.used = 0  # of memory free, and in use
         self._operations = {
             1: (self._hello, (int,)),
             2: (self._put, (bytes, int, int, bytes)),
@@ -158,11 +159,19 @@ class Server:
     # ---- requests --------------------------------------------------------------------------------------------
 
     def _hello(self, version):
+        # The collector takes for a pointer whatever looks like one: samples would decide what it finds free, and the
+        # host what they have to look like. So stock is taken only while nothing of a record lies in the heap.
+        clean = self._state() in (IDLE, READY) and not (self.trainer is not None and self.trainer.used)
+        if self.records is not None and clean:
+            clean = self.records.wipe()
         board = self.board
         policy = board.policy
         current = self.round
         update = current.update if current else None
         gc.collect()
+        if clean:
+            self.heap, self.used = gc.mem_free(), gc.mem_alloc()
+            self.objects.heap = self.heap
         return [
             PROTOCOL,
             {
@@ -172,8 +181,8 @@ class Server:
                 "core": core.VERSION,
                 "machine": plain(name(), 80),
                 "mtu": MTU,
-                "heap": gc.mem_free(),
-                "used": gc.mem_alloc(),
+                "heap": self.heap,
+                "used": self.used,
                 "slots": self.records.count if self.records else 0,
                 "seq": board.seq,
                 "spent": board.spent,

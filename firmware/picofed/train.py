@@ -66,6 +66,7 @@ class Trainer:
         self.front = Front(job)
         self.targets = _bytearray(_BATCH * (1 if job.target == LABEL else 2 * self.outputs))
         self.row = memoryview(self.features)[: self.inputs]
+        self.used = False  # there may be something of records in these buffers
         self.whole = self.image is not None and self.made  # frozen weights are here
         self.loaded = False  # all weights are
 
@@ -134,6 +135,7 @@ class Trainer:
         if self.job.target != SELF or not self.loaded:
             raise PicofedError(UNKNOWN, "a score needs a job with target self, and its weights")
         logits = array("i", [0] * self.outputs)
+        self.used = True
         self.front.record(window, self.row, self.targets)
         check(core.trainer_logits(self.mem, self.row, logits), "score")
         down = 6 if len(self.job.model) == 18 else 4  # one layer: Q18, else Q16
@@ -172,6 +174,7 @@ class Trainer:
         core.trainer_wipe(self.features)
         core.trainer_wipe(self.targets)
         self.front.wipe()
+        self.used = False
 
 
 class Round:
@@ -190,6 +193,7 @@ class Round:
         if not records.count:
             raise PicofedError(RECORDS)
         self.trainer = trainer
+        trainer.used = True
         self.job_id = job.id
         self.weights_id = weights_id
         self.version = version
