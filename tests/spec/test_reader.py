@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 from picofed.fleet.emulation import UnixBoard
 from picofed.fleet.provision import board_files
-from picofed.provisioning import Policy, Provision
-from picofed.records import Session
+from picofed.learn.clients import Examples, SimulatedBoard
+from picofed.learn.job import Job
+from picofed.link.transfer import upload
+from picofed.members import Members
+from picofed.provisioning import Policy, Provision, emulated_owner
+from picofed.records import Layout, Session, write
 from picofed.toolchain import build
 
 from . import reader
@@ -117,17 +121,43 @@ class Host:
         return data, update
 
 
-@contextmanager
-def running(place: Path) -> Iterator[tuple[UnixBoard, Provision]]:
-    rng = np.random.default_rng(11)
-    sessions = []
+def sessions_of(seed: int) -> list[Session]:
+    rng = np.random.default_rng(seed)
+    made = []
     for label in (0, 2, 255, 1, 7):
         walk = np.cumsum(rng.normal(0, 900, (int(rng.integers(120, 200)), 6)), axis=0)
-        sessions.append(Session(np.clip(walk, -32768, 32767).astype(np.int16), label))
+        made.append(Session(np.clip(walk, -32768, 32767).astype(np.int16), label))
+    return made
+
+
+def sums_of(store: bytes, weights: list[int]) -> tuple[list[int], int]:
+    """What all records of a store add, and how many there are (SPEC 9, 8, 2)."""
+    model = reader.Model(MODEL)
+    cut = [(reader.imu45(x), label) for x, label in reader.windows(store, WINDOW, 40, LABELS)]
+    sums = [0] * TRAINABLE
+    for inputs, label in cut:
+        for k, value in enumerate(reader.contribution(model, weights, inputs, label, CLIP)):
+            sums[k] += value
+    assert len(cut) > 4 and any(sums)
+    return sums, len(cut)
+
+
+def noised(sums: list[int], key: bytes) -> list[int]:
+    return [x + n for x, n in zip(sums, reader.noise(key, LOG2_SIGMA, TRAINABLE), strict=True)]
+
+
+def ratchet_of(secret: bytes, board: bytes) -> Iterator[bytes]:
+    """Of an emulated board's first start (boards/unix/README.md says what its entropy is)."""
+    raw = b"".join(hashlib.sha256(ENTROPY + le32(0) + le32(block)).digest() for block in range(32))
+    return reader.first_noise_keys(secret, 0, raw, board + bytes(8))
+
+
+@contextmanager
+def running(place: Path) -> Iterator[tuple[UnixBoard, Provision]]:
     policy = Policy(BOARD, "book", 2**32 - 1, 2**31, link=2, helper=reader.x25519(HELPER))
     given = Provision.new(policy, b"spec")
     board = UnixBoard(place, board_id=BOARD, entropy=ENTROPY.hex())
-    board.install(board_files(build.natmod("x64"), given, sessions))
+    board.install(board_files(build.natmod("x64"), given, sessions_of(11)))
     with board:
         yield board, given
 
@@ -137,6 +167,10 @@ def test_a_board_does_what_the_text_says(tmp_path: Path) -> None:
         provision = reader.unpack(given.file())  # 6.8
         keys = reader.Keys(provision["key"])
         policy = reader.unpack(provision["policy"])
+        assert reader.signs(provision["owner"], b"picofed policy" + provision["policy"], provision["signature"])
+        assert not reader.signs(
+            provision["owner"], b"picofed policy" + provision["policy"] + b"\0", provision["signature"]
+        )
         host = Host(str(board.port), keys, provision["secret"])
         weights = np.random.default_rng(5).integers(-3000, 3000, PARAMETERS).tolist()
         masked_job = JOB | {"round_shift": 14, "mask_bits": 16}
@@ -156,23 +190,15 @@ def test_a_board_does_what_the_text_says(tmp_path: Path) -> None:
     assert [r[4] for r in records] == [0, cost, 2 * cost] and policy["budget"] > 2 * cost
     assert sorted(told) == sorted(flash[32 * i : 32 * i + 32] for i in range(3))
     # 4: the seed store is a boot ahead, and holds no other secret; the keys of the ratchet
-    raw = b"".join(hashlib.sha256(ENTROPY + le32(0) + le32(block)).digest() for block in range(32))
-    ratchet = reader.first_noise_keys(provision["secret"], 0, raw, BOARD + bytes(8))
+    ratchet = ratchet_of(provision["secret"], BOARD)
     assert reader.seed_store(flash[8192:]) == (1, next(ratchet), 1)
     # 9, 8, 2, 3: the two releases
-    model = reader.Model(MODEL)
-    cut = [(reader.imu45(x), label) for x, label in reader.windows(store, WINDOW, 40, LABELS)]
-    sums = [0] * TRAINABLE
-    for inputs, label in cut:
-        for k, value in enumerate(reader.contribution(model, weights, inputs, label, CLIP)):
-            sums[k] += value
-    assert len(cut) > 4 and any(sums)
-    first = [x + n for x, n in zip(sums, reader.noise(next(ratchet), LOG2_SIGMA, TRAINABLE), strict=True)]
-    second = [x + n for x, n in zip(sums, reader.noise(next(ratchet), LOG2_SIGMA, TRAINABLE), strict=True)]
+    sums, count = sums_of(store, weights)
+    first, second = noised(sums, next(ratchet)), noised(sums, next(ratchet))
     nonce = next(ratchet)[:16]
 
     def front(version: int, job: dict[str, Any], seq: int, number: int) -> bytes:
-        counts = struct.pack("<IIIII", seq, number, len(cut), CLIP | 1 << 20, (seq - records[0][2]) * cost)
+        counts = struct.pack("<IIIII", seq, number, count, CLIP | 1 << 20, (seq - records[0][2]) * cost)
         return bytes([version, 0, LOG2_SIGMA, 0]) + counts + H(8, None, reader.pack(job)) + BOARD
 
     # 6.6, 7.6
@@ -190,3 +216,53 @@ def test_a_board_does_what_the_text_says(tmp_path: Path) -> None:
     mac = H(16, H(32, pair, b"picofed header"), start + digest)
     tag, ident = reader.named(start, keys, digest + mac)
     assert (masked, masked_id) == (start + body + mac + tag, ident)
+
+
+def test_a_cohort_does_what_the_text_says() -> None:
+    """SPEC 11, on simulated boards, which tests/firmware/test_peers.py holds to real firmware."""
+    owner = emulated_owner(b"spec")
+    job = JOB | {"round_shift": 13, "mask_bits": 17, "masks": "pairwise"}
+    body = reader.pack(job)
+    weights = np.random.default_rng(6).integers(-3000, 3000, PARAMETERS).tolist()
+    given = [
+        Provision.new(Policy(bytes([n] * 8), f"peer-{n}", 2**32 - 1, 2**31, link=1, peers=3), b"spec", owner)
+        for n in range(1, 6)
+    ]
+    keys = [reader.Keys(one.key) for one in given]
+    listed = {one.policy.board: reader.x25519(key.mask) for one, key in zip(given, keys, strict=True)}
+    members = Members.sign(5, listed | {b"\0" * 8: reader.x25519(HELPER)}, owner).data
+    place = struct.pack("<BBHII8s16s5H", 1, 0, 5, 2**31, 4, H(8, None, body), H(16, None, members), *range(1, 6))
+    cohort = reader.Cohort(place, members, reader.unpack(given[0].file())["owner"])
+    assert [entry[:8] for entry in cohort.boards] == [one.policy.board for one in given] and cohort.t == 3
+    total, left = [0] * TRAINABLE, [0] * TRAINABLE
+    for i, one in enumerate(given):
+        store = write(Layout(one.records_id), sessions_of(20 + i))
+        board = SimulatedBoard(one, Examples.from_records(store, Job.parse(body)), ENTROPY)
+        board.job(upload(board, body, 1 << 20))
+        sent = struct.pack(f"<BBHI8s{PARAMETERS}h", 1, 0, 0, 4, H(8, None, body), *weights)
+        board.round(H(8, None, body), upload(board, sent, 1 << 20))
+        upload(board, members, 1 << 20)
+        board.seal(upload(board, place, 1 << 20))
+        status = board.status()
+        assert status.update is not None
+        update = board.get(status.update, 0, status.update_length)
+        ratchet = ratchet_of(one.secret, one.policy.board)
+        next(ratchet)
+        sums, count = sums_of(store, weights)
+        values, fresh = noised(sums, next(ratchet)), next(ratchet)
+        payload = cohort.update(i, keys[i].mask, fresh, values, 17, 13)
+        start = bytes([6, 0, LOG2_SIGMA, 0]) + update[4:8] + struct.pack("<III", 4, count, CLIP | 1 << 20)
+        start += update[20:24] + H(8, None, body) + one.policy.board + payload[:52]
+        tag, ident = reader.named(start, keys[i], H(32, None, payload[52:]))
+        assert (update, status.update) == (start + payload[52:] + tag, ident)
+        # board 2 did not make it
+        if i != 2:
+            told = board.reveal(H(16, None, place), bytes([0b11011]))
+            assert told == cohort.told(i, keys[i].mask, 0b11011)
+            own = reader.masks(H(32, H(32, fresh, b"picofed self"), b"picofed mask"), 17, TRAINABLE)
+            seed = told[32 * cohort.neighbours(i).index(2) :][:32]
+            run = int.from_bytes(payload[52:], "little")
+            for k, mask in enumerate(reader.masks(seed, 17, TRAINABLE)):
+                total[k] += (run >> 17 * k & 0x1FFFF) - own[k] - (mask if i < 2 else -mask)
+                left[k] += reader.rounded(values[k], 13)
+    assert [(a - b) % 2**17 for a, b in zip(total, left, strict=True)] == [0] * TRAINABLE
