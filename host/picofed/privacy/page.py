@@ -123,10 +123,11 @@ def _data(s: Statement) -> str:
         "Releases: sums over all records of a board, to which each record's part was limited and random noise added "
         f"before the first record. {noise}." if noise else "Nothing yet.",
         "With each: the board's name and number, how many records it used, what its privacy ledger says.",
-        "How many records of each class a board holds can be learnt from jobs that know fewer classes.",
+        "To whoever asks, and in clear: its kind, free memory, state, budget, and how much is recorded.",
+        "How many recordings there are, how long each is and of which class: from jobs that are broken off.",
     ]  # fmt: skip
     never = [
-        "Recordings, features, labels, and anything computed from one record alone.",
+        "Recordings, features, and anything else computed from what one record holds.",
         "A sum without noise: none exists, not even in the board's memory.",
         "A release that would exceed the board's budget, and after a power failure none that was not paid for.",
     ]
@@ -138,7 +139,7 @@ def _spent(s: Statement) -> str:
     title = "Epsilon spent by each board over time"
     worst = _worst(s)
     say = (
-        f"Most has {worst.name} spent: {tx.epsilon(worst.spent)} of {tx.epsilon(worst.allowed)}. "
+        f"{worst.name} has spent most: {tx.epsilon(worst.spent)} of {tx.epsilon(worst.allowed)}. "
         "Every release adds; nothing is ever given back."
     )
     pictures = "".join(epsilon_over_time(s, width).render(f"time-{cls}", cls, title, say) for cls, width in _WIDTHS)
