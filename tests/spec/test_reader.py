@@ -23,7 +23,7 @@ from picofed.provisioning import Policy, Provision, emulated_owner
 from picofed.records import Layout, Session, write
 from picofed.toolchain import build
 
-from . import reader
+from . import cohorts, reader, training
 from .reader import H, le32
 
 pytestmark = pytest.mark.slow
@@ -132,11 +132,11 @@ def sessions_of(seed: int) -> list[Session]:
 
 def sums_of(store: bytes, weights: list[int]) -> tuple[list[int], int]:
     """What all records of a store add, and how many there are (SPEC 9, 8, 2)."""
-    model = reader.Model(MODEL)
-    cut = [(reader.imu45(x), label) for x, label in reader.windows(store, WINDOW, 40, LABELS)]
+    model = training.Model(MODEL)
+    cut = [(training.imu45(x), label) for x, label in training.windows(store, WINDOW, 40, LABELS)]
     sums = [0] * TRAINABLE
     for inputs, label in cut:
-        for k, value in enumerate(reader.contribution(model, weights, inputs, label, CLIP)):
+        for k, value in enumerate(training.contribution(model, weights, inputs, label, CLIP)):
             sums[k] += value
     assert len(cut) > 4 and any(sums)
     return sums, len(cut)
@@ -167,8 +167,8 @@ def test_a_board_does_what_the_text_says(tmp_path: Path) -> None:
         provision = reader.unpack(given.file())  # 6.8
         keys = reader.Keys(provision["key"])
         policy = reader.unpack(provision["policy"])
-        assert reader.signs(provision["owner"], b"picofed policy" + provision["policy"], provision["signature"])
-        assert not reader.signs(
+        assert cohorts.signs(provision["owner"], b"picofed policy" + provision["policy"], provision["signature"])
+        assert not cohorts.signs(
             provision["owner"], b"picofed policy" + provision["policy"] + b"\0", provision["signature"]
         )
         host = Host(str(board.port), keys, provision["secret"])
@@ -232,7 +232,7 @@ def test_a_cohort_does_what_the_text_says() -> None:
     listed = {one.policy.board: reader.x25519(key.mask) for one, key in zip(given, keys, strict=True)}
     members = Members.sign(5, listed | {b"\0" * 8: reader.x25519(HELPER)}, owner).data
     place = struct.pack("<BBHII8s16s5H", 1, 0, 5, 2**31, 4, H(8, None, body), H(16, None, members), *range(1, 6))
-    cohort = reader.Cohort(place, members, reader.unpack(given[0].file())["owner"])
+    cohort = cohorts.Cohort(place, members, reader.unpack(given[0].file())["owner"])
     assert [entry[:8] for entry in cohort.boards] == [one.policy.board for one in given] and cohort.t == 3
     total, left = [0] * TRAINABLE, [0] * TRAINABLE
     for i, one in enumerate(given):
