@@ -24,7 +24,7 @@ from picofed.learn import weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model
 from picofed.learn.updates import Update
-from picofed.link.client import BoardClient, connect
+from picofed.link.client import POWER_ON_SECONDS, BoardClient, connect
 from picofed.link.messages import State
 from picofed.link.transfer import upload
 from picofed.native import blake2b
@@ -349,7 +349,7 @@ def provisioned(kind: str, **options: object) -> Iterator[Live]:
     given = Provision.new(Policy(BOARD, "watch", budget=4000000000, max_charge=1000000000), SEED)
     board = emulated(kind, board_id=BOARD, **{"entropy": SEED.hex(), **options})
     board.install(board_files(natmod(board.natmod_arch), given, recordings()))
-    with board, contextlib.closing(connect(str(board.port))) as client:
+    with board, contextlib.closing(connect(str(board.port), patience=POWER_ON_SECONDS)) as client:
         yield Live(board, given, client)
 
 
