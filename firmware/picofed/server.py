@@ -45,7 +45,7 @@ class Server:
         self.text = ""
         self._job_object = None
         self._dropped = None
-        self.heap = self.used = 0  # of memory free, and in use
+        self.heap, self.used = objects.heap, gc.mem_alloc()  # what is told of memory: nothing is recorded yet
         self._operations = {
             1: (self._hello, (int,)),
             2: (self._put, (bytes, int, int, bytes)),

@@ -63,3 +63,20 @@ def say(server):
         else:
             high = middle
     return ask(server, 1, 1)[1]["heap"], 2 * low
+
+
+def test_a_recording_goes_on_when_somebody_asks():
+    clear()
+    put_file()
+    board = Board()
+    records = Records(STORE, board.records_id)
+    server = Server(board, records, Objects())
+    records.begin(2)
+    samples = bytes(range(1, 241))
+    records.append(samples[:60])
+    told = say(server)
+    records.append(samples[60:])
+    records.end()
+    out = bytearray(12 * 20)
+    assert list(records.windows(out, 20, 20)) == [2] and out == samples
+    assert told[0] > 0
