@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import tomllib
 from dataclasses import replace
@@ -22,11 +23,13 @@ from picofed.learn.clients import Examples
 from picofed.learn.errors import quality_name
 from picofed.learn.job import Plan
 from picofed.learn.model import dequantise
+from picofed.learn.registry import find_aggregator
 from picofed.learn.unmask import without_masks
 from picofed.report import simulation as pictures
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.report.sums import LEDGER, in_sums, planned
 from picofed.simulation import api, profile
+from picofed.simulation.defaults import SETTINGS
 from picofed.simulation.engine import Setup
 from picofed.simulation.fleet import Fleet
 from picofed.simulation.profile import DeviceProfile
@@ -96,7 +99,7 @@ def setup(
         )
         plan = replace(plan, epsilon=options["epsilon"])
         dealt = {name: options[name] for name in ("clients", "split", "hidden")}
-        return api.prepare(data, plan=plan, **dealt, **common_part)
+        return api.prepare(data, plan=plan, unsaid=SETTINGS - settings.keys(), **dealt, **common_part)
     asked = options["masked_job"] = jobfile.load(job_file, **settings, epsilon=options["epsilon_given"])
     job, plan = without_masks(*asked)
     clients: dict[str, Examples] = files.load(Path(data), job)
@@ -144,6 +147,7 @@ def tell(made: Setup, result: dict[str, Any]) -> None:
     name = quality_name(made.job)
     quality = "-" if result[name] is None else f"{result[name]:.3f}"
     click.echo(f"{name} {quality} on {len(made.held_out)} clients held out; version {result['versions']}")
+    click.echo(rule_text(made.plan))
     click.echo(
         f"{len(made.training)} clients, {result['updates']} updates in {result['seconds']:.1f} s of virtual time, "
         f"{result['lost']} lost, {result['refused']} refused"
@@ -153,6 +157,13 @@ def tell(made: Setup, result: dict[str, Any]) -> None:
         f"{spent}; {result['bytes_up']} bytes up, {result['bytes_down']} down, {result['joules']:.1f} J, "
         f"{result['trainer_bytes']} bytes of memory a client"
     )
+
+
+def rule_text(plan: Plan) -> str:
+    """How versions were made, as some of it may not have been said."""
+    buffered = "capacity" in inspect.signature(find_aggregator(plan.aggregator)).parameters
+    capacity = f" of {plan.capacity} updates a version" if buffered else ""
+    return f"{plan.aggregator}{capacity}; {plan.optimiser}, learning rate {plan.learning_rate:g}, decay {plan.decay:g}"
 
 
 def say_sums(result: dict[str, Any], plan: Plan) -> None:
@@ -193,4 +204,9 @@ def summary(made: Setup, outcome: api.Outcome) -> dict[str, Any]:
         "log2_sigma": made.job.log2_sigma,
         "trainer_bytes": outcome.memory,
         "stopped": outcome.stopped,
+        "aggregator": made.plan.aggregator,
+        "capacity": made.plan.capacity,
+        "optimiser": made.plan.optimiser,
+        "learning_rate": made.plan.learning_rate,
+        "decay": made.plan.decay,
     }

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from picofed.learn.errors import quality_name
 from picofed.learn.job import Job, Plan
 from picofed.learn.model import Model
 from picofed.native import Trainer
-from picofed.simulation import dataset, partition
+from picofed.simulation import dataset, defaults, partition
 from picofed.simulation.dataset import Pool, Population
 from picofed.simulation.engine import Engine, Setup
 from picofed.simulation.fleet import Fleet
@@ -118,10 +118,12 @@ def prepare(
     evaluate_every: int = 1,
     job: Job | None = None,
     plan: Plan | None = None,
+    unsaid: Collection[str] = (),
     **settings: Any,
 ) -> Setup:
-    """What `simulate` runs. clients: 50 if not said; split: iid if not said; both for data that is dealt out. Raises
-    PicofedError."""
+    """What `simulate` runs. clients: 50 if not said; split: iid if not said; both for data that is dealt out. unsaid:
+    settings of a plan that is given which may follow from the fleet's size, as those do that nobody says where neither
+    a plan nor a job is given (simulation.defaults). Raises PicofedError."""
     if isinstance(data, Mapping) and (clients is not None or split is not None):
         raise PicofedError("clients and split are for data that is dealt out: this data comes by client")
     if split == "given" and clients is not None:
@@ -137,7 +139,9 @@ def prepare(
     if not isinstance(hidden, list | tuple):
         raise PicofedError(f"hidden is a list of widths, such as [32], not {hidden!r}")
     hold_out = _checked(hold_out)
-    plan = plan or _plan({"epsilon": epsilon, **settings})
+    if plan is None:
+        plan = _plan({"epsilon": epsilon, **settings})
+        unsaid = set(unsaid) if job is not None else defaults.SETTINGS - settings.keys()
     if isinstance(data, Mapping):
         population = Population.of(data)
     else:
@@ -145,6 +149,7 @@ def prepare(
         pool = pool_of(data)
         population = partition.deal(pool, split or "iid", clients + (round(share * clients / (1 - share)) or 1), seed)
     training, held_out = _hold_out(population, hold_out, seed)
+    plan = defaults.sized(plan, len(training), unsaid)
     if job is None:
         widths = [training.features.shape[1], *hidden, max(2, int(population.labels.max()) + 1)]
         records = max(1, len(training.labels) // len(training))
