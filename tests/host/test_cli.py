@@ -118,15 +118,29 @@ def test_simulate_with_mistakes(folder: Path, arguments: tuple[str, ...], words:
     one_line(picofed("simulate", *arguments, cwd=folder), words)
 
 
+def test_whole_numbers_of_any_width_are_data(folder: Path) -> None:
+    """numpy makes int64 of everything; only int8 and int16 were taken."""
+    with np.load(folder / "data.npz") as file:
+        arrays = {name: file[name] for name in file}
+    wide = {name: array.astype(np.int64) if array.dtype.kind == "i" else array for name, array in arrays.items()}
+    np.savez(folder / "wide.npz", **wide)  # type: ignore[arg-type]
+    asked = ("simulate", "job.toml", "--rounds", "1", "--json", "--data")
+    told = [picofed(*asked, name, cwd=folder) for name in ("data.npz", "wide.npz")]
+    assert told[0].returncode == 0 and told[0].stdout == told[1].stdout
+
+
 def test_data_files_with_mistakes(folder: Path) -> None:
     labels = np.zeros(4, np.int64)
     wrong = {
         "needs `labels`": {"features": np.zeros((4, 45), np.int8)},
         "outside 0 to 2": {"labels": labels + 3},
         "needs `windows` or": {"labels": labels},
-        "must be int8": {"labels": labels, "features": np.zeros((4, 44), np.int8)},
+        r"of shape \(4, 45\), not int8 of shape \(4, 44\)": {"labels": labels, "features": np.zeros((4, 44), np.int8)},
+        r"not float64 of shape \(4, 45\)": {"labels": labels, "features": np.full((4, 45), np.nan)},
+        "0 to 1000": {"labels": labels, "features": np.arange(0, 1001, 1000).repeat(90).reshape(4, 45)},
+        "70000 to 70000": {"labels": labels, "windows": np.full((4, 100, 6), 70000)},
         "-127 to 127": {"labels": labels, "features": np.full((4, 45), -128, np.int8)},
-        "must be int16": {"labels": labels, "windows": np.zeros((4, 99, 6), np.int16)},
+        r"of shape \(4, 100, 6\), not int16": {"labels": labels, "windows": np.zeros((4, 99, 6), np.int16)},
         "one client for each": {
             "labels": labels,
             "features": np.zeros((4, 45), np.int8),

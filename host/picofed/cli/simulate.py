@@ -47,7 +47,11 @@ from picofed.simulation.api import BUILT_IN, EPSILON
     help="Also without privacy, in float64 (synchronous, whatever the job's aggregator), and by majority.",
 )
 @click.option("--clients", type=click.IntRange(1), help="Fleet: deal the data out to so many clients (default: 50).")
-@click.option("--split", metavar="HOW", help="Fleet: iid (default), dirichlet:ALPHA, or given (by the data's clients).")
+@click.option(
+    "--split",
+    metavar="HOW",
+    help="Fleet: iid, dirichlet:ALPHA, or given: by the data's clients (default where it has some, else iid).",
+)
 @click.option("--hidden", type=click.IntRange(1, 1023), multiple=True, help="Fleet: a hidden layer's width; repeat.")
 @click.option("--kind", "kinds", multiple=True, metavar="BOARD", help="Fleet: a folder of boards/, for its profile.")
 @click.option("--stragglers", type=click.FloatRange(0, 1), default=0.0, help="Fleet: the part of clients that is slow.")

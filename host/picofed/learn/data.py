@@ -1,17 +1,15 @@
 """Labelled data that the operator holds: for evaluation, and for simulated boards.
 
-An .npz file has `labels` (int, shape (n,)), and either `windows` (int16, shape (n, window, 6)) or `features`
-(int8 Q7, shape (n, inputs)); optionally `clients` (shape (n,)): whose each example is, by name or number. A
-.npy file is the watch recordings (learn.watch), a .bin file a board's record store, a .csv file has a header: `label`,
-perhaps `client`, and features.
+An .npz file has `labels` (shape (n,)), and either `windows` (of 16 bits, shape (n, window, 6)) or `features` (Q7, -127
+to 127, shape (n, inputs)), whole numbers of any width; optionally `clients` (shape (n,)): whose each example is, by
+name or number. A .npy file is the watch recordings (learn.watch), a .bin file a board's record store, a .csv file has a
+header: `label`, perhaps `client`, and features.
 """
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,18 +57,19 @@ def load(path: Path | str, job: Job, every: bool = False) -> dict[str, Examples]
         if path.suffix == ".csv":
             pool = dataset.read(path)
             owners = {} if pool.owners is None else {"clients": pool.owners}
-            arrays = {"labels": pool.labels, "features": pool.features, **owners}
-            return _examples(path, arrays, job, every)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("labels", "windows", "features", "clients") if name in file}
+            return _examples(path, {"labels": pool.labels, "features": pool.features, **owners}, job, every)
+        if path.suffix == ".npz":
+            return _examples(path, dataset.arrays_of(path, ("labels", "windows", "features", "clients")), job, every)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    # TypeError: a bare array instead of an .npz; the others: damaged ones
-    except (BadZipFile, zlib.error, ValueError, TypeError, EOFError, KeyError, NotImplementedError) as error:
-        raise DataError(
-            f"{path} is not a data file: give an .npz or .csv file, the watch's .npy or a record store"
-        ) from error
-    return _examples(path, arrays, job, every)
+    raise DataError(f"{path} is not a data file: give an .npz or .csv file, the watch's .npy or a record store")
+
+
+def _fits(array: NDArray[Any], shape: tuple[int, ...], least: int, most: int) -> bool:
+    """Whole numbers of whatever width, all of them in range."""
+    if array.shape != shape or array.dtype.kind not in "iu":
+        return False
+    return not array.size or (int(array.min()) >= least and int(array.max()) <= most)
 
 
 def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job, every: bool) -> dict[str, Examples]:
@@ -80,7 +79,9 @@ def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job, every: bool
     if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
         raise DataError(f"{path} needs `labels`: one whole number for each example")
     if job.target == "label" and (labels.min() < 0 or labels.max() >= job.labels):
-        raise DataError(f"{path} has labels outside 0 to {job.labels - 1}, which the job knows")
+        raise DataError(
+            f"{path} has labels outside 0 to {job.labels - 1}, which the job knows: {labels.min()} to {labels.max()}"
+        )
     count = len(labels)
     inputs = job.model.widths[0]
     targets = None
@@ -88,15 +89,20 @@ def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job, every: bool
         raise DataError(f"{path} needs `windows`: this job's targets are made from them")
     if "features" in arrays:
         features = arrays["features"]
-        if features.shape != (count, inputs) or features.dtype != np.int8:
-            raise DataError(f"{path}: `features` must be int8 of shape ({count}, {inputs})")
-        if features.min() < -127:
-            raise DataError(f"{path}: `features` must be -127 to 127")
+        if not _fits(features, (count, inputs), -127, 127):
+            raise DataError(
+                f"{path}: `features` must be whole numbers from -127 to 127 of shape ({count}, {inputs}), "
+                f"not {dataset.described(features)}"
+            )
+        features = features.astype(np.int8)
     elif "windows" in arrays:
         windows = arrays["windows"]
-        if windows.shape != (count, job.window, job.channels) or windows.dtype != np.int16:
-            raise DataError(f"{path}: `windows` must be int16 of shape ({count}, {job.window}, {job.channels})")
-        features, targets = fronts.records(job, list(windows))
+        if not _fits(windows, (count, job.window, job.channels), -(1 << 15), (1 << 15) - 1):
+            raise DataError(
+                f"{path}: `windows` must be whole numbers of 16 bits of shape ({count}, {job.window}, {job.channels}), "
+                f"not {dataset.described(windows)}"
+            )
+        features, targets = fronts.records(job, list(windows.astype(np.int16)))
     else:
         raise DataError(f"{path} needs `windows` or `features`")
     clients = arrays.get("clients", np.full(count, ALL))

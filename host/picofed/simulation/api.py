@@ -121,7 +121,8 @@ def prepare(
     unsaid: Collection[str] = (),
     **settings: Any,
 ) -> Setup:
-    """What `simulate` runs. clients: 50 if not said; split: iid if not said; both for data that is dealt out. unsaid:
+    """What `simulate` runs. clients, split: for data that is dealt out: if neither is said, the data's own clients, if
+    it says whose each example is, else 50 clients with equal shares of all (iid). unsaid:
     settings of a plan that is given which may follow from the fleet's size, as those do that nobody says where neither
     a plan nor a job is given (simulation.defaults). Raises PicofedError."""
     if isinstance(data, Mapping) and (clients is not None or split is not None):
@@ -132,8 +133,8 @@ def prepare(
         raise PicofedError("hidden and steps are for fleets without a job: it says them")
     if plan is not None and (settings or epsilon != EPSILON):
         raise PicofedError(f"{next(iter(settings), 'epsilon')} belongs into the plan that is given")
-    clients = CLIENTS if clients is None else clients
-    for name, number, least in (("clients", clients, 1), ("seed", seed, 0), ("steps", steps, 0)):
+    count = CLIENTS if clients is None else clients
+    for name, number, least in (("clients", count, 1), ("seed", seed, 0), ("steps", steps, 0)):
         _count(name, number, least)
     _count("evaluate_every", evaluate_every, 0)
     if not isinstance(hidden, list | tuple):
@@ -147,7 +148,9 @@ def prepare(
     else:
         share = 0.0 if not isinstance(hold_out, float) else hold_out
         pool = pool_of(data)
-        population = partition.deal(pool, split or "iid", clients + (round(share * clients / (1 - share)) or 1), seed)
+        if split is None:
+            split = "iid" if pool.owners is None or clients is not None else "given"
+        population = partition.deal(pool, split, count + (round(share * count / (1 - share)) or 1), seed)
     training, held_out = _hold_out(population, hold_out, seed)
     plan = defaults.sized(plan, len(training), unsaid)
     if job is None:

@@ -113,35 +113,87 @@ def mnist(side: int = 28) -> Pool:
 def read(path: Path) -> Pool:
     """An .npz file (learn.data), or a .csv file with a header: a column `label`, perhaps one `client`, and features,
     whole numbers from -127 to 127. Raises DatasetError."""
+    if path.suffix == ".npz":
+        arrays = arrays_of(path, ("features", "labels", "clients"))
+        lacking = [name for name in ("features", "labels") if name not in arrays]
+        if lacking:
+            raise DatasetError(f"{path} has no array `{lacking[0]}`: give `features` and `labels`, perhaps `clients`")
+        owners = arrays["clients"].astype(str) if "clients" in arrays else None
+        return _checked(path, arrays["features"], arrays["labels"], owners)
+    return _from_rows(path, _rows(path))
+
+
+def arrays_of(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Those of these arrays that an .npz file has. Raises DatasetError."""
     try:
-        if path.suffix == ".npz":
-            with path.open("rb") as data, np.load(data, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in ("features", "labels", "clients") if name in file}
-            features, labels = arrays["features"], arrays["labels"]
-            owners = arrays["clients"].astype(str) if "clients" in arrays else None
-        else:
-            with path.open(newline="", encoding="utf-8") as text:
-                rows = list(csv.DictReader(text))
+        with path.open("rb") as data, np.load(data, allow_pickle=False) as file:
+            found = {}
+            for name in names:
+                if name in file:
+                    try:
+                        found[name] = file[name]
+                    except ValueError as error:
+                        if "Object arrays" not in str(error):
+                            raise
+                        raise DatasetError(
+                            f"{path}: `{name}` holds Python objects, which are not read: save numbers or text, "
+                            f"such as np.array({name}, dtype=str)"
+                        ) from error
+            return found
+    except DatasetError:
+        raise
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # zip, csv, codec and key errors: not a data file either way
+    except Exception as error:  # of zip, of npy headers, a bare array: not an .npz file either way
         raise DatasetError(f"{path} is not a data file: give .npz with features and labels, or .csv") from error
-    if path.suffix == ".npz":
-        return _checked(path, features, labels, owners)
-    return _from_rows(path, rows)
 
 
-def _from_rows(path: Path, rows: list[dict[str, str]]) -> Pool:
-    if not rows or "label" not in rows[0]:
-        raise DatasetError(f"{path} needs a header with a column `label`, and rows below it")
-    columns = [name for name in rows[0] if name not in ("label", "client")]
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Rows that are not empty, each with the number of its line; the header is the first."""
     try:
-        features = np.array([[int(row[name]) for name in columns] for row in rows], np.int64)
-        labels = np.array([int(row["label"]) for row in rows], np.int64)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DatasetError(f"{path}: labels and features must be whole numbers in every row") from error
-    owners = np.array([row["client"] for row in rows]) if "client" in rows[0] else None
-    return _checked(path, features, labels, owners)
+        with path.open(newline="", encoding="utf-8-sig") as text:  # spreadsheets write a byte order mark
+            reader = csv.reader(text)
+            return [(reader.line_num, row) for row in reader if row]
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, csv.Error) as error:
+        raise DatasetError(f"{path} is not a data file: give .npz with features and labels, or .csv") from error
+
+
+def _from_rows(path: Path, rows: list[tuple[int, list[str]]]) -> Pool:
+    header = [name.strip() for name in rows[0][1]] if rows else []
+    if "label" not in header or len(rows) < 2:
+        raise DatasetError(
+            f"{path} needs a header with a column `label`, and rows below it, of values with commas between them"
+        )
+    twice = [name for number, name in enumerate(header) if name in header[:number]]
+    if twice:
+        raise DatasetError(f"{path} has two columns {twice[0]!r}")
+    numbers: list[list[int]] = []
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            raise DatasetError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
+        numbers.append([_number(path, line, *cell) for cell in zip(header, row, strict=True) if cell[0] != "client"])
+    table = np.array(numbers, np.int64)
+    place = [name for name in header if name != "client"].index("label")
+    owners = None
+    if "client" in header:
+        names = [row[header.index("client")].strip() for _, row in rows[1:]]
+        if "" in names:
+            raise DatasetError(f"{path}, line {rows[1 + names.index('')][0]}: there is no client")
+        owners = np.array(names)
+    return _checked(path, np.delete(table, place, axis=1), table[:, place], owners)
+
+
+def _number(path: Path, line: int, column: str, text: str) -> int:
+    try:
+        return int(np.int64(int(text)))
+    except (ValueError, OverflowError) as error:
+        what = "missing" if not text.strip() else f"{text!r}, no whole number"
+        hint = "number your classes from 0 on" if column == "label" else "scale and round, by constants that are public"
+        raise DatasetError(
+            f"{path}, line {line}: {column} is {what}: labels and features are whole numbers ({hint})"
+        ) from error
 
 
 def _checked(
@@ -149,13 +201,22 @@ def _checked(
 ) -> Pool:
     count = labels.size if labels.ndim == 1 else 0
     if not count or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 254:
-        raise DatasetError(f"{path}: labels must be classes 0 to 254, one for each example")
+        raise DatasetError(f"{path}: labels must be classes 0 to 254, one for each example, not {described(labels)}")
     if features.ndim != 2 or len(features) != count or features.dtype.kind not in "iu":
-        raise DatasetError(f"{path}: features must be whole numbers, a row for each label")
+        raise DatasetError(
+            f"{path}: features must be whole numbers, a row for each of {count} labels, not {described(features)}"
+        )
     if not features.shape[1]:
         raise DatasetError(f"{path} has no features: there must be more than labels and clients")
     if features.min() < -127 or features.max() > 127:
-        raise DatasetError(f"{path}: features must be -127 to 127")
+        raise DatasetError(f"{path}: features must be -127 to 127, not {described(features)}")
     if owners is not None and owners.shape != (count,):
         raise DatasetError(f"{path}: there must be one client for each example")
     return Pool(features.astype(np.int8), labels.astype(np.uint8), owners)
+
+
+def described(array: NDArray[Any]) -> str:
+    """An array in a few words, for who gave another one than was wanted."""
+    shape = f"{array.dtype.name} of shape {array.shape}"
+    whole = array.dtype.kind in "iu" and array.size
+    return f"{shape}, {array.min()} to {array.max()}" if whole else shape

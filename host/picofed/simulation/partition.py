@@ -78,7 +78,11 @@ def split(population: Population, share: float, seed: int) -> tuple[Population, 
     Raises DatasetError.
     """
     clients = len(population)
-    if not 0 < share < 1 or clients < 2:
+    if clients == 1:
+        raise DatasetError(
+            "all data is one client's, and whole clients are held out: say among how many to deal it out"
+        )
+    if not 0 < share < 1:
         raise DatasetError("at least two clients, and a share between 0 and 1, are needed to hold clients out")
     held = min(max(1, round(share * clients)), clients - 1)
     order = np.random.Generator(np.random.PCG64([seed, 4])).permutation(clients)

@@ -131,7 +131,15 @@ def test_files_with_a_client_column(tmp_path: Path) -> None:
         ("x,y\n1,2\n", "column `label`"),
         ("x,label\n", "rows below"),
         ("x,label\n1.5,2\n", "whole numbers"),
-        ("x,label\n1\n", "whole numbers"),
+        ("x,label\n1\n", "line 2: 1 values for 2 columns"),
+        ("x,label\n1,1\n\n1,0,9\n", "line 4: 3 values for 2 columns"),
+        ("x,x,label\n1,2,1\n", "two columns 'x'"),
+        ("x,label\n1,1\n1,\n", "line 3: label is missing"),
+        ("x,label\n1,walk\n", "line 2: label is 'walk', no whole number.*number your classes"),
+        ("x,label\nnan,1\n", "line 2: x is 'nan', no whole number.*scale and round"),
+        ("x,label\n99999999999999999999,1\n", "line 2: x is '9*', no whole number"),
+        ("client,x,label\nann,1,1\n ,1,1\n", "line 3: there is no client"),
+        ("x;label\n1;1\n", "column `label`.*commas"),
         ("x,label\n128,2\n", "-127 to 127"),
         ("x,label\n1,255\n", "0 to 254"),
         ("", "column `label`"),
@@ -144,6 +152,33 @@ def test_files_that_are_no_data(text: str, words: str, tmp_path: Path) -> None:
         read(tmp_path / "a.csv")
 
 
+def test_a_spreadsheets_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbflabel, x ,client\r\n1,2, ann\r\n\r\n0,3,ben \r\n")
+    pool = read(tmp_path / "a.csv")
+    assert pool.labels.tolist() == [1, 0] and pool.features.tolist() == [[2], [3]]
+    assert pool.owners is not None and pool.owners.tolist() == ["ann", "ben"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"labels": np.arange(2)}, "has no array `features`"),
+        ({"features": np.ones((2, 3), int)}, "has no array `labels`"),
+        (
+            {"features": np.ones((2, 3), int), "labels": np.arange(2), "clients": np.array(["a", None])},
+            "`clients` hold",
+        ),
+        ({"features": np.ones((2, 3)), "labels": np.arange(2)}, r"not float64 of shape \(2, 3\)"),
+        ({"features": np.ones((2, 3), int), "labels": np.array(["a", "b"])}, r"not str\d* of shape \(2,\)"),
+        ({"features": np.full((2, 3), 900), "labels": np.arange(2)}, r"of shape \(2, 3\), 900 to 900"),
+    ],
+)
+def test_arrays_that_are_no_data(arrays: dict[str, Any], words: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DatasetError, match=words):
+        read(tmp_path / "a.npz")
+
+
 def test_an_npz_that_is_no_data(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\3\4 and then nothing")
     with pytest.raises(DatasetError, match="not a data file"):
@@ -154,7 +189,7 @@ def test_an_npz_that_is_no_data(tmp_path: Path) -> None:
     for features, labels, words in (
         (np.zeros((3, 0), np.int8), [0, 1, 1], "has no features"),
         (np.zeros((1, 2), np.int8), 1, "one for each example"),
-        (np.int8(1), [0, 1, 1], "a row for each label"),
+        (np.int8(1), [0, 1, 1], "a row for each of 3 labels"),
         (np.zeros((0, 2), np.int8), np.zeros(0, int), "one for each example"),
     ):
         np.savez(tmp_path / "c.npz", features=features, labels=labels)

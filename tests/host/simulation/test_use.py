@@ -124,6 +124,20 @@ def test_one_client_is_held_out_by_its_name() -> None:
     assert frame["updates"].tolist() == [0, 4]  # of five, as a share of nothing holds out one more
 
 
+def test_data_that_says_whose_it_is_stays_with_its_clients(tmp_path: Path) -> None:
+    """It was shuffled and dealt out to 50 unless somebody knew of --split given."""
+    draw = np.random.default_rng(1)
+    arrays = {"features": draw.integers(-127, 128, (60, 4)), "labels": draw.integers(0, 3, 60)}
+    np.savez(tmp_path / "own.npz", clients=np.repeat(["ann", "ben", "carl"], [10, 20, 30]), **arrays)
+    np.savez(tmp_path / "one.npz", clients=np.repeat("ann", 60), **arrays)
+    kept = prepare(tmp_path / "own.npz", rounds=1)
+    assert sorted([*kept.training.names, *kept.held_out.names]) == ["ann", "ben", "carl"]
+    for name, settings in (("own", {"clients": 6}), ("own", {"clients": 6, "split": "iid"}), ("one", {"clients": 6})):
+        assert len(prepare(tmp_path / f"{name}.npz", rounds=1, **settings).training) == 6
+    with pytest.raises(PicofedError, match="all data is one client's"):
+        prepare(tmp_path / "one.npz", rounds=1)
+
+
 def test_the_command_prints_what_happened(tmp_path: Path) -> None:
     told = command("--json", "--plot", str(tmp_path / "page.html"), "--results", str(tmp_path / "results.db"))
     assert told.exit_code == 0, told.output
