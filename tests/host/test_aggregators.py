@@ -29,6 +29,10 @@ from picofed.learn.staleness import Constant, Exponential, Polynomial, Staleness
 from picofed.learn.sums import UNIT, fixed, sum_updates
 from picofed.learn.variance import Noise, excess, medians_of_others, variance_weights
 from picofed.learn.worker import Worker
+from picofed.masking import HEADER, MASKED, Header
+from picofed.simulation.api import prepare, run
+from picofed.simulation.dataset import digits
+from picofed.simulation.partition import deal
 from picofed.store import SET_ASIDE, Store
 from picofed.toolchain.sources import watch_data
 
@@ -313,6 +317,21 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "class Ageless(Staleness):\n    def weight(self, staleness):\n        pass\n"
         "class Aged(Staleness):\n    def __init__(self, exponent=0.5):\n        pass\n"
         "    def weight(self, staleness):\n        return 1.0\n"
+        "import numpy as np\nfrom picofed.learn.optimisers import Optimiser\n"
+        "class Plain(Optimiser):\n    name = 'plain'\n    def move(self, weights, gradient):\n"
+        "        return weights - self.learning_rate * gradient\n"
+        "class Halved(Plain):\n    def move(self, weights, gradient):\n        return weights[: len(weights) // 2]\n"
+        "class Lost(Plain):\n    def move(self, weights, gradient):\n        return weights * np.nan\n"
+        "class One(Plain):\n    def move(self, weights, gradient):\n        return 1.0\n"
+        "class Nameless(Optimiser):\n    def move(self, weights, gradient):\n        return weights\n"
+        "def even(pool, clients, draw):\n    return np.array_split(np.arange(len(pool.labels)), clients)\n"
+        "def thrifty(pool, clients, draw):\n    return [[], *even(pool, clients - 1, draw)]\n"
+        "def few(pool, clients, draw):\n    return even(pool, clients - 1, draw)\n"
+        "def greedy(pool, clients, draw):\n    return [[1, 2]] * clients\n"
+        "def wild(pool, clients, draw):\n    return [[1 << 20]] * clients\n"
+        "def half(pool, clients, draw):\n    return [[k + 0.5] for k in range(clients)]\n"
+        "def broken(pool, clients, draw):\n    return pool.nothing\n"
+        "number = 3\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "researchers_rules"
@@ -345,6 +364,9 @@ def test_a_rule_is_found_by_module_and_by_entry_point(
     ("settings", "words"),
     [
         ({"aggregator": "magic"}, "aggregator 'magic' is not known: use one of fedavg, fedasync, fedbuff, ftte"),
+        ({"optimiser": "best"}, "optimiser 'best' is not known: use one of sgd, adam, yogi, or module:Class"),
+        ({"optimiser": "researchers_rules:Own"}, "not a complete subclass of picofed.learn.optimisers.Optimiser"),
+        ({"aggregator": "researchers_rules:Own", "masked": True}, "own weighs updates by what is in them"),
         ({"staleness": "old"}, "staleness 'old' is not known: use one of constant, polynomial"),
         ({"aggregator": "no_such_module:Rule"}, "cannot be loaded: ModuleNotFoundError"),
         ({"aggregator": "math:sqrt"}, "not a complete subclass of picofed.learn.aggregators.Aggregator"),
@@ -384,6 +406,13 @@ def test_wrong_rules_are_named(settings: dict[str, Any], words: str) -> None:
             "staleness researchers_rules:Ageless: weight returned None: it should be a number",
         ),
         ({"staleness": "Aged"}, "Aged takes 'exponent' by position"),
+        (
+            {"optimiser": "Halved"},
+            r"optimiser researchers_rules:Halved: move returned array.*: it should be \d+ finite",
+        ),
+        ({"optimiser": "Lost"}, r"Lost: move returned array\(\[nan.*: it should be \d+ finite numbers"),
+        ({"optimiser": "One"}, r"One: move returned 1.0: it should be \d+ finite numbers"),
+        ({"optimiser": "Nameless"}, "optimiser researchers_rules:Nameless: state failed: AttributeError"),
     ],
     ids=lambda value: list(value.values())[-1] if isinstance(value, dict) else "",
 )
@@ -397,6 +426,64 @@ def test_a_rule_that_fails_is_named_with_its_method(
         simulate(world.job, world.plan, world.boards())
     with pytest.raises(PicofedError, match=words):
         picofed.simulate("digits", clients=5, hold_out=0.2, rounds=2, **named)
+
+
+def test_an_optimiser_of_ones_own_is_as_good_as_ours(
+    module: str, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By either name, in both kinds of simulation; what it does here is sgd without momentum."""
+    installed = (EntryPoint("plain", f"{module}:Plain", "picofed.optimisers"),)
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints(installed).select(group=group))
+    live, virtual = [], []
+    for named in ({"optimiser": "sgd", "momentum": 0.0}, {"optimiser": f"{module}:Plain"}, {"optimiser": "plain"}):
+        world = make_world(rounds=3, **named)
+        live.append([version.released for version in simulate(world.job, world.plan, world.boards()).versions])
+        asked = prepare("digits", clients=5, rounds=3, learning_rate=0.5, decay=0.0, **named)
+        virtual.append(run(asked).weights)
+    assert live[0] == live[1] == live[2] and virtual[0] == virtual[1] == virtual[2]
+
+
+def test_a_partition_of_ones_own(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = (EntryPoint("even", f"{module}:even", "picofed.partitions"),)
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints(installed).select(group=group))
+    for name in (f"{module}:even", "even"):
+        found = deal(digits(), name, 10, 1)
+        assert found.names[9] == "client-9" and (found.features == digits().features).all()
+    frame = picofed.simulate("digits", clients=5, hold_out=["client-4"], split=f"{module}:thrifty", rounds=2)
+    assert frame["version"].tolist() == [0, 1, 2]  # one client has no record
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("few", "gave 9 parts for 10 clients"),
+        ("greedy", "gave an example to two clients, or twice to one"),
+        ("wild", "examples are whole numbers from 0 to 1796"),
+        ("half", "examples are whole numbers from 0 to 1796"),
+        ("broken", "split researchers_rules:broken failed: AttributeError"),
+        ("number", "is no function"),
+        ("nothing", "cannot be loaded: AttributeError"),
+    ],
+)
+def test_a_partition_that_makes_no_sense(name: str, words: str, module: str) -> None:
+    with pytest.raises(PicofedError, match=words):
+        deal(digits(), f"{module}:{name}", 10, 1)
+
+
+def test_a_rule_sees_nothing_of_what_masks_hide() -> None:
+    class Curious(FedBuff):
+        public_weights = True  # it is not true
+
+        def weights(self, updates: Any) -> list[float]:
+            return [1.0 if update.values.sum() > 0 else 0.5 for update in updates]
+
+    header = Header(bytes([MASKED]).ljust(HEADER, b"\0"))
+    totals = []
+    for first in (1, -1):
+        rule = Curious(0, 0.0)
+        assert rule.offer(replace(give(1, 0, [first]), header=header)) is None
+        totals.append(rule.take().members)
+    assert totals[0] == totals[1] == [(1, 0.5)]
 
 
 def test_only_public_weights_may_be_masked() -> None:

@@ -112,7 +112,7 @@ def test_fedbuff_fires_when_full_and_weighs_by_age() -> None:
 def test_optimisers_descend_and_go_on_from_their_state_to_the_bit(
     rule: type[Optimiser], rng: np.random.Generator
 ) -> None:
-    make = (lambda: Sgd(5, 0.1, 0.8)) if rule is Sgd else (lambda: rule(5, 0.1))
+    make = (lambda: Sgd(5, 0.1, momentum=0.8)) if rule is Sgd else (lambda: rule(5, 0.1))
     target = rng.normal(size=5)
     one, weights = make(), np.zeros(5)
     for _ in range(20):

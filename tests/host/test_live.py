@@ -134,6 +134,14 @@ def test_a_live_run_is_the_simulated_run_to_the_byte(tmp_path: Path) -> None:
     assert [store.version(JOB.id, n) for n in range(4)] == expected.versions
 
 
+def documented_rules(folder: Path) -> dict[str, str]:
+    """The module of docs/aggregators.md, and a plan's settings that name what is in it."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "aggregators.md").read_text()
+    block = page.partition("<!-- file: my_rules.py -->\n```text\n")[2].partition("```")[0]
+    (folder / "documented_rules.py").write_text(block)
+    return {"aggregator": "documented_rules:Quorum", "optimiser": "documented_rules:Lion"}
+
+
 @pytest.mark.parametrize(
     "job",
     [
@@ -143,8 +151,12 @@ def test_a_live_run_is_the_simulated_run_to_the_byte(tmp_path: Path) -> None:
     ],
     ids=lambda job: job.name,
 )
-def test_other_modes_and_models_are_the_same_too(tmp_path: Path, job: Job) -> None:
-    plan = Plan(rounds=2, seed=5)
+def test_other_modes_models_and_rules_are_the_same_too(
+    tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rules = documented_rules(tmp_path) if job.name == "mlp" else {}  # rules of one's own, on boards
+    plan = Plan(rounds=2, seed=5, **rules)  # type: ignore[arg-type]
     charge = accounting.charge(job.clip, job.log2_sigma, job.steps)
     given = provision(0)
     given = Provision.new(replace(given.policy, max_charge=charge), SEED)
@@ -160,6 +172,7 @@ def test_other_modes_and_models_are_the_same_too(tmp_path: Path, job: Job) -> No
         first_boot = board.boots - 1
     expected = simulate(job, plan, [SimulatedBoard(given, examples(0, job), SEED, first_boot=first_boot)])
     assert [store.version(job.id, n) for n in range(3)] == expected.versions
+    assert (b"lion" in expected.versions[-1].optimiser) == bool(rules)
 
 
 def test_the_policy_and_the_budget_are_the_boards_own(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ from picofed.simulation.api import BUILT_IN, EPSILON
 @click.option(
     "--split",
     metavar="HOW",
-    help="Fleet: iid, dirichlet:ALPHA, or given: by the data's clients (default where it has some, else iid).",
+    help="Fleet: iid, dirichlet:ALPHA, given: by the data's clients (default where it has some, else iid), or your own "
+    "module:function.",
 )
 @click.option("--hidden", type=click.IntRange(1, 1023), multiple=True, help="Fleet: a hidden layer's width; repeat.")
 @click.option("--kind", "kinds", multiple=True, metavar="BOARD", help="Fleet: a folder of boards/, for its profile.")

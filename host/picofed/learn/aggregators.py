@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,11 @@ SumUp = Callable[[Sequence[Contribution], Sequence[int]], NDArray[np.int64]]
 
 def _plain_sum(updates: Sequence[Contribution], weights: Sequence[int]) -> NDArray[np.int64]:
     return sum_updates([update.values for update in updates], weights)
+
+
+def _hidden(update: Contribution) -> Contribution:
+    """As a rule may see it under a mask: whatever it says of itself, no weight follows from what masks hide."""
+    return replace(update, values=np.zeros(0, np.int32))
 
 
 class Aggregator(ABC):
@@ -125,7 +130,7 @@ class Buffered(Aggregator):
         """See Aggregator."""
         # In an order of their own and summed exactly, so that the order of arrival leaves no trace.
         updates = sorted(self.buffer, key=lambda update: (update.version, update.board))
-        given = self.weights(updates)
+        given = self.weights([update if update.header is None else _hidden(update) for update in updates])
         try:
             weights = [fixed(weight) for weight in given]
         except (ValueError, TypeError) as error:

@@ -36,6 +36,19 @@ AGGREGATOR: Final[_Wanted] = {
 STALENESS: Final[_Wanted] = {"weight": (_is(Real), "a number")}
 
 
+def optimiser(size: int) -> _Wanted:
+    """An optimiser's methods, for so many trained parameters."""
+
+    def vector(result: Any) -> bool:
+        return isinstance(result, np.ndarray) and result.shape == (size,) and bool(np.isfinite(result).all())
+
+    return {
+        "move": (vector, f"{size} finite numbers, one for each trained parameter"),
+        "state": (_is(bytes), "bytes"),
+        "load": (_is(type(None)), "nothing"),
+    }
+
+
 def guard(rule: object, what: str, methods: _Wanted) -> None:
     """From now on whatever these methods of `rule` raise is a RuleError; `what` says whose they are."""
     for name, (fits, words) in methods.items():
@@ -61,7 +74,8 @@ def _guarded(method: Callable[..., Any], where: str, fits: Callable[[Any], bool]
         with failures(where):
             result = method(*arguments, **named)
         if not fits(result):
-            raise RuleError(f"{where} returned {result!r}: it should be {words}")
+            shown = " ".join(repr(result).split())  # an array's has several lines
+            raise RuleError(f"{where} returned {shown[:80]}: it should be {words}")
         return result
 
     return call

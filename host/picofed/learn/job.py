@@ -260,7 +260,7 @@ class Plan:
     off, a "helper" or, "pairwise", the boards themselves; helper: its URL;
     certificate: a file with that of the authority behind the helper's, "" for the system's; honest: boards of each sum
     that are taken to be honest, for the conditional epsilon: no version is made of fewer.
-    aggregator, staleness: names that learn.registry knows, or module:Class.
+    aggregator, staleness, optimiser: names that learn.registry knows, or module:Class.
     """
 
     rounds: int = 20
@@ -303,7 +303,6 @@ class Plan:
             (1 <= self.rounds <= 100000, "rounds must be 1 to 100000"),
             (self.epsilon is None or 0 < self.epsilon <= 100, "epsilon must be above 0 and at most 100"),
             (0 < self.delta < 1, "delta must lie between 0 and 1"),
-            (self.optimiser in ("sgd", "adam", "yogi"), "optimiser must be sgd, adam or yogi"),
             (self.deadline > 0 and self.patience > 0, "deadline and patience must be above 0 seconds"),
             (self.absence >= 0, "absence must not be negative"),
             (self.minimum >= 1 and self.capacity >= 1, "minimum and capacity must be at least 1"),
@@ -344,6 +343,7 @@ class Plan:
         try:
             registry.find_aggregator(self.aggregator)
             registry.find_staleness(self.staleness)
+            registry.find_optimiser(self.optimiser)
             if self.masked:
                 registry.make(self, 0, 0.0, Noise())
         except registry.RuleError as error:

@@ -2,7 +2,8 @@
 float64.
 
 `step` takes the trainable weights and the mean gradient (in local mode: minus the mean change) and returns
-the next weights. `state`/`load` carry the optimiser through the store, to the bit.
+the next weights. `state`/`load` carry the optimiser through the store, to the bit. A new one is a subclass with a
+`name` and `move`; what it has to remember it keeps in `vectors` and `steps`, nothing else survives a restart.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Sgd(Optimiser):
 
     name = "sgd"
 
-    def __init__(self, size: int, learning_rate: float, momentum: float = 0.0, nesterov: bool = True) -> None:
+    def __init__(self, size: int, learning_rate: float, *, momentum: float = 0.0, nesterov: bool = True) -> None:
         super().__init__(size, learning_rate)
         self.momentum = momentum
         self.nesterov = nesterov
@@ -90,7 +91,7 @@ class Adam(Optimiser):
     name = "adam"
 
     def __init__(
-        self, size: int, learning_rate: float, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3
+        self, size: int, learning_rate: float, *, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3
     ) -> None:
         super().__init__(size, learning_rate)
         self.beta1, self.beta2, self.tau = beta1, beta2, tau

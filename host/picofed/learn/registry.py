@@ -1,4 +1,5 @@
-"""Aggregators and age terms by name: built-in, an installed package's entry point, or `module:Class`.
+"""Aggregators, age terms, server optimisers and partitions by name: built-in, an installed package's entry point, or
+`module:Class`.
 
 A class's keyword-only parameters are filled by name from the plan; beside the plan's settings there are `exponent`
 and `threshold` (its staleness_exponent, staleness_threshold), `staleness` (the age term, made) and `noise`.
@@ -16,6 +17,7 @@ from picofed.learn import guards
 from picofed.learn.aggregators import Aggregator, FedAvg, FedBuff
 from picofed.learn.guards import RuleError as RuleError  # also by this name
 from picofed.learn.guards import failures, guard
+from picofed.learn.optimisers import Adam, Optimiser, Sgd, Yogi
 from picofed.learn.semiasync import FedAsync, Ftte
 from picofed.learn.staleness import Constant, Exponential, Polynomial, Staleness, Threshold
 from picofed.learn.variance import Noise
@@ -30,6 +32,13 @@ STALENESS: Final[Mapping[str, type[Staleness]]] = {
     "exponential": Exponential,
     "threshold": Threshold,
 }
+OPTIMISERS: Final[Mapping[str, type[Optimiser]]] = {rule.name: rule for rule in (Sgd, Adam, Yogi)}
+GROUPS: Final[Mapping[str, str]] = {
+    "aggregator": "picofed.aggregators",
+    "staleness": "picofed.staleness",
+    "optimiser": "picofed.optimisers",
+    "split": "picofed.partitions",
+}
 _Kind = TypeVar("_Kind")
 
 
@@ -43,28 +52,42 @@ def find_staleness(name: str) -> type[Staleness]:
     return _find("staleness", name, STALENESS, Staleness)  # type: ignore[type-abstract]
 
 
+def find_optimiser(name: str) -> type[Optimiser]:
+    """The class behind a plan's `optimiser`. Raises RuleError."""
+    return _find("optimiser", name, OPTIMISERS, Optimiser)  # type: ignore[type-abstract]
+
+
 def _find(setting: str, name: str, built_in: Mapping[str, type[_Kind]], kind: type[_Kind]) -> type[_Kind]:
     if name in built_in:
         return built_in[name]
-    group = "picofed.aggregators" if setting == "aggregator" else "picofed.staleness"
-    installed = entry_points(group=group)
-    try:
-        found: Any
-        if ":" in name:
-            module, _, attribute = name.partition(":")
-            found = getattr(import_module(module), attribute)
-        elif name in installed.names:
-            found = installed[name].load()
-        else:
-            known = ", ".join([*built_in, *sorted(installed.names - built_in.keys())])
-            raise RuleError(f"{setting} {name!r} is not known: use one of {known}, or module:Class")
-    except RuleError:
-        raise
-    except Exception as error:  # whatever somebody else's module may raise
-        raise RuleError(f"{setting} {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    found = load(setting, name, list(built_in), "module:Class")
     if not (isinstance(found, type) and issubclass(found, kind)) or inspect.isabstract(found):
         raise RuleError(f"{setting} {name!r} is not a complete subclass of {kind.__module__}.{kind.__name__}")
     return found
+
+
+def load(setting: str, name: str, built_in: list[str], form: str) -> Any:
+    """What an installed package or a module has under this name. built_in, form: what else there is to say. Raises
+    RuleError."""
+    installed = entry_points(group=GROUPS[setting])
+    try:
+        if ":" in name:
+            module, _, attribute = name.partition(":")
+            return getattr(import_module(module), attribute)
+        if name in installed.names:
+            return installed[name].load()
+    except Exception as error:  # whatever somebody else's module may raise
+        raise RuleError(f"{setting} {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    known = ", ".join([*built_in, *sorted(installed.names - set(built_in))])
+    raise RuleError(f"{setting} {name!r} is not known: use one of {known}, or {form}")
+
+
+def make_optimiser(plan: Plan, size: int) -> Optimiser:
+    """The optimiser that a plan names, for so many trained parameters. Raises RuleError."""
+    rule = find_optimiser(plan.optimiser)
+    methods = guards.optimiser(size)
+    made: Optimiser = _made(f"optimiser {plan.optimiser}", rule, vars(plan), methods, size, plan.learning_rate)
+    return made
 
 
 def make(plan: Plan, version: int, now: float, noise: Noise) -> Aggregator:

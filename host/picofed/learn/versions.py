@@ -5,31 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed.learn import moments, npy
+from picofed.learn import moments, npy, registry
 from picofed.learn.aggregators import Aggregate
 from picofed.learn.job import Job, Plan
 from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, Model, quantise
-from picofed.learn.optimisers import Adam, Optimiser, Sgd, Yogi
+from picofed.learn.optimisers import Optimiser
 from picofed.store_rows import Version
 
 LIMITS = (WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
 
 
 def make_optimiser(plan: Plan, model: Model) -> Optimiser:
-    """The optimiser that a plan names, for what is trained of a model. Raises JobError."""
-    size = len(model.trainable)
-    rule = _rule(plan, size)
+    """The optimiser that a plan names, for what is trained of a model. Raises JobError, RuleError."""
+    rule = registry.make_optimiser(plan, len(model.trainable))
     if plan.moments:
         known = moments.load(plan.moments, model)
         rule.straighten = moments.Straightener(model, known, plan.moments_power, plan.damping)
     return rule
-
-
-def _rule(plan: Plan, size: int) -> Optimiser:
-    if plan.optimiser == Sgd.name:
-        return Sgd(size, plan.learning_rate, plan.momentum, plan.nesterov)
-    rule = Yogi if plan.optimiser == Yogi.name else Adam
-    return rule(size, plan.learning_rate, plan.beta1, plan.beta2, plan.tau)
 
 
 def start_weights(model: Model, plan: Plan) -> NDArray[np.float64]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from picofed.learn import registry
+from picofed.learn.guards import failures
 from picofed.simulation.dataset import DatasetError, Pool, Population
 
 
@@ -16,7 +18,8 @@ def deal(pool: Pool, how: str, clients: int, seed: int) -> Population:
 
     how: `given`: each owner is a client (`clients` is not used); `iid`: equal shares of a shuffled pool;
     `dirichlet:ALPHA`: equal shares whose mixtures of classes are draws of Dirichlet(ALPHA) (Hsu et al. 2019), small is
-    skewed. No example is given to two clients. Raises DatasetError.
+    skewed; else a function by name (learn.registry): own(pool, clients, draw) gives the numbers of each client's
+    examples, and draws from `draw` alone. No example is given to two clients. Raises DatasetError, RuleError.
     """
     if how == "given":
         if pool.owners is None:
@@ -33,8 +36,25 @@ def deal(pool: Pool, how: str, clients: int, seed: int) -> Population:
     elif how.startswith("dirichlet:"):
         parts = _dirichlet(pool, _alpha(how), clients, draw)
     else:
-        raise DatasetError(f"partition {how!r} is not known: use given, iid or dirichlet:ALPHA")
+        parts = _own(pool, how, clients, draw)
     return _population(pool, parts, [f"client-{number}" for number in range(clients)])
+
+
+def _own(pool: Pool, how: str, clients: int, draw: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Somebody else's partition, looked at: it may leave examples out, and clients without any."""
+    rule = registry.load("split", how, ["given", "iid", "dirichlet:ALPHA"], "module:function")
+    if not callable(rule):
+        raise DatasetError(f"split {how!r} is no function")
+    with failures(f"split {how}"):
+        parts = [np.sort(np.asarray(part).reshape(-1)) for part in rule(pool, clients, draw)]
+    if len(parts) != clients:
+        raise DatasetError(f"split {how} gave {len(parts)} parts for {clients} clients")
+    dealt = np.concatenate([part for part in parts if len(part)] or [np.zeros(0, np.int64)])
+    if dealt.dtype.kind not in "iu" or not len(dealt) or dealt.min() < 0 or dealt.max() >= len(pool.labels):
+        raise DatasetError(f"split {how}: examples are whole numbers from 0 to {len(pool.labels) - 1}")
+    if len(np.unique(dealt)) < len(dealt):
+        raise DatasetError(f"split {how} gave an example to two clients, or twice to one")
+    return [part.astype(np.int64) for part in parts]
 
 
 def _alpha(how: str) -> float:
