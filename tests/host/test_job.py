@@ -215,3 +215,15 @@ def test_a_helper_that_is_nowhere_is_refused_where_the_job_is_read(tmp_path: Pat
 def test_addresses_of_helpers() -> None:
     for url in ("https://helper", "http://127.0.0.1:8733", "http://[::1]:8733/", "HTTPS://helper.example/behind"):
         assert Plan(masked=True, aggregator="fedavg", helper=url).helper == url
+
+
+def test_an_optimiser_that_scales_its_steps_has_a_rate_of_its_own() -> None:
+    item = {"name": "x", "records": {"window": 100, "labels": 4}, "privacy": {"epsilon": 8.0}}
+    for server, rate in (
+        ({}, 2.0),
+        ({"optimiser": "sgd"}, 2.0),
+        ({"optimiser": "adam"}, 0.05),
+        ({"optimiser": "yogi", "learning_rate": 2.0}, 2.0),
+    ):
+        assert jobfile.parse({**item, "server": server})[1].learning_rate == rate
+    assert jobfile.parse(item, optimiser="yogi")[1].learning_rate == 0.05

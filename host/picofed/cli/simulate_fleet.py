@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import tomllib
 from dataclasses import replace
@@ -23,13 +22,12 @@ from picofed.learn.clients import Examples
 from picofed.learn.errors import quality_name
 from picofed.learn.job import Plan
 from picofed.learn.model import dequantise
-from picofed.learn.registry import find_aggregator
 from picofed.learn.unmask import without_masks
 from picofed.report import simulation as pictures
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.report.sums import LEDGER, in_sums, planned
 from picofed.simulation import api, profile
-from picofed.simulation.defaults import SETTINGS
+from picofed.simulation.defaults import SETTINGS, has_buffer
 from picofed.simulation.engine import Setup
 from picofed.simulation.fleet import Fleet
 from picofed.simulation.profile import DeviceProfile
@@ -161,8 +159,7 @@ def tell(made: Setup, result: dict[str, Any]) -> None:
 
 def rule_text(plan: Plan) -> str:
     """How versions were made, as some of it may not have been said."""
-    buffered = "capacity" in inspect.signature(find_aggregator(plan.aggregator)).parameters
-    capacity = f" of {plan.capacity} updates a version" if buffered else ""
+    capacity = f", capacity {plan.capacity}" if has_buffer(plan) else ""
     return f"{plan.aggregator}{capacity}; {plan.optimiser}, learning rate {plan.learning_rate:g}, decay {plan.decay:g}"
 
 

@@ -28,6 +28,8 @@ OPTIONAL: Final = {"target": "label", "block": 0, "horizon": 0, "mask_bits": 0, 
 UNITS: Final = ("window",)
 CLIP_NORM_MAX: Final = (1 << 20) - 1
 LOG2_SIGMA: Final = (6, 25)
+# Where nobody says a learning rate: what divides by the size of its gradients needs a far smaller one than sgd.
+RATES: Final = {"adam": 0.05, "yogi": 0.05}
 
 
 class JobError(PicofedError):

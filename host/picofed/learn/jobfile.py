@@ -35,7 +35,7 @@ from typing import Any, Final
 from picofed import accounting, masking
 from picofed.errors import PicofedError
 from picofed.learn import convolution, fronts
-from picofed.learn.job import CLIP_NORM_MAX, LOG2_SIGMA, Job, JobError, Plan, fit_noise, fit_step
+from picofed.learn.job import CLIP_NORM_MAX, LOG2_SIGMA, RATES, Job, JobError, Plan, fit_noise, fit_step
 from picofed.learn.model import Model, Rectangle
 from picofed.learn.modulus import WrapError, fit
 from picofed.learn.unmask import spread_by_age
@@ -292,6 +292,8 @@ def _plan(server: Any, privacy: Mapping[str, Any], overrides: Mapping[str, Any])
         hint = hints[key]
         kind = next(k for k in typing.get_args(hint) if k is not types.NoneType) if typing.get_args(hint) else hint
         values[key] = _get(values, key, kind, key)
+    if "learning_rate" not in values and values.get("optimiser") in RATES:
+        values["learning_rate"] = RATES[values["optimiser"]]
     return Plan(**values)
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from picofed.learn import registry
-from picofed.learn.job import Plan
+from picofed.learn.job import RATES, Plan
 
 PART: Final = 0.75  # of the clients: updates that make a version
 BUFFERED: Final = {"learning_rate": 1.0, "decay": 0.5}  # with optimiser sgd
@@ -21,11 +21,15 @@ SETTINGS: Final = frozenset({"capacity", *BUFFERED})
 
 
 def sized(plan: Plan, clients: int, unsaid: Collection[str]) -> Plan:
-    """The plan for so many clients that train, if its aggregator fills a buffer. unsaid: those of SETTINGS that nobody
-    has said; all others stay."""
-    if "capacity" not in inspect.signature(registry.find_aggregator(plan.aggregator)).parameters:
-        return plan
-    found: dict[str, Any] = {"capacity": max(1, round(PART * clients))}
-    if plan.optimiser == "sgd":
-        found |= BUFFERED
+    """The plan for so many clients that train. unsaid: those of SETTINGS that nobody has said; all others stay."""
+    found: dict[str, Any] = {}
+    if has_buffer(plan):
+        found |= {"capacity": max(1, round(PART * clients)), **(BUFFERED if plan.optimiser == "sgd" else {})}
+    if plan.optimiser in RATES:
+        found["learning_rate"] = RATES[plan.optimiser]
     return replace(plan, **{name: value for name, value in found.items() if name in unsaid})
+
+
+def has_buffer(plan: Plan) -> bool:
+    """Whether the plan's aggregator makes a version of `capacity` updates."""
+    return "capacity" in inspect.signature(registry.find_aggregator(plan.aggregator)).parameters

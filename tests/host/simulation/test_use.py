@@ -114,8 +114,11 @@ def test_what_nobody_says_follows_from_the_fleet_and_what_is_said_stays() -> Non
     assert plan_of(capacity=4, learning_rate=2.0, decay=0.0) == (bare.capacity, bare.learning_rate, bare.decay)
     assert plan_of(aggregator="fedavg") == plan_of(plan=bare) == (bare.capacity, bare.learning_rate, bare.decay)
     assert plan_of(optimiser="adam", learning_rate=0.1) == (9, 0.1, 0.0)
+    # sgd's rate of 2 ended at 0.47 with them
+    assert plan_of(optimiser="yogi") == (9, 0.05, 0.0) and plan_of(optimiser="adam", aggregator="fedavg")[1] == 0.05
+    assert "; adam, learning rate 0.05, decay 0\n" in command("--set", "optimiser=adam").output
     told = command("--set", "capacity=5")
-    assert "ftte of 5 updates a version; sgd, learning rate 1, decay 0.5\n" in told.output
+    assert "ftte, capacity 5; sgd, learning rate 1, decay 0.5\n" in told.output
     assert "\nfedavg; sgd, learning rate 2, decay 0\n" in command("--set", "aggregator=fedavg").output
 
 
