@@ -100,8 +100,9 @@ def simulate(context: click.Context, /, **options: Any) -> None:
         and isinstance(parameter, click.Option)
         and (parameter.help or "").startswith("Fleet: ")
     }
-    if options["output"] and not options["output"].parent.is_dir():
-        raise PicofedError(f"cannot write {options['output']}: there is no such folder")
+    for written in filter(None, (options["output"], options["plot"], options["results"])):  # not after hours of work
+        if not written.parent.is_dir():
+            raise PicofedError(f"cannot write {written}: there is no such folder")
     job_file: Path | None = options["job_file"]
     if job_file is not None and options["data_file"] in BUILT_IN and not Path(options["data_file"]).exists():
         raise PicofedError(

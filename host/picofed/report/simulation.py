@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from picofed.errors import PicofedError
 from picofed.report import text as tx
@@ -12,10 +12,12 @@ from picofed.report.style import CSS
 from picofed.report.svg import Drawing, ticks
 from picofed.report.text import safe
 
-_AXES = (
-    ("seconds", "hours of virtual time", 1 / 3600),
-    ("bytes_up", "megabytes sent by all clients", 1e-6),
-    ("joules", "kilojoules spent by all clients", 1e-3),
+# By column: words for it and, of each unit from the largest on, its name and size. Taken is the largest that the axis
+# is longer than.
+_AXES: Final = (
+    ("seconds", "of virtual time", (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))),
+    ("bytes_up", "sent by all clients", (("megabytes", 1e6), ("kilobytes", 1e3), ("bytes", 1.0))),
+    ("joules", "spent by all clients", (("kilojoules", 1e3), ("joules", 1.0))),
 )
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 20.0, 14.0, 44.0
 
@@ -46,8 +48,11 @@ def page(title: str, versions: Mapping[str, Sequence[Any]]) -> str:
     """The whole page, without script and without anything to fetch. versions: columns of simulation.results."""
     name = "explained" if "explained" in versions else "accuracy"
     figures = []
-    for number, (column, words, unit) in enumerate(_AXES):
-        xs = [float(value) * unit for value in versions[column]]
+    for number, (column, words, units) in enumerate(_AXES):
+        most = max(versions[column])
+        unit, size = next((one for one in units if most > one[1]), units[-1])
+        words = f"{unit} {words}"
+        xs = [float(value) / size for value in versions[column]]
         drawing = curve(xs, versions[name], words, 540.0)
         picture = drawing.render(f"c{number}", "v-m", f"{name} by {words}", f"one line, {len(xs)} versions")
         figures.append(f'<figure class="card chart">{picture}<figcaption>{safe(words)}</figcaption></figure>')

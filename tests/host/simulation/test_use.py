@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,17 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
     assert (result["clients"], result["versions"], result["updates"]) == (12, 3, 27)
     assert 0 < result["epsilon"] <= 8.0 and result["bytes_up"] > 12 * 100
     assert [len(column) for column in result["by_version"].values()] == [4] * 13
+    document = (ROOT / "docs" / "simulation.md").read_text()
+    told_of = document[document.index("**Columns**") : document.index("`setting` has")]
+    with sqlite3.connect(tmp_path / "results.db") as kept:
+        columns = {row[0] for row in kept.execute("SELECT name FROM pragma_table_info('version')")}
+        for table in ("update", "client"):
+            columns |= {row[0] for row in kept.execute(f"SELECT name FROM pragma_table_info('{table}')")}
+    assert set(result["by_version"]) < columns and {name for name in columns if f"`{name}`" not in told_of} == set()
     html = (tmp_path / "page.html").read_text()
     assert html.count("<svg") == 3 and "http" not in html.replace("http-equiv", "")
+    # 0.4 s were thousandths of an hour, with axes to match
+    assert [f"<figcaption>{words}" in html for words in ("seconds of", "kilobytes sent", "joules spent")] == [True] * 3
     plain = command()
     assert plain.exit_code == 0 and f"accuracy {result['accuracy']:.3f} on 3 clients held out" in plain.output
     bare = json.loads(command("--json", "--no-privacy").output)
@@ -173,6 +183,8 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
         (["--kind", "toaster"], "no kind of board"),
         (["--hold-out", "nobody"], "no client 'nobody'"),
         (["--data", "nothing.csv"], "cannot read nothing.csv"),
+        (["--data", "nothing.csv", "--plot", "none/page.html"], "cannot write none/page.html: there is no such folder"),
+        (["--data", "nothing.csv", "--results", "none/r.db"], "cannot write none/r.db: there is no such folder"),
         (["--stragglers", "0.5", "--straggler-factor", "nan"], "factor 1 to 1,000,000"),
         (["--stragglers", "0.5", "--straggler-factor", "inf"], "factor 1 to 1,000,000"),
         (["--stragglers", "nan"], "stragglers must be 0 to 1"),
@@ -264,3 +276,10 @@ def test_a_page_of_curves_survives_odd_numbers() -> None:
     assert page("<b>", one).count("&lt;b&gt;") == 2
     two = {"seconds": [0.0, 5e9], "bytes_up": [0, 10**15], "joules": [0.0, 1e-9], "accuracy": [0.0, 1.0]}
     assert "polyline" in page("t", two)
+    large = {"seconds": [0.0, 9000.0], "bytes_up": [0, 10**15], "joules": [0.0, 2e3], "accuracy": [0.0, 1.0]}
+    found = re.findall("<figcaption>(.*?)</", page("t", large))
+    assert found == [
+        "hours of virtual time",
+        "megabytes sent by all clients",
+        "kilojoules spent by all clients",
+    ]
