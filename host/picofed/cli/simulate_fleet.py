@@ -36,6 +36,12 @@ from picofed.toolchain.layout import repo_root
 SHARE = 0.2
 
 
+class Interrupted(PicofedError):
+    """Somebody stopped a simulation that keeps nothing."""
+
+    exit_status = 130
+
+
 def profiles(kinds: tuple[str, ...], dropout: float) -> tuple[DeviceProfile, ...]:
     """Profiles of kinds of boards by folder name, or by path of a board.toml. Raises PicofedError."""
     found = []
@@ -119,7 +125,12 @@ def run(made: Setup, options: dict[str, Any], as_json: bool) -> None:
                 progress.update(task, description=f"{name} {quality:.3f}, versions")
 
         workers = options["workers"] or os.cpu_count()
-        outcome = api.run(made, workers=workers, results=options["results"], on_version=show)
+        try:
+            outcome = api.run(made, workers=workers, results=options["results"], on_version=show)
+        except KeyboardInterrupt as stop:
+            if options["results"]:
+                raise
+            raise Interrupted("interrupted: with --results the same command would go on from here") from stop
     if options["output"]:
         npy.save(options["output"], dequantise(outcome.weights))
     if options["plot"]:

@@ -55,10 +55,13 @@ def page(title: str, versions: Mapping[str, Sequence[Any]]) -> str:
         xs = [float(value) / size for value in versions[column]]
         drawing = curve(xs, versions[name], words, 540.0)
         picture = drawing.render(f"c{number}", "v-m", f"{name} by {words}", f"one line, {len(xs)} versions")
-        figures.append(f'<figure class="card chart">{picture}<figcaption>{safe(words)}</figcaption></figure>')
+        # The style hides a picture of this size that is not the last in a wide figure: there a larger one follows.
+        caption = f"{name} by {words}"
+        figures.append(f'<figure class="card chart"><figcaption>{safe(caption)}</figcaption>{picture}</figure>')
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{safe(title)}</title>\n<style>{CSS} .chart svg.v-m {{ display: block; }}</style>\n</head>\n<body>\n"
+        f"<title>{safe(title)}</title>\n"
+        f"<style>{CSS} .chart svg.v-m {{ display: block; }} main {{ padding-top: 20px; }}</style>\n</head>\n<body>\n"
         f"<header><h1>{safe(title)}</h1></header>\n<main>\n" + "\n".join(figures) + "\n</main>\n</body>\n</html>\n"
     )
 

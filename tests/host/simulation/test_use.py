@@ -20,6 +20,7 @@ from picofed.learn.job import Plan
 from picofed.report.simulation import page
 from picofed.simulation.api import prepare
 from picofed.simulation.dataset import digits
+from picofed.simulation.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL: dict[str, Any] = {"clients": 12, "rounds": 3}
@@ -159,7 +160,9 @@ def test_the_command_prints_what_happened(tmp_path: Path) -> None:
     html = (tmp_path / "page.html").read_text()
     assert html.count("<svg") == 3 and "http" not in html.replace("http-equiv", "")
     # 0.4 s were thousandths of an hour, with axes to match
-    assert [f"<figcaption>{words}" in html for words in ("seconds of", "kilobytes sent", "joules spent")] == [True] * 3
+    assert [f"accuracy by {words}" in html for words in ("seconds of", "kilobytes sent", "joules spent")] == [True] * 3
+    # style.py hides one that is not the last in its figure, so that wide screens showed none
+    assert html.count("</svg></figure>") == 3
     plain = command()
     assert plain.exit_code == 0 and f"accuracy {result['accuracy']:.3f} on 3 clients held out" in plain.output
     bare = json.loads(command("--json", "--no-privacy").output)
@@ -279,7 +282,20 @@ def test_a_page_of_curves_survives_odd_numbers() -> None:
     large = {"seconds": [0.0, 9000.0], "bytes_up": [0, 10**15], "joules": [0.0, 2e3], "accuracy": [0.0, 1.0]}
     found = re.findall("<figcaption>(.*?)</", page("t", large))
     assert found == [
-        "hours of virtual time",
-        "megabytes sent by all clients",
-        "kilojoules spent by all clients",
+        "accuracy by hours of virtual time",
+        "accuracy by megabytes sent by all clients",
+        "accuracy by kilojoules spent by all clients",
     ]
+
+
+def test_an_interruption_says_what_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ctrl-C told everybody to run the command again to go on, also where nothing had been kept."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "_tick", stop)
+    told = command()
+    assert isinstance(told.exception, PicofedError) and told.exception.exit_status == 130
+    assert str(told.exception) == "interrupted: with --results the same command would go on from here"
+    assert not isinstance(command("--results", str(tmp_path / "r.db")).exception, PicofedError)
