@@ -122,9 +122,9 @@ def prepare(
     **settings: Any,
 ) -> Setup:
     """What `simulate` runs. clients, split: for data that is dealt out: if neither is said, the data's own clients, if
-    it says whose each example is, else 50 clients with equal shares of all (iid). unsaid:
-    settings of a plan that is given which may follow from the fleet's size, as those do that nobody says where neither
-    a plan nor a job is given (simulation.defaults). Raises PicofedError."""
+    it says whose each example is, else 50 clients with equal shares of all (iid). unsaid: settings of a plan that is
+    given which may follow from the fleet's size, as those do that nobody says where neither a plan nor a job is given
+    (simulation.defaults). Raises PicofedError."""
     if isinstance(data, Mapping) and (clients is not None or split is not None):
         raise PicofedError("clients and split are for data that is dealt out: this data comes by client")
     if split == "given" and clients is not None:

@@ -2,7 +2,7 @@
 
 A job's own defaults are for a handful of boards, of whose updates 4 make a version. In a fleet of hundreds that is one
 update in fifty: most would come too late to count, on steps that are far too long for what is late. So what is not said
-follows from the fleet's size: docs/simulation.md says how, and how that was found.
+follows from the fleet's size (docs/simulation.md).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from picofed.errors import PicofedError
 from picofed.fleet import catalog
 from picofed.learn import jobfile
 from picofed.learn.job import Job, Plan
@@ -110,7 +111,7 @@ def test_clients_are_held_out_whole() -> None:
     ],
 )
 def test_partitions_that_cannot_be(how: str, clients: int, words: str) -> None:
-    with pytest.raises(DatasetError, match=words):
+    with pytest.raises(PicofedError, match=words):
         deal(some_pool(), how, clients, 1)
 
 
