@@ -26,7 +26,8 @@ _WALK = const(11)
 
 
 class Records:
-    """The ring of slots in a file. One Records at a time for a file.
+    """The ring of slots in a file. One Records at a time for a file, and nobody else writes to it: a slot is checked
+    once, at the start or when it was written.
 
     count: slots that exist; ring: words of the core's pf_ring; slots_read: what a Walk read, by seek() and readinto()
     of the file. A sensor calls begin(label), append(samples) as often as it has some, and end()."""
@@ -47,6 +48,7 @@ class Records:
         self._reader = None  # the Walk that what was read last is for
         self._at_once = max(1, min(self.slots, _READ // self._slot_bytes))
         self.slots_read = bytearray(self._at_once * self._slot_bytes)
+        self.checked = bytearray(self.slots // 8 + 1)
         self.ring = array("I", (self.channels, self.samples, self.slots, 0, 0, 0))
         self._recording = False
         self._scan()
@@ -90,7 +92,7 @@ class Records:
             buffer = memoryview(buffer)[: n * self._slot_bytes]
         self.seek(_HEADER + number * self._slot_bytes)
         got = self.readinto(buffer)
-        self._found = core.slots_check(self.ring, number, n, buffer, got)
+        self._found = core.slots_check(self.ring, number, n, buffer, got, self.checked)
         if self._found < 0:
             check(self._found, "slots")
         return n
@@ -120,6 +122,7 @@ class Records:
         half = self._slot_bytes // 2
         at = _HEADER + number * self._slot_bytes
         self.count -= self._found
+        self.checked[number >> 3] &= ~(1 << (number & 7))
         step()
         self._file.seek(at)
         self._file.write(memoryview(buffer)[:half])

@@ -23,7 +23,7 @@ READY = const(3)
 WAITING = const(4)
 SEALING = const(5)
 
-_NOISE = const(64)  # accumulators filled in a step
+_NOISE = const(256)  # accumulators filled in a step, for about what a step of training takes
 _BATCH = const(8)  # records that the core makes and learns from at once (PF_ROWS)
 _ROWS = const(7)  # word of front.words: how many it made
 _MORE = const(256)  # the core's answer at the end of the walk
@@ -206,7 +206,7 @@ class Round:
         self._records = records
         self._left = job.steps
         self._seen = 0  # records of the first pass
-        self._windows = None
+        self._windows = self._rows = None
         self.cohort = None  # id of the cohort that it is sealed for
         self._peers = self._making = None
         self._begin()
@@ -231,6 +231,7 @@ class Round:
                 job = self.trainer.job
                 unlabelled = job.target != LABEL and not job.labels
                 self._windows = Walk(self._records, job.window, job.stride, unlabelled)
+                self._rows = self._arguments()
                 self._pass = 0
                 self.state = TRAINING
         elif self.state == TRAINING:
@@ -259,32 +260,33 @@ class Round:
             self.state = WAITING
             raise
 
+    def _arguments(self):
+        """Of front_rows(), the same in all of a pass."""
+        trainer, walk, records = self.trainer, self._windows, self._records
+        front = trainer.front
+        return (
+            front.words,
+            front.filters,
+            walk.words,
+            walk.held,
+            records.ring,
+            records.seek,
+            records.readinto,
+            records.slots_read,
+            trainer.window,
+            trainer.features,
+            trainer.targets,
+            front.scratch,
+            records.checked,
+        )
+
     def _batch(self):
         """Learn from a few records; False at the end of the pass."""
         trainer = self.trainer
-        front = trainer.front
-        words = front.words
-        walk = self._windows
-        records = self._records
+        words = trainer.front.words
         words[_ROWS] = 0
-        walk.claim()
-        more = check(
-            core.front_rows(
-                words,
-                front.filters,
-                walk.words,
-                walk.held,
-                records.ring,
-                records.seek,
-                records.readinto,
-                records.slots_read,
-                trainer.window,
-                trainer.features,
-                trainer.targets,
-                front.scratch,
-            ),
-            "features",
-        )
+        self._windows.claim()
+        more = check(core.front_rows(*self._rows), "features")
         n = words[_ROWS]
         if n:
             check(core.trainer_examples(trainer.mem, trainer.features, trainer.targets, n), "records")
@@ -294,7 +296,7 @@ class Round:
 
     def _end_of_pass(self):
         job = self.trainer.job
-        self._windows = None
+        self._windows = self._rows = None
         if not self._pass:
             raise PicofedError(RECORDS)
         if self._left == job.steps:
@@ -372,7 +374,7 @@ class Round:
         self.state = IDLE
         self.update = None
         self.update_id = None
-        self._windows = None
+        self._windows = self._rows = None
         self.cohort = self._peers = self._making = None
         core.trainer_wipe(self.trainer.update)
         self.trainer.wipe()

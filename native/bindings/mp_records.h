@@ -11,10 +11,14 @@ static uint8_t *take_slots(mp_obj_t object, const pf_ring *ring, uint32_t n) {
     return slots != NULL && pf_multiply(n, pf_slot_bytes(ring)) <= len ? slots : NULL;
 }
 
-/* slots_check(ring, number, n, slots, len) -> how many of the n slots from `number` on exist; ring: array of the six
- * words of pf_ring, slots: buffer, of which len bytes were read */
+/* The bits of slots whose crc32 was checked, or NULL: a refusal where there is such an object. */
+static uint8_t *take_checked(mp_obj_t object, const pf_ring *ring) {
+    return take_buffer(object, MP_BUFFER_RW, (ring->slots & 0x7fffffffu) / 8u + 1u, 1, NULL);
+}
+
+/* slots_check(ring, number, n, slots, len[, checked]) -> how many of the n slots from `number` on exist; ring: array of
+ * the six words of pf_ring, slots: buffer, of which len bytes were read, checked: a bit a slot, and one byte more */
 static mp_obj_t core_slots_check(size_t n_args, const mp_obj_t *args) {
-    (void)n_args;
     pf_ring *ring = take_words(args[0], sizeof(pf_ring));
     REFUSE_NULL(ring);
     TAKE_U32(number, args[1]);
@@ -22,9 +26,13 @@ static mp_obj_t core_slots_check(size_t n_args, const mp_obj_t *args) {
     uint8_t *slots = take_slots(args[3], ring, n);
     REFUSE_NULL(slots);
     TAKE_U32(len, args[4]);
-    return answer(pf_slots_check(ring, number, n, slots, len));
+    uint8_t *checked = n_args == 5 ? NULL : take_checked(args[5], ring);
+    if (n_args != 5) {
+        REFUSE_NULL(checked);
+    }
+    return answer(pf_slots_check_once(ring, number, n, slots, len, checked));
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_slots_check_obj, 5, 5, core_slots_check);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_slots_check_obj, 5, 6, core_slots_check);
 
 /* windows_next(walk, ring, n, slots, out) -> label of the window in `out` (int16), or 256 where the n slots are at an
  * end; walk: array of the words of pf_walk */
@@ -78,7 +86,8 @@ static mp_obj_t core_front_record(size_t n_args, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_front_record_obj, 6, 6, core_front_record);
 
-/* front_rows(front, filters, walk, held, ring, seek, readinto, slots, samples, rows, targets, scratch) */
+/* front_rows(front, filters, walk, held, ring, seek, readinto, slots, samples, rows, targets, scratch[,
+ * checked]) */
 enum {
     ROWS_FRONT,
     ROWS_FILTERS,
@@ -92,6 +101,7 @@ enum {
     ROWS_ROWS,
     ROWS_TARGETS,
     ROWS_SCRATCH,
+    ROWS_CHECKED,
     ROWS_ARGUMENTS
 };
 
@@ -104,7 +114,7 @@ typedef struct {
 
 /* Reads what is behind the slots that the walk is through with: PF_OK, or PF_WALK_MORE where there is nothing. What it
  * calls may do anything: no pointer into a buffer outlives it. */
-static mp_obj_t read_on(const mp_obj_t *args) {
+static mp_obj_t read_on(size_t n_args, const mp_obj_t *args) {
     pf_walk *walk = take_words(args[ROWS_WALK], sizeof(pf_walk));
     held_slots *held = take_words(args[ROWS_HELD], sizeof(held_slots));
     pf_ring *ring = take_words(args[ROWS_RING], sizeof(pf_ring));
@@ -147,7 +157,11 @@ static mp_obj_t read_on(const mp_obj_t *args) {
     REFUSE_NULL(held);
     slots = take_slots(args[ROWS_SLOTS], ring, n);
     REFUSE_NULL(slots);
-    pf_status found = pf_slots_check(ring, number, n, slots, len);
+    uint8_t *checked = n_args == ROWS_CHECKED ? NULL : take_checked(args[ROWS_CHECKED], ring);
+    if (n_args != ROWS_CHECKED) {
+        REFUSE_NULL(checked);
+    }
+    pf_status found = pf_slots_check_once(ring, number, n, slots, len, checked);
     if (found < 0) {
         return answer(found);
     }
@@ -189,18 +203,17 @@ static mp_obj_t rows_of_slots(const mp_obj_t *args) {
  * and the seq at which the walk ends; where it needs others it calls seek(place) and readinto(buffer) of the store's
  * file. A call for each few slots would cost as much as what is done with them. */
 static mp_obj_t core_front_rows(size_t n_args, const mp_obj_t *args) {
-    (void)n_args;
     for (;;) {
         mp_obj_t status = rows_of_slots(args);
         if (status != MP_OBJ_NEW_SMALL_INT(PF_WALK_MORE)) {
             return status;
         }
-        status = read_on(args);
+        status = read_on(n_args, args);
         if (status != MP_OBJ_NEW_SMALL_INT(PF_OK)) {
             return status;
         }
     }
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_front_rows_obj, ROWS_ARGUMENTS, ROWS_ARGUMENTS, core_front_rows);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(core_front_rows_obj, ROWS_CHECKED, ROWS_ARGUMENTS, core_front_rows);
 
 #endif

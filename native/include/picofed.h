@@ -172,6 +172,9 @@ uint32_t pf_slot_bytes(const pf_ring *ring);
  * A slot that does not exist is marked in data, which has room for all n. Returns how many exist. data: aligned to 2.
  */
 pf_status pf_slots_check(pf_ring *ring, uint32_t number, uint32_t n, uint8_t *data, size_t len);
+/* The same, without the crc32 of slots that have their bit in `checked`: bit n of it, the lowest of a byte first, for
+ * slot n of the ring. Sets and clears bits; who writes a slot clears its bit first. NULL: all are checked. */
+pf_status pf_slots_check_once(pf_ring *ring, uint32_t number, uint32_t n, uint8_t *data, size_t len, uint8_t *checked);
 
 /* A walk over slots from one seq on, which puts windows together. The caller sets the first four to begin with, and
  * zeros behind them. */

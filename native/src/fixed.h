@@ -19,7 +19,7 @@ PF_INLINE uint32_t pf_fraction_bits(uint32_t first) {
 }
 
 /* Limit x to [low, high] without a branch. Needs |x| <= 2^30 and |low|, |high| <= 2^30: the differences fit. */
-PF_INLINE int32_t pf_limit(int32_t x, int32_t low, int32_t high) {
+PF_ALWAYS_INLINE int32_t pf_limit(int32_t x, int32_t low, int32_t high) {
     int32_t over = x - high;
     x -= over & ~(over >> 31);
     int32_t under = x - low;

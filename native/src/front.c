@@ -14,7 +14,8 @@ static uint32_t front_blocks(const pf_front *front) {
     return blocks * front->block == front->window ? blocks : 0; /* blocks * block <= window */
 }
 
-uint32_t pf_front_target_bytes(const pf_front *front) {
+/* Bytes of a target, 0 where the numbers do not go together; blocks: of a window, where there are any. */
+static uint32_t front_check(const pf_front *front, uint32_t *blocks) {
     uint32_t inputs = front->inputs;
     uint32_t target = front->target;
     if (inputs - 1u >= PF_WIDTH_MAX || target > PF_TARGET_SELF || (front->horizon != 0) != (target == PF_TARGET_NEXT)) {
@@ -25,17 +26,22 @@ uint32_t pf_front_target_bytes(const pf_front *front) {
             return 0;
         }
     } else {
-        uint32_t blocks = front_blocks(front);
-        if (front->features > PF_FRONT_CONVOLUTION || front->horizon >= blocks) {
+        *blocks = front_blocks(front);
+        if (front->features > PF_FRONT_CONVOLUTION || front->horizon >= *blocks) {
             return 0;
         }
         /* blocks <= 128 */
-        if (front->features == PF_FRONT_BLOCKS ? inputs != PF_IMU_AXES * (blocks - front->horizon) : target != 0) {
+        if (front->features == PF_FRONT_BLOCKS ? inputs != PF_IMU_AXES * (*blocks - front->horizon) : target != 0) {
             return 0;
         }
     }
     /* at most 2 * 1023 */
     return target == PF_TARGET_LABEL ? 1u : 2u * (target == PF_TARGET_SELF ? inputs : PF_IMU_AXES * front->horizon);
+}
+
+uint32_t pf_front_target_bytes(const pf_front *front) {
+    uint32_t blocks;
+    return front_check(front, &blocks);
 }
 
 /* The layers one after the other, from the steps x 6 activations that scratch begins with; the last one's outputs are
@@ -70,26 +76,26 @@ static pf_status front_convolve(const pf_front *front, const uint8_t *filters, s
     return PF_E_ARGUMENT;
 }
 
-pf_status pf_front_record(const pf_front *front, const uint8_t *filters, size_t len, const int16_t *samples,
-    int8_t *row, uint8_t *target, int8_t *scratch, size_t scratch_len) {
-    if (pf_front_target_bytes(front) == 0) {
-        return PF_E_ARGUMENT;
-    }
+/* pf_front_record of a front that was checked. */
+static pf_status front_record(const pf_front *front, uint32_t blocks, const uint8_t *filters, size_t len,
+    const int16_t *samples, int8_t *row, uint8_t *target, int8_t *scratch, size_t scratch_len) {
     uint32_t inputs = front->inputs;
     pf_status status;
     if (front->features == PF_FRONT_IMU45) {
         status = pf_features_imu(row, samples, front->window);
     } else {
-        uint32_t blocks = front_blocks(front);
         uint32_t seen = front->window - front->horizon * front->block; /* horizon < blocks: at least a block */
         if (scratch_len < (size_t)PF_IMU_AXES * blocks) {
             return PF_E_MEMORY;
         }
-        status = pf_features_blocks(scratch, samples, front->window, front->block, seen);
+        uint32_t whole = front->features == PF_FRONT_BLOCKS && front->horizon == 0; /* inputs = 6 blocks */
+        status = pf_features_blocks(whole ? row : scratch, samples, front->window, front->block, seen);
         if (status == PF_OK && front->features == PF_FRONT_CONVOLUTION) {
             return front_convolve(front, filters, len, blocks, row, scratch, scratch_len);
         }
-        pf_copy(row, scratch, inputs);
+        if (!whole) {
+            pf_copy(row, scratch, inputs);
+        }
         if (front->target == PF_TARGET_NEXT) {
             const int8_t *behind = scratch + inputs;
             pf_targets(target, behind, (size_t)PF_IMU_AXES * front->horizon, behind - PF_IMU_AXES, PF_IMU_AXES);
@@ -101,10 +107,20 @@ pf_status pf_front_record(const pf_front *front, const uint8_t *filters, size_t 
     return status;
 }
 
+pf_status pf_front_record(const pf_front *front, const uint8_t *filters, size_t len, const int16_t *samples,
+    int8_t *row, uint8_t *target, int8_t *scratch, size_t scratch_len) {
+    uint32_t blocks = 0;
+    if (front_check(front, &blocks) == 0) {
+        return PF_E_ARGUMENT;
+    }
+    return front_record(front, blocks, filters, len, samples, row, target, scratch, scratch_len);
+}
+
 pf_status pf_front_rows(pf_front *front, const uint8_t *filters, size_t len, pf_walk *walk, const pf_ring *ring,
     uint32_t n, const uint8_t *slots, int16_t *samples, int8_t *rows, uint8_t *targets, int8_t *scratch,
     size_t scratch_len) {
-    uint32_t size = pf_front_target_bytes(front);
+    uint32_t blocks = 0;
+    uint32_t size = front_check(front, &blocks);
     if (size == 0 || ring->channels != PF_IMU_AXES || walk->window != front->window) {
         return PF_E_ARGUMENT;
     }
@@ -118,8 +134,8 @@ pf_status pf_front_rows(pf_front *front, const uint8_t *filters, size_t len, pf_
         }
         /* rows < 8, inputs < 2^10, size < 2^11 */
         uint8_t *target = targets + front->rows * size;
-        pf_status status = pf_front_record(
-            front, filters, len, samples, rows + front->rows * front->inputs, target, scratch, scratch_len);
+        pf_status status = front_record(
+            front, blocks, filters, len, samples, rows + front->rows * front->inputs, target, scratch, scratch_len);
         if (status < 0) {
             return status;
         }

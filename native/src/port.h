@@ -138,12 +138,16 @@ PF_INLINE uint64_t pf_multiply(uint32_t a, uint32_t b) {
     return (uint64_t)high << 32 | (middle << 16 | (low & 0xffffu));
 }
 
-/* floor(numerator / denominator), denominator > 0: restoring division, a bit a step. For sizes, which are no secret: a
- * byte takes 8 steps, anything above it 32. */
+/* floor(numerator / denominator), denominator > 0: restoring division, a bit a step. For sizes, which are no secret:
+ * the bytes above the numerator's highest are left out. */
 PF_INLINE uint32_t pf_divide(uint32_t numerator, uint32_t denominator) {
     uint32_t remainder = 0;
     uint32_t quotient = 0;
-    for (uint32_t i = numerator >> 8 == 0 ? 8 : 32; i-- > 0;) {
+    uint32_t i = 8;
+    while (i < 32 && numerator >> i != 0) {
+        i += 8;
+    }
+    while (i-- > 0) {
         /* invariant: remainder < denominator, so 2 remainder + 1 < 2^33, and less the denominator < 2^32 */
         uint32_t carry = remainder >> 31;
         remainder = remainder << 1 | (numerator >> i & 1u);

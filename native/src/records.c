@@ -20,6 +20,10 @@ uint32_t pf_slot_bytes(const pf_ring *ring) {
 }
 
 pf_status pf_slots_check(pf_ring *ring, uint32_t number, uint32_t n, uint8_t *data, size_t len) {
+    return pf_slots_check_once(ring, number, n, data, len, NULL);
+}
+
+pf_status pf_slots_check_once(pf_ring *ring, uint32_t number, uint32_t n, uint8_t *data, size_t len, uint8_t *checked) {
     uint32_t size = pf_slot_bytes(ring);
     if (size == 0 || number >= ring->slots || n > ring->slots - number) {
         return PF_E_ARGUMENT;
@@ -36,7 +40,13 @@ pf_status pf_slots_check(pf_ring *ring, uint32_t number, uint32_t n, uint8_t *da
                 /* quotient * slots <= ahead < 2^32 */
                 exists = ahead == laps || pf_divide(ahead, ring->slots) * ring->slots == ahead;
             }
-            if (exists != 0 && pf_crc32(0, data, size) == SLOT_RESIDUE) {
+            uint32_t bit = 1u << (number & 7u);
+            uint32_t known = checked == NULL ? 0 : checked[number >> 3] & bit;
+            exists = exists != 0 && (known != 0 || pf_crc32(0, data, size) == SLOT_RESIDUE);
+            if (checked != NULL) {
+                checked[number >> 3] = (uint8_t)((checked[number >> 3] & ~bit) | (exists != 0 ? bit : 0));
+            }
+            if (exists != 0) {
                 laps = ahead;
                 found++; /* <= n < 2^31 */
                 ring->count++;
@@ -44,8 +54,6 @@ pf_status pf_slots_check(pf_ring *ring, uint32_t number, uint32_t n, uint8_t *da
                     ring->next = seq + 1u; /* seq < 2^32 - 1 */
                     ring->session = pf_get_u32(data + 4);
                 }
-            } else {
-                exists = 0;
             }
         } else {
             len = 0;

@@ -26,6 +26,35 @@ static void put(uint8_t *slot, uint32_t seq, uint32_t session, uint32_t index, u
     pf_put_u32(slot + SIZE - 4, pf_crc32(0, slot, SIZE - 4));
 }
 
+/* Slots 1 to 3, of which only the first and the third have their bit. */
+static void test_a_crc_is_checked_once(void) {
+    uint8_t slots[3 * SIZE];
+    uint8_t checked[2] = {0x01, 0xff}; /* what is said of others stays */
+    pf_ring ring = empty;
+    for (uint32_t k = 0; k < 3; k++) {
+        put(slots + k * SIZE, 17 + k, 5, k, 4, 1);
+    }
+    CHECK_EQ(pf_slots_check_once(&ring, 1, 3, slots, sizeof slots, checked), 3);
+    CHECK_EQ(checked[0], 0x0f);
+    for (uint32_t k = 0; k < 3; k++) {
+        slots[k * SIZE + 13] ^= 1; /* of a sample */
+    }
+    checked[0] = 0x0b;
+    CHECK_EQ(pf_slots_check_once(&ring, 1, 3, slots, sizeof slots, checked), 2);
+    CHECK_EQ(slots[10], 4);
+    CHECK_EQ(slots[SIZE + 10], 0);
+    CHECK_EQ(slots[2 * SIZE + 10], 4);
+    CHECK_EQ(checked[0], 0x0b);
+    /* what is at the wrong place does not exist, whatever its bit says */
+    checked[0] = 0x0f;
+    put(slots, 17, 5, 0, 4, 1);
+    CHECK_EQ(pf_slots_check_once(&ring, 2, 1, slots, SIZE, checked), 0);
+    CHECK_EQ(checked[0], 0x0b);
+    CHECK_EQ(checked[1], 0xff);
+    put(slots, 17, 5, 0, 4, 1);
+    CHECK_EQ(pf_slots_check_once(&ring, 1, 3, slots, sizeof slots, NULL), 1);
+}
+
 static pf_walk walk_of(uint32_t window, uint32_t stride, uint32_t seq) {
     pf_walk walk = {window, stride, 0, seq, 0, 0, 0, 0, 0, 0, 0};
     return walk;
@@ -160,6 +189,7 @@ static void test_refusals(void) {
 
 int main(void) {
     RUN(test_what_a_slot_is);
+    RUN(test_a_crc_is_checked_once);
     RUN(test_windows_across_slots);
     RUN(test_a_slot_that_is_gone_meanwhile);
     RUN(test_labels);

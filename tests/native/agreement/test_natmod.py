@@ -318,6 +318,9 @@ def records_of(s: Script, rng: random.Random) -> None:
     s.run("w = bytearray(240)")
     s.same("c.slots_check(ring, 0, 4, slots, len(slots))", 4)
     s.same("tuple(ring)", (6, 20, 8, 4, 4, 1))
+    s.run("bits = bytearray(2)")
+    s.same("c.slots_check(ring, 0, 4, slots, len(slots), bits)", 4)
+    s.same("bytes(bits)", b"\x0f\0")
     for start in (0, 25):
         s.same("c.windows_next(walk, ring, 4, slots, w)", 2)
         s.same("bytes(w)", samples[start : start + 20].tobytes())
@@ -394,6 +397,7 @@ def test_refusals(board: Callable[[Script], None], rng: random.Random, random_mo
         "c.slots_check(words[1:], 0, 1, bytearray(256), 256)": -3,
         "c.slots_check(words, 0, 1, bytearray(255), 255)": -3,
         f"c.slots_check(words, 0, {2**24}, bytearray(256), 256)": -3,
+        "c.slots_check(words, 0, 1, bytearray(256), 256, bytearray(1))": -3,
         "c.slots_check(words, 8, 0, bytearray(256), 256)": -1,
         "c.slots_check(array_of('I', (256, 20, 8, 0, 0, 0)), 0, 1, bytearray(256), 256)": -1,
         "c.windows_next(words, words, 1, bytearray(256), b)": -3,
@@ -417,6 +421,8 @@ def test_refusals(board: Callable[[Script], None], rng: random.Random, random_mo
         "bytearray(255), bytearray(240), row, bytearray(192), row)": -3,
         "c.front_rows(front, b'', walk, one, words, len, len, "
         "bytearray(256), bytearray(239), row, bytearray(192), row)": -3,
+        "c.front_rows(front, b'', walk, array_of('I', (0, 1)), words, abs, lambda _: 0, "
+        "bytearray(256), bytearray(240), row, bytearray(192), row, bytearray(1))": -3,
         "c.front_rows(front, b'', walk[1:], one, words, len, len, "
         "bytearray(256), bytearray(240), row, bytearray(192), row)": -3,
         "c.front_rows(front, b'', walk, one[1:], words, len, len, "
