@@ -16,13 +16,33 @@ def alone(path: Path, error: type[PicofedError]) -> Iterator[None]:
     """Waits for others that hold the same path. A lock file stays beside it: removing it would let two in. Raises
     `error` where it cannot be made.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as reason:
-        raise error(f"cannot write {path}: {reason.strerror or reason}") from reason
+    lock = _open(path, error)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
+
+
+@contextmanager
+def only_one(path: Path, error: type[PicofedError], taken: str) -> Iterator[None]:
+    """The same for what takes hours: waits for nobody, and raises `error` with the words `taken` where another holds
+    the path. A process that is killed holds nothing.
+    """
+    lock = _open(path, error)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise error(taken) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _open(path: Path, error: type[PicofedError]) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as reason:
+        raise error(f"cannot write {path}: {reason.strerror or reason}") from reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +27,10 @@ def aggregate(job_file: Path, site: Path, rounds: int | None, epsilon: float | N
     Example: picofed aggregate job.toml
     """
     job, plan = jobfile.load(job_file, rounds=rounds, epsilon=epsilon)
-    store = common.existing_store(site)
-    try:
+    with ExitStack() as end:
+        store = common.existing_store(site)
+        end.callback(store.close)
+        end.enter_context(common.only_maker(site, job))
         registry = common.open_registry(site)
         keys = registry.update_keys()
         helper = common.open_helper(plan)
@@ -47,5 +50,3 @@ def aggregate(job_file: Path, site: Path, rounds: int | None, epsilon: float | N
             common.print_json({"job": job.id.hex(), "version": number, "updates": len(members)})
         else:
             click.echo(f"version {number} from {len(members)} update{'s' * (len(members) != 1)}")
-    finally:
-        store.close()

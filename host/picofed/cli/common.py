@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from picofed.learn.job import Job, Plan
 from picofed.learn.server import Opener
 from picofed.learn.unmask import HttpHelper
 from picofed.link.client import connect
+from picofed.locking import only_one
 from picofed.masking import COHORT_MIN
 from picofed.members import MINIMUM, Members
 from picofed.report import sums
@@ -72,6 +74,15 @@ def public_key(text: str, option: str, command: str) -> bytes:
 def open_store(site: Path) -> Store:
     """The site's store, made if it is not there. Raises StoreError."""
     return Store(site / "store.db")
+
+
+@contextmanager
+def only_maker(site: Path, job: Job) -> Iterator[None]:
+    """Held while versions of a job are made: two at once would take each other's boards and updates, and both stop.
+    Raises PicofedError."""
+    taken = f"another picofed makes versions of {job.name!r} in {site} just now: let it finish, or stop it first"
+    with only_one(site / f"job-{job.id.hex()}", PicofedError, taken):
+        yield
 
 
 def existing_store(site: Path) -> Store:

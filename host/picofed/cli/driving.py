@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -33,8 +34,11 @@ def drive(
     members = common.open_members(plan, site)
     registry = common.open_registry(site)
     chosen = common.choose_ports(ports, registry)
-    store = common.open_store(site)
-    try:
+    with ExitStack() as end:
+        if aggregate:
+            end.enter_context(common.only_maker(site, job))
+        store = common.open_store(site)
+        end.callback(store.close)
         with RunProgress(plan.rounds, quiet=as_json) as progress:
             coordinator = Coordinator(
                 store,
@@ -97,5 +101,3 @@ def drive(
             if coordinator.version.number >= plan.rounds:
                 reasons = f"all {plan.rounds} versions are made already"
             raise PicofedError(f"no update was collected: {reasons or 'all boards have contributed already'}")
-    finally:
-        store.close()
