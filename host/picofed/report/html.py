@@ -117,7 +117,8 @@ def _learning(s: Summary) -> str:
         say += f". To compare: {', '.join(compared)}." if compared else "."
         cards.append(figure("accuracy", title, say, lambda w: charts.accuracy_by_version(s, w), tables.versions(s)))
     else:
-        cards.append(_missing(title, "No version has been made yet."))
+        why = "Not measured: give `picofed report` records with labels that you hold (--data)."
+        cards.append(_missing(title, why if s.rounds else "No version has been made yet."))
     if s.confusion is not None:
         matrix = s.confusion
         total = sum(map(sum, matrix.counts))
@@ -190,18 +191,17 @@ def _price(s: Summary) -> str:
     update = bars.update_bars(s)
     if update:
         gain = tx.saving(s.bytes_per_update, s.bytes_per_update_float32)
-        say = "As encoded on the wire, frames included."
+        say = "As encoded on the wire, frames included." if s.metered else "As encoded, without the link's frames."
         if gain:
-            say = (
-                f"An update takes {gain} than the same parameters in float32. "
-                "Counted as sent on the wire, frames included."
-            )
+            counted = "Counted as sent on the wire, frames included." if s.metered else say
+            say = f"An update takes {gain} than the same parameters in float32. {counted}"
         table = tables.sizes("Bytes on the wire", update)
         cards.append(figure("bytes", "Bytes per update", say, lambda w: bars.labelled_bars(update, w), table))
     memory = bars.memory_bars(s)
     if memory:
         say = (
-            f"Picofed takes {tx.size(s.ram_bytes)} on the board that needs most."
+            f"{'Picofed' if s.metered else 'The trainer'} takes {tx.size(s.ram_bytes)}"
+            f" on {'the board that needs most' if s.metered else 'a board'}."
             if s.ram_bytes is not None
             else "By part."
         )

@@ -93,7 +93,10 @@ def _memory(s: Summary) -> str:
     if s.ram_bytes is None:
         return _tile("Memory on a board", tx.UNKNOWN, "No board has reported its memory.")
     which = f"the largest of {tx.count(s.boards, 'board')}" if s.boards > 1 else "on the board"
-    return _tile("Memory on a board", tx.size(s.ram_bytes), f"Of RAM for learning, {which}.")
+    what = (
+        f"Of RAM for learning, {which}." if s.metered else "Of RAM for the trainer; the firmware's own was not asked."
+    )
+    return _tile("Memory on a board", tx.size(s.ram_bytes), what)
 
 
 def privacy_section(s: Summary) -> str:
@@ -127,7 +130,11 @@ def _left(s: Summary) -> list[str]:
         )
     items.append("Each board's name and id, how many records it holds, and what its ledger says it has spent.")
     if s.board_list:
-        items.append(f"In all {tx.size(up)} from the boards, {tx.size(down)} to them.")
+        items.append(
+            f"In all {tx.size(up)} from the boards, {tx.size(down)} to them."
+            if s.metered
+            else f"In all {tx.size(up)} of updates."
+        )
     return items
 
 

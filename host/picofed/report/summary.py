@@ -1,7 +1,8 @@
 """summary.json, format 1: its types, and the check between a file and everything that draws from it.
 
-Units: accuracies are fractions 0..1; bytes are as encoded on the wire, frames included; `spent` and `budget`
-are ledger units of 2^-24 mu^2. An epsilon of null (or Infinity) means "no bound" and becomes math.inf here.
+Units: accuracies are fractions 0..1; bytes are as encoded on the wire, frames included, where links were metered;
+`spent` and `budget` are ledger units of 2^-24 mu^2. An epsilon of null (or Infinity) means "no bound" and becomes
+math.inf here.
 epsilon_left is epsilon(budget) - epsilon(spent): spent + left is the most that a board will ever release.
 """
 
@@ -141,6 +142,11 @@ class Summary:
     notes: tuple[str, ...]
     epsilon_distributed: float | None = None
     honest: int | None = None
+
+    @property
+    def metered(self) -> bool:
+        """Whether all that went over the links was counted; else it is the updates as they are stored."""
+        return self.bytes_down_per_round is not None or any(board.bytes_down for board in self.board_list)
 
 
 def load(path: Path) -> Summary:

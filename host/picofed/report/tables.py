@@ -99,7 +99,7 @@ def boards(s: Summary) -> str:
     columns = [
         ("board", "w"), ("id", "i"), ("state", "l"), ("records", "r"), ("releases", "r"),
         ("epsilon spent", "r"),
-        ("epsilon left", "r"), ("bytes up", "r"), ("bytes down", "r"),
+        ("epsilon left", "r"), ("bytes up" if s.metered else "bytes of updates", "r"), ("bytes down", "r"),
     ]  # fmt: skip
     rows = (
         (
@@ -111,7 +111,7 @@ def boards(s: Summary) -> str:
             tx.epsilon(b.epsilon_spent),
             tx.epsilon_left(b.epsilon_spent, b.epsilon_left),
             tx.whole(b.bytes_up),
-            tx.whole(b.bytes_down),
+            tx.whole(b.bytes_down) if s.metered else tx.DASH,
         )
         for b in s.board_list
     )

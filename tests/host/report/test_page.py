@@ -175,6 +175,18 @@ def test_what_is_unknown_is_said_not_made_up() -> None:
     assert "None" not in words
 
 
+def test_a_run_that_nobody_metered_or_evaluated_claims_neither() -> None:
+    """What `picofed report` knows of a job that `picofed run` ran."""
+    document = sample() | {"bytes_down_per_round": None, "versions": [], "accuracy": None}
+    for board in document["board_list"]:
+        board["bytes_down"] = 0
+    words = page_of(document).text
+    assert "No version has been made yet" not in words and "--data" in words
+    assert "frames included" not in words and "to them" not in words and "bytes of updates" in words
+    assert "Of RAM for the trainer" in words
+    assert "frames included" in page_of(sample()).text and "to them" in page_of(sample()).text
+
+
 def test_infinite_epsilon_is_called_what_it_is() -> None:
     words = page_of(CASES["no bound"]).text
     assert "no privacy guarantee" in words and "no bound" in words
