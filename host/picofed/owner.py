@@ -64,6 +64,17 @@ class Owner:
         return owner
 
     @classmethod
+    def have(cls, path: Path, passphrase: str = "") -> Owner:
+        """The key in a file, made if there is none; several that make it at once have the same."""
+        if not path.exists():
+            try:
+                return cls.create(path, passphrase)
+            except OwnerError:
+                if not path.exists():
+                    raise
+        return cls.load(path, passphrase)
+
+    @classmethod
     def load(cls, path: Path, passphrase: str = "") -> Owner:
         """Read a key. Raises OwnerError if others may read its file, or the passphrase is missing or wrong."""
         try:

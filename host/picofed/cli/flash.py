@@ -21,6 +21,7 @@ from picofed.fleet.images import Image, image
 from picofed.fleet.keys import whole
 from picofed.fleet.micropython import drives
 from picofed.fleet.ownership import Ownership
+from picofed.fleet.payload import check_main
 from picofed.fleet.provision import Registry
 from picofed.owner import Owner
 from picofed.provisioning import LINKS
@@ -117,6 +118,8 @@ def flash(
         units = keys.units(epsilon, delta)
         budget = budget if units is None else units
         _check_places(ports, places, micropython, sha256, kind)
+        if main is not None:
+            check_main(main)
         install_first = _image(micropython, sha256, kind) if micropython else None
         chosen = _targets(ports, places, kind)
         if name is not None and len(chosen) > 1:
@@ -176,9 +179,7 @@ def _check_places(
 
 
 def _owner(folder: Path) -> Owner:
-    path = folder / "owner.key"
-    passphrase = os.environ.get("PICOFED_PASSPHRASE", "")
-    return Owner.load(path, passphrase) if path.exists() else Owner.create(path, passphrase)
+    return Owner.have(folder / "owner.key", os.environ.get("PICOFED_PASSPHRASE", ""))
 
 
 def _roster(
@@ -188,12 +189,16 @@ def _roster(
     board that was taken off it comes back only by --peers.
     """
     ownership = Ownership(folder, site)
+    signed, on_it = ownership.roster.number > 0, ownership.roster.boards
     wanted: dict[bytes, tuple[Outcome, bytes]] = {}
     for outcome in outcomes:
         board = registry.get(bytes.fromhex(outcome.board))
-        new = ownership.roster.number > 0 and "new keys" in outcome.did
-        if not outcome.problem and board is not None and (peers is not None or new):
+        if outcome.problem or board is None:
+            continue
+        if peers is not None or (signed and "new keys" in outcome.did):
             wanted[board.provision.policy.board] = outcome, whole(board).public
+        elif signed and board.provision.policy.board not in on_it:
+            outcome.did.append("not on the roster (revoked?): the host refuses it; --peers puts it back")
     missing = {ident for ident, (_, public) in wanted.items() if ownership.roster.boards.get(ident) != public}
     if missing and not dry_run:
         ownership.admit(_owner(folder), {ident: public for ident, (_, public) in wanted.items()})

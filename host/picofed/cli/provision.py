@@ -108,10 +108,19 @@ def _passphrase(ask: bool, confirm: bool = False) -> str:
     return os.environ.get("PICOFED_PASSPHRASE", "")
 
 
-def load_owner(folder: Path, ask: bool) -> Owner:
-    """The owner's key in a folder. ask: for its passphrase."""
+def load_owner(folder: Path, ask: bool, site: Path | None = None) -> Owner:
+    """The owner's key in a folder. ask: for its passphrase. site: where `picofed flash` may have put it."""
     path = Ownership.key_file(folder)
+    if site is not None and not path.exists():
+        _look_at_site(folder, site)
     return Owner.load(path, _passphrase(ask) if is_locked(path) else "")
+
+
+def _look_at_site(folder: Path, site: Path) -> None:
+    """Whoever only ever used `picofed flash` has the key in the site. Another one would be of no use to their boards.
+    Raises PicofedError."""
+    if Ownership.key_file(site).exists():
+        raise PicofedError(f"there is no owner's key in {folder}, but the site has one: say --owner {site}")
 
 
 def _say(as_json: bool, item: dict[str, Any], text: str) -> None:
@@ -171,7 +180,7 @@ def board(
     Example: picofed provision board e6614103e7174b2a porch
     """
     output = output or Path("provision.cbor")
-    owner = load_owner(folder, passphrase)
+    owner = load_owner(folder, passphrase, site)
     epsilon = 8.0 if options["epsilon"] is None else options["epsilon"]
     asked = {**options, "epsilon": epsilon, "link": options["link"] or "authenticated"}
     ownership = Ownership(folder, site)
@@ -212,7 +221,7 @@ def policy(
     Example: picofed provision policy porch --epsilon 4
     """
     output = output or Path("policy.cbor")
-    owner = load_owner(folder, passphrase)
+    owner = load_owner(folder, passphrase, site)
     ownership = Ownership(folder, site)
     known = ownership.find(name)
     changes = _changes(options, known.provision.policy.budget)
@@ -263,7 +272,7 @@ def revoke(name: str, folder: Path, site: Path, passphrase: bool, as_json: bool)
 
     Example: picofed provision revoke porch
     """
-    owner = load_owner(folder, passphrase)
+    owner = load_owner(folder, passphrase, site)
     ownership = Ownership(folder, site)
     ownership.revoke(owner, ownership.find(name))
     left = len(ownership.roster.boards)
@@ -281,6 +290,7 @@ def show(folder: Path, site: Path, as_json: bool) -> None:
     Example: picofed provision show
     """
     if not any((folder / name).exists() for name in ("owner.key", "boards.json", roster.FILE)):
+        _look_at_site(folder, site)
         raise PicofedError(f"{folder} is no owner's folder: name yours with --owner, or make a key with provision key")
     ownership = Ownership(folder, site)
     members = ownership.members()

@@ -56,7 +56,7 @@ def _keeps_own_main(repl: Repl, files: dict[str, bytes], have: dict[str, str]) -
     """A program of the user's that starts picofed stays; another one is not ours to delete."""
     if have[MAIN] == hashlib.sha256(files[MAIN]).hexdigest():
         return False
-    if not repl.value(f"print('picofed' in open({MAIN!r}).read())"):
+    if not repl.value(f"print(b'picofed' in open({MAIN!r},'rb').read())"):
         raise CopyError("its main.py is another program: save it and use --erase, or replace it with --main FILE")
     return True
 

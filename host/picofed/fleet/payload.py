@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,6 +67,20 @@ def payload(probe: Probe, main: Path | None) -> Payload:
     # Never part of a MicroPython with picofed in it, so that one with a sensor is not hidden.
     files[MAIN] = (firmware_root() / "main.py" if main is None else main).read_bytes()
     return Payload(files, main is not None)
+
+
+def check_main(path: Path) -> None:
+    """Raise PayloadError for what no MicroPython runs: it would take the place of a main.py that works."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            compile(path.read_bytes(), path.name, "exec", dont_inherit=True)
+    except OSError as error:
+        raise PayloadError(f"cannot read {path}: {error.strerror or error}") from error
+    except SyntaxError as error:
+        line = f"line {error.lineno}: " if error.lineno else ""
+        raise PayloadError(f"{path} is no program that a board can run: {line}{error.msg}") from error
+    except (ValueError, MemoryError, RecursionError) as error:  # zero bytes, or nested without end
+        raise PayloadError(f"{path} is no program that a board can run: {error or 'nested too deeply'}") from error
 
 
 @cache
