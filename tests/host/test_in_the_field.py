@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from commandline import picofed
 from picofed.cli import common
+from picofed.cli.progress import RunProgress
 from picofed.learn import jobfile
+from picofed.learn.events import Event
+from picofed.link.messages import BoardError
 from picofed.owner import Owner
 from picofed.store import Store
 
@@ -83,3 +86,21 @@ def test_those_that_make_the_owners_key_at_once_have_the_same(tmp_path: Path) ->
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(owner, range(8)))) == 1
     assert Owner.load(tmp_path / "owner.key").public == Owner.have(tmp_path / "owner.key").public
+
+
+def test_why_boards_left_is_said_once_for_all_of_them() -> None:
+    left = {f"watch-{number}": "it is full" for number in range(6)} | {"porch": "it sleeps"}
+    assert common.reasons(left) == "watch-0, watch-1, watch-2, watch-3 and 2 more: it is full; porch: it sleeps"
+    assert common.reasons({}) == ""
+
+
+def test_a_release_that_costs_too_much_says_what_makes_it_cheaper() -> None:
+    said = str(BoardError(-21, "the policy forbids charge 1445988, at most 1435286"))
+    assert "more rounds or a smaller epsilon" in said and "`picofed flash --max-charge`" in said
+    assert "change the job to what the policy allows" in str(BoardError(-21, "the policy forbids log2_sigma 6"))
+
+
+def test_a_log_has_one_line_for_each_event(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunProgress(3) as progress:
+        progress(Event("left", "porch", "the board refused: " + "word " * 40))
+    assert capsys.readouterr().err.count("\n") == 1

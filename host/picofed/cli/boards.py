@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -14,6 +14,8 @@ from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet import catalog, limits
 from picofed.fleet.boards import look
+
+_PORT: Final = 40  # columns of a terminal that a port has if the others can be narrower
 
 
 @click.command(short_help="List boards and what they are doing.")
@@ -55,8 +57,10 @@ def boards(ports: tuple[str, ...], interrupt: bool, kinds: bool, site: Path, as_
         )
     elif found:
         table = Table()
+        longest = max((len(board.port) for board in found if board.info), default=0)
         for column in ("port", "board", "machine", "firmware", "state", "spent of budget"):
-            table.add_column(column)
+            # Folded, not cut: a port is there to be typed.
+            table.add_column(column, overflow="fold", min_width=min(longest, _PORT) if column == "port" else None)
         for board in found:
             info = board.info
             if info is None:

@@ -57,7 +57,7 @@ def budget(site: Path, delta: float, honest: int, as_json: bool) -> None:
     masked = any(item["epsilon_distributed"] is not None for item in items)
     columns = ["board", "epsilon spent", "epsilon allowed", "releases and other records"]
     for column in [*columns, f"with {honest} honest"] if masked else columns:
-        table.add_column(column, justify="left" if column == "board" else "right")
+        table.add_column(column, justify="left" if column == "board" else "right", overflow="fold")
     for item in items:
         table.add_row(
             escape(str(item["name"])),

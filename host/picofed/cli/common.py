@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -29,6 +29,8 @@ from picofed.report import sums
 from picofed.store import Store, Version
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_NAMES: Final = 4  # of boards that have left for the same reason
 
 site_option = click.option(
     "--site",
@@ -173,6 +175,16 @@ def open_members(plan: Plan, site: Path) -> Members | None:
             f"pairwise masks need a roster of at least {MINIMUM} boards, signed by their owner: see `picofed provision`"
         )
     return signed.members
+
+
+def reasons(left: Mapping[str, str]) -> str:
+    """Why boards left, by name: each reason once, with a few of the names."""
+    names: dict[str, list[str]] = {}
+    for name, reason in left.items():
+        names.setdefault(reason, []).append(name)
+    few = {reason: ", ".join(some[:_NAMES]) for reason, some in names.items()}
+    more = {reason: f" and {len(some) - _NAMES} more" for reason, some in names.items() if len(some) > _NAMES}
+    return "; ".join(f"{some}{more.get(reason, '')}: {reason}" for reason, some in few.items())
 
 
 def print_json(item: Any) -> None:

@@ -94,10 +94,10 @@ def drive(
             if head is not None and (head.seq, head.spent) > (board.provision.seq, board.provision.spent):
                 registry.saw(head.id, head.seq, head.spent)
         if aggregate and coordinator.version.number < plan.rounds:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
+            reasons = common.reasons(coordinator.left)
             raise PicofedError(f"stopped at version {coordinator.version.number}, no board is left: {reasons}")
         if not aggregate and not pending:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in coordinator.left.items())
+            reasons = common.reasons(coordinator.left)
             if coordinator.version.number >= plan.rounds:
                 reasons = f"all {plan.rounds} versions are made already"
             raise PicofedError(f"no update was collected: {reasons or 'all boards have contributed already'}")

@@ -44,7 +44,7 @@ class RunProgress:
     def step(self, text: str) -> None:
         """Say what comes next, above the bars."""
         if not self._quiet:
-            self._console.print(text, style="bold", markup=False)
+            self._console.print(text, style="bold", markup=False, soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         """Show an event; any thread may call."""
@@ -54,7 +54,8 @@ class RunProgress:
             elif not self._quiet and (
                 event.kind in ("joined", "left", "lost", "refused", "cohort", "version", "finished")
             ):
-                self._console.print(f"{event.board + ': ' if event.board else ''}{event.text}", markup=False)
+                text = f"{event.board + ': ' if event.board else ''}{event.text}"
+                self._console.print(text, markup=False, soft_wrap=True)
 
     def _draw(self, event: Event) -> None:
         if event.kind in ("version", "finished"):
@@ -64,7 +65,7 @@ class RunProgress:
             self._boards[event.board] = self._progress.add_task(event.board, total=None, state="")
         task = self._boards[event.board]
         if event.kind in ("left", "refused"):
-            self._console.print(f"{event.board}: {event.text}", markup=False)
+            self._console.print(f"{event.board}: {event.text}", markup=False, soft_wrap=True)
         self._progress.update(
             task, total=event.data.get("total") or None, completed=event.data.get("done", 0), state=event.text
         )

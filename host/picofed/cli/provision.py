@@ -310,7 +310,7 @@ def show(folder: Path, site: Path, as_json: bool) -> None:
         return
     table = Table(title=f"roster {ownership.roster.number}")
     for column in ("name", "board", "policy", "link", "on the roster"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for member in members:
         given = member.policy
         words = (

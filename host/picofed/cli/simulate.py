@@ -233,7 +233,7 @@ def make_boards(job: Job, plan: Plan, clients: dict[str, Examples], seed: str) -
 def check_complete(simulation: Simulation, plan: Plan) -> None:
     """Raises PicofedError if a simulation ended before its last version."""
     if simulation.coordinator.version.number < plan.rounds:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in simulation.coordinator.left.items())
+        reasons = common.reasons(simulation.coordinator.left)
         reasons = "; ".join(filter(None, (simulation.coordinator.stalled, reasons)))
         raise PicofedError(f"stopped at version {simulation.coordinator.version.number}: {reasons}")
 

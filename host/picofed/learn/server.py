@@ -164,7 +164,9 @@ class Server:
 
     def _bare(self, port: str, ident: bytes, reason: str) -> str:
         """A reason without the name in front, which whoever shows it adds."""
-        return reason.removeprefix(f"{port}: ").removeprefix(f"{self.coordinator.name(ident)}: ")
+        for name in (f"{port}: ", f"{port} ", f"{self.coordinator.name(ident)}: "):
+            reason = reason.removeprefix(name)
+        return reason
 
     def _work(self, worker: Worker) -> None:
         coordinator = self.coordinator

@@ -49,7 +49,9 @@ class Worker:
         if not info.name:
             raise LeaveError("it was never provisioned: its owner has to give it a policy and keys first")
         if self.coordinator.key(info.board) is None:
-            raise LeaveError("this host has no valid update key of it: the owner gave none, or revoked the board")
+            raise LeaveError(
+                "this site has no valid update key of it: choose another --site, or ask its owner (revoked?)"
+            )
         if problem := self.coordinator.fallen_back(info):
             raise LeaveError(problem)
         if info.update is not None:

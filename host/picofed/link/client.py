@@ -368,7 +368,7 @@ def _start_firmware(stream: SerialStream, client: BoardClient) -> None:
     text = stream.console
     if "ImportError" in text or "no module named" in text.lower():
         raise LinkError(
-            f"{stream.name}: a MicroPython board without the picofed firmware: install it on the board first"
+            f"{stream.name}: a MicroPython board without the picofed firmware: `picofed flash` puts it there"
         )
     lines = [line.strip() for line in text.splitlines() if "Error" in line]
     said = f": it says {lines[0]!r}" if lines else ""

@@ -82,6 +82,7 @@ CODES: Final[Mapping[int, str]] = {
 BUDGET: Final = -5
 BLANK: Final = -6
 CORRUPT: Final = -10
+POLICY: Final = -21
 UNKNOWN: Final = -22
 BUSY: Final = -23
 AUTHENTICATION: Final = -26
@@ -97,8 +98,12 @@ _ADVICE: Final[Mapping[int, str]] = {
     -21: "ask the board's owner, or change the job to what the policy allows",
     -24: "it holds no usable records for this job: record some, or check window, labels and channels",
     -25: "its storage or memory is full: free some, or use a smaller model",
-    -26: "this site does not hold its link key: ask the board's owner for it",
+    -26: "this site does not hold its link key: choose the --site that does, or ask the board's owner for it",
 }
+_CHARGE: Final = (
+    "more rounds or a smaller epsilon make a release cheaper; its owner allows dearer ones with "
+    "`picofed flash --max-charge` or `picofed provision policy --releases`"
+)
 
 
 class LinkError(PicofedError):
@@ -118,7 +123,7 @@ class BoardError(PicofedError):
         self.code = code
         self.text = text
         name = CODES.get(code, f"error {code}")
-        advice = _ADVICE.get(code)
+        advice = _CHARGE if code == POLICY and "forbids charge" in text else _ADVICE.get(code)
         super().__init__(f"the board refused: {name}: {text}" + (f" ({advice})" if advice else ""))
 
 
