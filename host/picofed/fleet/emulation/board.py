@@ -230,14 +230,14 @@ class EmulatedBoard(ABC):
             return
         self.power_off()
         self._process = None
+        if self._directory is not None and self._lock >= 0:  # else another board's that runs there
+            (self._directory / "port").unlink(missing_ok=True)
         for descriptor in (self._master, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
         self._master = self._lock = -1
-        if self._directory is not None:
-            (self._directory / "port").unlink(missing_ok=True)
-            if self._temporary:
-                shutil.rmtree(self._directory, ignore_errors=True)
+        if self._directory is not None and self._temporary:
+            shutil.rmtree(self._directory, ignore_errors=True)
         self._directory = None
 
     # For the kinds.
@@ -256,10 +256,12 @@ class EmulatedBoard(ABC):
         self.open()
 
     def _take_directory(self) -> None:
-        self._lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        lock = os.open(self._state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock
         except OSError:
+            os.close(lock)
             raise EmulationError(f"another emulated board runs in {self.directory}: use another folder") from None
 
     def _claim(self) -> None:
