@@ -360,16 +360,22 @@ def test_a_vanished_board_does_not_hold_up_the_others(tmp_path: Path) -> None:
         plan = Plan(rounds=3, patience=3.0)
         events: list[Event] = []
 
+        def unplug() -> None:
+            Path(two.port).unlink()
+            two.board.power_off()
+
         def sink(event: Event) -> None:
             events.append(event)
             if event.kind == "version" and event.data["version"] == 1:
-                threading.Thread(target=two.board.power_off).start()
+                threading.Thread(target=unplug).start()
 
         run = coordinator(store, plan, [one, two], events=sink)
         serve(run, [one, two])
         assert run.version.number == 3
         assert list(run.left) == ["watch-1"]
         assert len(store.members(JOB.id, 1)) == 2 and len(store.members(JOB.id, 3)) == 1
+        lost = [event.text for event in events if event.kind == "lost"]
+        assert len(lost) == len(set(lost)) > 0  # said once, however often it was looked for
 
 
 def picofed(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -110,6 +110,7 @@ class Server:
         coordinator = self.coordinator
         ident = b""
         away = False
+        told = ""  # why it was lost: said once, not at every attempt
         losses = _Losses()
         while not coordinator.finished:
             board: BoardApi | None = None
@@ -121,7 +122,7 @@ class Server:
                 finally:
                     ident = worker.ident or ident
                 losses.found()
-                away = False
+                away, told = False, ""
                 self._work(worker)
                 return
             except StoreError:
@@ -138,8 +139,8 @@ class Server:
                     # Nobody waits for it any more, but it may come back: asleep, out of reach, out of power.
                     away = bool(ident)
                     self._leave(port, ident, str(error), away)
-                elif not away:
-                    coordinator.show("lost", ident, f"lost, trying again: {self._bare(port, ident, str(error))}")
+                elif not away and told != (told := self._bare(port, ident, str(error))):
+                    coordinator.show("lost", ident, f"lost, trying again: {told}")
             except PicofedError as error:
                 self._leave(port, ident, str(error))
                 return
