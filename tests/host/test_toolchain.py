@@ -102,6 +102,10 @@ def test_failure_is_one_line_that_names_the_log(tmp_path: Path) -> None:
         command.run_logged(["sh", "-c", "echo broken here; exit 3"], log, "building x")
     assert one_line(error) == f"building x failed (exit status 3); see {log}"
     assert "broken here" in log.read_text()
+    with pytest.raises(
+        command.ToolchainError, match=r"\(exit status 3\): if the network is away .* run it again .*; see "
+    ):
+        command.run_logged(["sh", "-c", "exit 3"], log, "fetching x")
     with pytest.raises(command.ToolchainError, match="no end after"):
         command.run_logged(["sleep", "1000"], log, "waiting", timeout=0.1)
 

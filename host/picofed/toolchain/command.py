@@ -81,7 +81,9 @@ def run_logged(
         except FileNotFoundError:
             raise ToolchainError(f"{what}: {argv[0]} is not installed") from None
     if code != 0:
-        raise ToolchainError(f"{what} failed (exit status {code}); see {log}")
+        network = what.startswith(("fetching", "downloading", "npm pack"))
+        hint = ": if the network is away or slow, run it again when it is better" if network else ""
+        raise ToolchainError(f"{what} failed (exit status {code}){hint}; see {log}")
 
 
 def output_of(argv: Sequence[str], timeout: float = 30.0) -> str:
