@@ -18,7 +18,7 @@ from picofed.errors import PicofedError
 from picofed.learn import data, jobfile, registry
 from picofed.learn.aggregators import Aggregator, Contribution, FedAvg, FedBuff
 from picofed.learn.clients import SimulatedBoard
-from picofed.learn.coordinator import Coordinator, deployed, make_aggregator
+from picofed.learn.coordinator import Coordinator
 from picofed.learn.evaluate import evaluate
 from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.registry import RuleError, check_maskable
@@ -28,6 +28,7 @@ from picofed.learn.simulate import simulate
 from picofed.learn.staleness import Constant, Exponential, Polynomial, Staleness, Threshold
 from picofed.learn.sums import UNIT, fixed, sum_updates
 from picofed.learn.variance import Noise, excess, medians_of_others, variance_weights
+from picofed.learn.versions import deployed, make_aggregator
 from picofed.learn.worker import Worker
 from picofed.masking import HEADER, MASKED, Header
 from picofed.simulation.api import prepare, run

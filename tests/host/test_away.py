@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from picofed.learn import server
 from picofed.learn.clients import SimulatedBoard
-from picofed.learn.coordinator import Coordinator, Event
+from picofed.learn.coordinator import Coordinator
+from picofed.learn.events import Event
 from picofed.learn.server import Server
 from picofed.link.messages import LinkError
 from picofed.store import Store

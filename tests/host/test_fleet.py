@@ -24,10 +24,12 @@ from picofed.demo.boards import fleet
 from picofed.fleet.emulation import EmulatedBoard
 from picofed.fleet.provision import Registry
 from picofed.learn import data
-from picofed.learn.coordinator import Coordinator, Event, deployed
+from picofed.learn.coordinator import Coordinator
 from picofed.learn.evaluate import evaluate
+from picofed.learn.events import Event
 from picofed.learn.job import Job, Plan
 from picofed.learn.server import Server
+from picofed.learn.versions import deployed
 from picofed.link.client import connect
 from picofed.report.facts import summarise
 from picofed.simulation.api import Setup

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from picofed.learn.aggregators import Contribution
 from picofed.learn.clients import SimulatedBoard
-from picofed.learn.coordinator import Coordinator, make_aggregator
+from picofed.learn.coordinator import Coordinator
 from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
 from picofed.learn.updates import Update
-from picofed.learn.versions import make_optimiser, next_version
+from picofed.learn.versions import make_aggregator, make_optimiser, next_version
 from picofed.store import PENDING, USED, Store
 from picofed.update_head import name
 

@@ -23,7 +23,8 @@ from picofed import accounting, native, records
 from picofed.fleet.emulation import UnixBoard
 from picofed.fleet.provision import Registry, board_files
 from picofed.learn.clients import Examples, SimulatedBoard
-from picofed.learn.coordinator import Coordinator, Event
+from picofed.learn.coordinator import Coordinator
+from picofed.learn.events import Event
 from picofed.learn.job import Job, Plan
 from picofed.learn.model import Model, Rectangle
 from picofed.learn.server import Server

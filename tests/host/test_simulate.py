@@ -12,11 +12,13 @@ import pytest
 from picofed import accounting, native
 from picofed.flash import MemoryFlash
 from picofed.learn.clients import SimulatedBoard
-from picofed.learn.coordinator import Coordinator, Event, deployed
+from picofed.learn.coordinator import Coordinator
 from picofed.learn.evaluate import evaluate, float_accuracy, majority, train_float
+from picofed.learn.events import Event
 from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
 from picofed.learn.updates import Update, UpdateError
+from picofed.learn.versions import deployed
 from picofed.learn.worker import Worker
 from picofed.store import SET_ASIDE, USED, ReplayError, Store
 

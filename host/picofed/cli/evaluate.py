@@ -9,9 +9,9 @@ import click
 from picofed.cli import common
 from picofed.learn import data, errors, jobfile
 from picofed.learn.clients import Examples
-from picofed.learn.coordinator import deployed
 from picofed.learn.evaluate import evaluate as measure
 from picofed.learn.job import Job
+from picofed.learn.versions import deployed
 from picofed.store import Version
 
 

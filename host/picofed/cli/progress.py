@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from picofed.learn.coordinator import Event
+from picofed.learn.events import Event
 
 
 class RunProgress:

@@ -15,14 +15,13 @@ from picofed.cli.progress import RunProgress
 from picofed.errors import PicofedError
 from picofed.learn import data, jobfile, npy
 from picofed.learn.clients import Examples, SimulatedBoard
-from picofed.learn.coordinator import deployed
 from picofed.learn.errors import measure, quality_name
 from picofed.learn.evaluate import evaluate, float_accuracy, majority, train_float
 from picofed.learn.job import Job, Plan
 from picofed.learn.simulate import Simulation
 from picofed.learn.simulate import simulate as run_simulation
 from picofed.learn.unmask import without_masks
-from picofed.learn.versions import unrounded
+from picofed.learn.versions import deployed, unrounded
 from picofed.provisioning import Policy, Provision
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.report.sums import planned

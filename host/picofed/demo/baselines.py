@@ -12,10 +12,10 @@ from picofed import accounting
 from picofed.demo import recipe
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.convolution_training import Network, windows
-from picofed.learn.coordinator import deployed
 from picofed.learn.evaluate import evaluate, float_accuracy, majority, train_float
 from picofed.learn.job import CLIP_NORM_MAX, Job, Plan
 from picofed.learn.simulate import simulate
+from picofed.learn.versions import deployed
 from picofed.provisioning import Policy, Provision
 
 CURVE_EPSILONS: Final = (1.0, 2.0, 4.0, 8.0)

@@ -16,12 +16,14 @@ from picofed.errors import PicofedError
 from picofed.fleet.provision import Registry
 from picofed.learn import data, watch
 from picofed.learn.clients import Examples
-from picofed.learn.coordinator import Coordinator, Event, EventSink, deployed
+from picofed.learn.coordinator import Coordinator
 from picofed.learn.evaluate import Evaluation, evaluate
+from picofed.learn.events import Event, EventSink
 from picofed.learn.job import Job, Plan
 from picofed.learn.npy import save as save_weights
 from picofed.learn.pretrain import points_job, pretrain, pretrain_filters, save_filters
 from picofed.learn.server import Server
+from picofed.learn.versions import deployed
 from picofed.link.meter import Meter
 from picofed.report.facts import Traffic, summarise
 from picofed.store import Store

@@ -12,12 +12,14 @@ from picofed.demo.run import People, Settings, deal, plan_for
 from picofed.errors import PicofedError
 from picofed.fleet.provision import Registry
 from picofed.learn import watch
-from picofed.learn.coordinator import Coordinator, EventSink, deployed
+from picofed.learn.coordinator import Coordinator
 from picofed.learn.errors import auc_of, measure
 from picofed.learn.evaluate import train_float
+from picofed.learn.events import EventSink
 from picofed.learn.job import Job, Plan
 from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
+from picofed.learn.versions import deployed
 from picofed.link.meter import Meter
 from picofed.report.facts import epsilon_of_ledger, samples_of
 from picofed.store import Store, Version

@@ -1,5 +1,4 @@
-"""The coordinator: which version each board works on, what becomes of its update, when the next version is
-made.
+"""The coordinator: who may have a round and on which version, when the next version is made, and why learning stops.
 
 It knows neither threads nor screens: the live server and the simulator call the same methods. Everything it
 holds can be rebuilt from the store, so that a process that is killed goes on where it was.
@@ -10,29 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from picofed import update_head
-from picofed.learn import registry
-from picofed.learn.admission import Admission, Admitted
-from picofed.learn.aggregators import Aggregator, Buffered
+from picofed.learn.admission import Admission
+from picofed.learn.aggregators import Aggregator
 from picofed.learn.cohorts import Cohorts, SumLost
-from picofed.learn.events import Event, EventSink, no_events
-from picofed.learn.job import Job, JobError, Plan
+from picofed.learn.events import EventSink, Journal, no_events
+from picofed.learn.job import Job, Plan
 from picofed.learn.roster import Roster
-from picofed.learn.unmask import HeaderRefused, Helper, HelperLost, Unmasker, check_plan
-from picofed.learn.updates import Update, UpdateError
-from picofed.learn.variance import Noise
-from picofed.learn.versions import deployed, first_version, make_optimiser, next_version
+from picofed.learn.unmask import Helper, HelperLost
+from picofed.learn.updates import Update
+from picofed.learn.version_maker import VersionMaker
 from picofed.link.messages import Info
-from picofed.members import CohortError, Members
-from picofed.store import PENDING, ReplayError, Store, StoredUpdate, Version
-
-
-def make_aggregator(plan: Plan, version: int, now: float, job: Job) -> Aggregator:
-    """The aggregator that a plan names. Raises RuleError."""
-    return registry.make(plan, version, now, Noise.of(job))
+from picofed.members import Members
+from picofed.store import Store, Version
 
 
 class Coordinator:
@@ -61,46 +52,34 @@ class Coordinator:
         """
         self.store, self.job, self.plan = store, job, plan
         self.changed = threading.Condition(threading.RLock())
-        self._admission = Admission(store, job, plan, update_keys)
-        self._events = events
         self._clock = clock
         self._wall = wall or (time.time if clock is time.monotonic else clock)
         self._aggregate = aggregate
-        self._roster = Roster(expected)
-        self._offered: set[int] = set()  # rows that the aggregator holds
         self._least, self._least_why = plan.honest, "honest"
         self.stopped = False
         self.failure: BaseException | None = None
-
-        optimiser = make_optimiser(plan, job.model)
-        store.add_job(job.id, job.name, job.body)
-        store.start(job.id, first_version(job, plan, optimiser, self._wall()))
-        latest = store.latest(job.id)
-        if latest is None or len(latest.master) != 8 * job.model.parameters:
-            raise JobError("the stored version does not fit the job's model: choose another --site")
-        self.version = latest
-        self.optimiser = optimiser
-        self.optimiser.load(latest.optimiser)
-        # A deadline counts from when its version was made, however often the host was started since.
-        age = 0.0 if latest.created is None else max(0.0, self._wall() - latest.created)
-        self._since = clock() - age
-        self.aggregator = make_aggregator(plan, latest.number, self._since, job)
-        check_plan(job, plan)
-        self.cohorts: Cohorts | None = None
-        if plan.masks == "pairwise" and isinstance(self.aggregator, Buffered):
-            if members is None or not aggregate:
-                raise JobError("pairwise masks come off while the boards are there: use `picofed run`")
-            self.cohorts = Cohorts(store, job, plan, members, self._wall, latest.number)
-            self.aggregator.sum_up = self.cohorts.total
-        elif plan.masked and isinstance(self.aggregator, Buffered):
-            if helper is None and aggregate:
-                raise JobError("masked updates need a helper: name its URL as `helper` in [server]")
-            if helper is not None:
-                self.aggregator.sum_up = Unmasker(job, helper).total
+        self._roster = Roster(expected)
+        self._journal = Journal(store, events, self._roster.name)
+        self._admission = Admission(store, job, plan, update_keys)
+        self._maker = VersionMaker(store, job, plan, self._admission, self._journal, self._clock, self._wall)
+        self._maker.unmask(helper, members, aggregate)
         for stored in store.updates(job.id, None):
-            before = self._roster.contribute(stored.board, stored.version)
-            if stored.state == PENDING:
-                self._offer(stored, before)
+            self._maker.offer(stored, self._roster.contribute(stored.board, stored.version))
+
+    @property
+    def version(self) -> Version:
+        """The current version."""
+        return self._maker.version
+
+    @property
+    def aggregator(self) -> Aggregator:
+        """The rule of the plan, with the updates that wait for the next version."""
+        return self._maker.aggregator
+
+    @property
+    def cohorts(self) -> Cohorts | None:
+        """Who hides among whom; None where boards do not hide among each other."""
+        return self._maker.cohorts
 
     # ---- boards
 
@@ -136,7 +115,7 @@ class Coordinator:
                 update_key=self.key(info.board),
             )
             again = self._roster.join(info.board, info.name, port)
-            self._note(
+            self._journal.note(
                 "joined",
                 info.board,
                 "is back" if again else "joined",
@@ -152,14 +131,14 @@ class Coordinator:
         with self.changed:
             if self._roster.unreached(port, reason):
                 self.store.event("left", f"{port}: {reason}")
-                self._show("left", port, reason)
+                self._journal.show("left", port, reason)
             self.tick()
 
     def leave(self, board: bytes, reason: str, away: bool = False) -> None:
         """A board takes no further part; away: until it is back, which `join` says."""
         with self.changed:
             self._roster.leave(board, reason, away)
-            self._note("left", board, f"away: {reason}" if away else reason)
+            self._journal.note("left", board, f"away: {reason}" if away else reason)
             self.tick()
 
     def name(self, board: bytes) -> str:
@@ -183,7 +162,7 @@ class Coordinator:
     @property
     def deserted(self) -> bool:
         """Nobody is here, and nobody has yet to say whether it is."""
-        return self._roster.active == 0 and self._roster.unseen == 0
+        return self.active == 0 and self._roster.unseen == 0
 
     @property
     def left(self) -> dict[str, str]:
@@ -246,9 +225,9 @@ class Coordinator:
             if update.job != self.job.id:
                 return update
             before = self._roster.contribute(board, update.version)
-            self._show(
+            self._journal.show(
                 "update",
-                self.name(board),
+                board,
                 f"update on version {update.version}, {len(data)} bytes",
                 version=update.version,
                 bytes=len(data),
@@ -256,28 +235,9 @@ class Coordinator:
                 spent=update.cumulative,
                 records=update.records,
             )
-            if stored.state == PENDING and stored.row not in self._offered:
-                self._offer(stored, before, admitted)
+            self._maker.offer(stored, before, admitted)
             self.tick()
         return update
-
-    def _offer(self, stored: StoredUpdate, before: int, admitted: Admitted | None = None) -> None:
-        """Give a pending update to the aggregator, or set it aside for good. before: the newest version that this
-        board's earlier updates were computed on; boards go forward, so that none counts more often than versions.
-        admitted: the same update, checked; None: it has to be."""
-        reason: str | None = f"a second update of this board for version {before} or an older one"
-        if stored.version > before:
-            try:
-                admitted = admitted or self._admission.again(stored.data, self.version.number)
-                reason = self.cohorts.accept(admitted.update) if self.cohorts is not None else None
-                reason = reason or self.aggregator.offer(admitted.contribution(stored.row))
-            except (UpdateError, CohortError) as error:
-                reason = str(error)
-        if reason is None:
-            self._offered.add(stored.row)
-        else:
-            self.store.set_aside(stored.row, reason)
-            self._note("refused", stored.board, f"an update was not used: {reason}")
 
     # ---- versions
 
@@ -320,9 +280,9 @@ class Coordinator:
         if self.finished:
             return
         try:
-            whole, formed = cohorts.go_on(self._roster, self._clock(), self._since)
+            whole, formed = cohorts.go_on(self._roster, self._clock(), self._maker.since)
             if formed:
-                self._show("cohort", "", formed)
+                self._journal.show("cohort", "", formed)
             if whole:
                 self._advance()
         except SumLost as lost:
@@ -366,89 +326,27 @@ class Coordinator:
 
     def _advance(self) -> None:
         try:
-            aggregate = self.aggregator.take()
-        except SumLost:
-            raise
+            self._maker.make()
         except HelperLost as lost:
-            if not self._leave_out(lost):
-                self._lose(lost)
-            return
-        number, updates = self.version.number + 1, len(aggregate.members)
-        text = f"version {number} from {updates} update{'s' * (updates != 1)}"
-        try:
-            version = next_version(self.job, self.plan, self.optimiser, self.version, aggregate, self._wall())
-            self.store.advance(self.job.id, version, aggregate.members, text)
-        except BaseException:
-            self.optimiser.load(self.version.optimiser)  # as if it had not been tried
-            raise
-        self._next(version)
-        self._show("version", "", text, version=number, updates=updates)
-
-    def _next(self, version: Version) -> None:
-        self.version = version
-        self._since = self._clock()
-        self.aggregator.advance(version.number, self._clock())
-        if self.cohorts is not None:
-            self.cohorts.advance(version.number)
-        self._offered.clear()
+            self._lose(lost)
         self.changed.notify_all()
 
-    def _leave_out(self, lost: HelperLost) -> bool:
-        """Set aside what the helper refuses of one board: one that makes bad headers must not cost all others their
-        updates. False: it is not about one board."""
-        if not isinstance(lost, HeaderRefused) or not isinstance(self.aggregator, Buffered):
-            return False
-        rows = self.aggregator.remove(lost.board)
-        for row in rows:
-            self.store.set_aside(row, str(lost))
-            self._offered.discard(row)
-            self._note("refused", lost.board, f"an update was not used: {lost}")
-        return bool(rows)
-
     def _lose(self, lost: HelperLost) -> None:
-        """No masks for what is in the buffer: drop it, and let boards go on with the next version, which has no members
-        and the same weights (they give one update a version). First the version: what is set aside is gone for good."""
-        rows = sorted(self._offered)
-        number = self.version.number + 1
-        text = f"version {number} of no update: {len(rows)} were dropped, and what they cost stays spent: {lost}"
-        version = replace(self.version, number=number, created=self._wall())
-        self.store.advance(self.job.id, version, [], text)
-        for row in rows:
-            self.store.set_aside(row, str(lost))
-        self._next(version)
-        self._show("version", "", text, version=number, updates=0)
+        dropped = self._maker.drop(lost)
         if self.cohorts is None:
-            self.stop(HelperLost(f"{lost}: {len(rows)} updates were dropped, and what they cost stays spent"))
+            self.stop(HelperLost(f"{lost}: {dropped} updates were dropped, and what they cost stays spent"))
         if self.complete:
-            self._show("finished", "", f"all {self.plan.rounds} versions are made", version=number)
+            text = f"all {self.plan.rounds} versions are made"
+            self._journal.show("finished", "", text, version=self.version.number)
 
     # ---- events
-
-    def _show(self, kind: str, board: str, text: str, **data: Any) -> None:
-        self._events(Event(kind, board, text, data))
 
     def show(self, kind: str, board: bytes, text: str, **data: Any) -> None:
         """An event that is not worth a line in the diary."""
         with self.changed:
-            self._show(kind, self.name(board), text, **data)
+            self._journal.show(kind, board, text, **data)
 
-    def _note(self, kind: str, board: bytes | None, text: str, **data: Any) -> None:
-        self.store.event(kind, text, board)
-        self._show(kind, self.name(board) if board else "", text, **data)
-
-    def note(self, kind: str, board: bytes | None, text: str) -> None:
+    def note(self, kind: str, board: bytes, text: str) -> None:
         """An event that the diary keeps."""
         with self.changed:
-            self._note(kind, board, text)
-
-
-__all__ = [
-    "Coordinator",
-    "Event",
-    "EventSink",
-    "ReplayError",
-    "deployed",
-    "make_aggregator",
-    "make_optimiser",
-    "no_events",
-]
+            self._journal.note(kind, board, text)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from picofed.learn.clients import SimulatedBoard
-from picofed.learn.coordinator import Coordinator, EventSink, no_events
+from picofed.learn.coordinator import Coordinator
+from picofed.learn.events import EventSink, no_events
 from picofed.learn.job import Job, Plan
 from picofed.learn.worker import LeaveError, Worker
 from picofed.link.messages import BoardError

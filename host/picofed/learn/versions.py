@@ -1,4 +1,6 @@
-"""From one version to the next: an aggregate through the server's optimiser, in float64. Post-processing only."""
+"""From one version to the next by the rules that a plan names: an aggregate through the server's optimiser, in float64.
+Post-processing only.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed.learn import moments, npy, registry
-from picofed.learn.aggregators import Aggregate
+from picofed.learn.aggregators import Aggregate, Aggregator
 from picofed.learn.job import Job, Plan
 from picofed.learn.model import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN, Model, quantise
 from picofed.learn.optimisers import Optimiser
+from picofed.learn.variance import Noise
 from picofed.store_rows import Version
 
 LIMITS = (WEIGHT_MIN / 2**WEIGHT_BITS, WEIGHT_MAX / 2**WEIGHT_BITS)
+
+
+def make_aggregator(plan: Plan, version: int, now: float, job: Job) -> Aggregator:
+    """The aggregator that a plan names, with `version` current since `now`. Raises RuleError."""
+    return registry.make(plan, version, now, Noise.of(job))
 
 
 def make_optimiser(plan: Plan, model: Model) -> Optimiser:

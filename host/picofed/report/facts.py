@@ -10,10 +10,10 @@ from typing import Any
 
 from picofed import __version__, accounting, native
 from picofed.errors import PicofedError
-from picofed.learn.coordinator import deployed
 from picofed.learn.evaluate import Evaluation
 from picofed.learn.job import MODES, Job, Plan
 from picofed.learn.updates import Update
+from picofed.learn.versions import deployed
 from picofed.report.summary import FORMAT
 from picofed.store import SET_ASIDE, BoardRow, Store, StoredUpdate
 

@@ -19,10 +19,10 @@ from typing import Any, Final
 import numpy as np
 
 from picofed.learn.aggregators import Contribution
-from picofed.learn.coordinator import deployed, make_aggregator, make_optimiser
 from picofed.learn.errors import measure
 from picofed.learn.job import MODES, Job, Plan
 from picofed.learn.updates import TAG
+from picofed.learn.versions import deployed, make_aggregator, make_optimiser
 from picofed.native_batch import Batch
 from picofed.simulation import state as states
 from picofed.simulation.dataset import Population

@@ -13,7 +13,8 @@ from helper_world import PUBLIC, SECRET, Fleet, InProcess, boards_of, masked, ro
 from picofed.fleet.provision import Registry
 from picofed.helper.judge import Judge
 from picofed.learn import jobfile
-from picofed.learn.coordinator import Coordinator, Event
+from picofed.learn.coordinator import Coordinator
+from picofed.learn.events import Event
 from picofed.learn.worker import Worker
 from picofed.link.messages import Info
 from picofed.provisioning import Policy, Provision
