@@ -299,8 +299,3 @@ def test_two_benches_cannot_share_a_folder(tmp_path: Path) -> None:
     with bench("unix", "--directory", tmp_path) as running:
         assert "another emulated board runs in" in run("picofed", "emulate", "unix", "--directory", tmp_path, ok=False)
         assert Path(running.ports[0]).exists()  # the one that was refused did not take it away
-
-
-def test_every_emulated_kind_has_a_backend() -> None:
-    backends = {kind.emulate.backend for kind in catalog.kinds().values() if kind.emulate}
-    assert backends <= set(BACKENDS) and set(BACKENDS) <= set(catalog.kinds())

@@ -31,8 +31,7 @@ def test_every_folder_is_a_board(name: str) -> None:
     assert made.emulated or made.flash.method != "none"
 
 
-def test_backends_are_those_that_there_are() -> None:
-    assert tuple(BACKENDS) == catalog.BACKENDS
+def test_emulated_kinds_are_those_that_have_an_emulator() -> None:
     assert set(BACKENDS) == {name for name in FOLDERS if catalog.kind(name).emulated}
 
 
@@ -54,7 +53,6 @@ def test_kinds_are_found_by_what_they_show() -> None:
         ('natmod_arch = "armv7emsp"', 'natmod_arch = "x86"', "natmod_arch 'x86': one of x64, armv6m"),
         ('title = "Raspberry Pi Pico 2 (RP2350, its ARM cores)"', 'title = " "', "title is not a line of text"),
         ('port = "rp2"', 'port = "nonsense"', "micropython: port 'nonsense': one of esp32"),
-        ("[flash]", '[emulate]\nbackend = "nothing"\n\n[flash]', "emulate: backend 'nothing': one of unix"),
         ('drive = "RP2350"', 'drive = "RP2350"\noffset = 4096', "offset goes with method esptool only"),
         (
             'method = "uf2"\ndrive = "RP2350"\nfamily = "e48bff59"',
@@ -70,7 +68,6 @@ def test_kinds_are_found_by_what_they_show() -> None:
         ("heap = 450000", "heap = 5", "firmware_heap < heap <= ram"),
         ("word = 4", "job_heap = 400000", "job_heap <= heap - firmware_heap"),
         ('ids = ["2e8a:0005"]', 'ids = ["2E8A:5"]', "USB id '2E8A:5' is not vid:pid"),
-        ("word = 4", "job_heap = 400000", "job_heap <= heap - firmware_heap"),
         ('ids = ["2e8a:0005"]', 'ids = "2e8a:0005"', "ids is '2e8a:0005': it should be a list of texts"),
         ('method = "uf2"', 'method = "magic"', "flash method 'magic': one of uf2"),
         ('method = "uf2"', 'method = "esptool"', "drive and family go with method uf2"),
@@ -88,6 +85,26 @@ def test_what_is_not_a_board_is_one_line(tmp_path: Path, old: str, new: str, wor
     with pytest.raises(catalog.CatalogError, match=words) as error:
         catalog.load(place)
     assert "\n" not in str(error.value) and "wrong/board.toml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "words"),
+    [
+        ("mine", "rpi_pico2", "mine/board.toml: emulate: backend 'rpi_pico2': one of unix"),
+        ("unix", "qemu_m0", "unix/board.toml: emulate: backend 'qemu_m0': one of unix"),
+    ],
+)
+def test_only_an_emulated_board_stands_for_others(tmp_path: Path, name: str, backend: str, words: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "board.toml").write_text(GOOD.replace("[flash]", '[emulate]\nbackend = "unix"\n\n[flash]'))
+    (tmp_path / "unix").mkdir()
+    (tmp_path / "unix" / "board.toml").write_text((BOARDS / "unix" / "board.toml").read_text())
+    assert list(catalog.load_all(tmp_path)) == ["mine", "unix"]
+    wrong = tmp_path / name / "board.toml"
+    wrong.write_text(wrong.read_text().replace('backend = "unix"', f'backend = "{backend}"'))
+    catalog.load_all.cache_clear()
+    with pytest.raises(catalog.CatalogError, match=words):
+        catalog.load_all(tmp_path)
 
 
 def test_a_folder_without_its_file_is_one_line(tmp_path: Path) -> None:
