@@ -43,7 +43,6 @@ class Server:
         self.round = None
         self.code = 0
         self.text = ""
-        self._job_object = None
         self._dropped = None
         self.heap, self.used = objects.heap, gc.mem_alloc()  # what is told of memory: nothing is recorded yet
         self._operations = {
@@ -222,14 +221,13 @@ class Server:
         self._forget_job()
         self.trainer = Trainer(job)
         self.job = job
-        self._job_object = ident
         self.objects.pinned = {ident}
         if files.load(_JOB) != ident:
             files.save(_JOB, ident)
         return [job.id]
 
     def _forget_job(self):
-        self.job = self.trainer = self._job_object = None
+        self.job = self.trainer = None
         self.objects.pinned = set()
         gc.collect()
 

@@ -25,7 +25,9 @@ static uint32_t codec_escaped(uint32_t u) {
 
 /* The k with the fewest bits, and how many. n < 2^25, so that 56 n < 2^31. */
 static uint32_t codec_best(const uint32_t *values, size_t n, uint32_t shift, uint32_t *bits) {
-    uint32_t extra[CODEC_SHIFT_MAX + 3];   /* by k: beyond the 1 + k bits that a code has at least */
+    /* by k: the bits beyond the 1 + k that a code has at least; no k above CODEC_SHIFT_MAX is chosen, but up to
+       codec_escaped() + 4 <= 32 is written */
+    uint32_t extra[CODEC_SHIFT_MAX + 3];
     uint32_t escapes[CODEC_SHIFT_MAX + 1]; /* values with an escape for every smaller k, and none from this k on */
     pf_zero(extra, sizeof extra);
     pf_zero(escapes, sizeof escapes);

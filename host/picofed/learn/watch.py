@@ -17,11 +17,9 @@ import numpy.typing as npt
 
 from picofed.errors import PicofedError
 
-SAMPLE_RATE_HZ = 50
 AXES = ("ax", "ay", "az", "wx", "wy", "wz")
 # The file's order: pendulum, abduction, forward elevation, internal, external rotation, trapezius, row.
 EXERCISES = ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
-PEOPLE = 10
 
 ACCELEROMETER_FULL_SCALE_G = 8
 GYROSCOPE_FULL_SCALE_DPS = 2000
@@ -38,7 +36,7 @@ class Recording:
     """One set of repetitions by one person with one arm.
 
     person: 0 to 9 (the file's subject number less one). exercise: index into EXERCISES.
-    samples: int16 [n, 6], columns as in AXES, at SAMPLE_RATE_HZ; COUNTS_PER_G to the g,
+    samples: int16 [n, 6], columns as in AXES, 50 a second; COUNTS_PER_G to the g,
     COUNTS_PER_RADIAN_PER_SECOND to the rad/s.
     """
 

@@ -36,11 +36,6 @@ class Layer:
         return 128 if self.first else 32
 
     @property
-    def activation_max(self) -> int:
-        """Largest magnitude of an input."""
-        return 127
-
-    @property
     def trained(self) -> bool:
         """Whether anything in the layer is trained."""
         return len(self.rows) > 0

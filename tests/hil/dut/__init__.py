@@ -12,14 +12,12 @@ from picofed.link.client import BoardClient, connect
 
 
 class Dut(ABC):
-    """A device under test. kind: its folder in boards/; natmod_arch: which native module it loads; can_lose_power:
-    whether power_off() and power_cut exist; repeats: whether its entropy comes from `SEED`, so that what it sends can
-    be foretold to the byte.
+    """A device under test. kind: its folder in boards/; natmod_arch: which native module it loads; repeats:
+    whether its entropy comes from `SEED`, so that what it sends can be foretold to the byte.
     """
 
     kind: str
     natmod_arch: str
-    can_lose_power: bool
     repeats: bool
 
     @property

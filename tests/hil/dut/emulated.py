@@ -13,7 +13,6 @@ from dut import Dut
 class EmulatedDut(Dut):
     """A board of the given kind in `folder`, its entropy drawn from `seed`."""
 
-    can_lose_power = True
     repeats = True
 
     def __init__(self, kind: str, folder: Path, identity: bytes, seed: bytes) -> None:

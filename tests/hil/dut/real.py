@@ -55,7 +55,6 @@ except ImportError:
 class RealDut(Dut):
     """kind: its folder in boards/, which says what native module it takes."""
 
-    can_lose_power = False
     repeats = False
 
     def __init__(self, kind: str, port: str) -> None:
