@@ -14,7 +14,8 @@ from picofed.learn import weights
 from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.job import Job
 from picofed.learn.model import Model, Rectangle
-from picofed.link.client import BoardClient, connect
+from picofed.link.client import BoardClient
+from picofed.link.connect import connect
 from picofed.link.messages import State, Status
 from picofed.link.session import LinkKey
 from picofed.link.transfer import upload

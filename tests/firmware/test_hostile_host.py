@@ -9,8 +9,9 @@ import pytest
 from picofed import accounting
 from picofed.learn import weights
 from picofed.learn.updates import Update, UpdateError
-from picofed.link.client import BoardClient, Op, connect
-from picofed.link.messages import PROTOCOL, BoardError, Info, LinkError, State
+from picofed.link.client import BoardClient
+from picofed.link.connect import connect
+from picofed.link.messages import PROTOCOL, BoardError, Info, LinkError, Op, State
 from picofed.link.session import LinkKey, Session
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import upload

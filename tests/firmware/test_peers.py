@@ -20,8 +20,9 @@ from picofed.learn.clients import Examples, SimulatedBoard
 from picofed.learn.job import Job
 from picofed.learn.unseal import SumLost, total
 from picofed.learn.updates import Update
-from picofed.link.client import POWER_ON_SECONDS, TIMEOUTS, BoardClient, Op, connect
-from picofed.link.messages import BoardError, LinkError, State, Status
+from picofed.link.client import TIMEOUTS, BoardClient
+from picofed.link.connect import POWER_ON_SECONDS, connect
+from picofed.link.messages import BoardError, LinkError, Op, State, Status
 from picofed.link.session import LinkKey
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import object_id, upload

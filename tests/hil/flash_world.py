@@ -15,7 +15,7 @@ from picofed.fleet.provision import Registry
 from picofed.learn import weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.link.messages import State
 from picofed.link.transfer import upload
 from picofed.records import Layout, Session, write

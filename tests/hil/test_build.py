@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from picofed import __version__
 from picofed.fleet.emulation import UnixBoard
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.toolchain import build, mip
 from picofed.toolchain.layout import repo_root
 from picofed.toolchain.mpy import of_file

@@ -29,7 +29,7 @@ from picofed.fleet.repl import Repl
 from picofed.learn import weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.link.messages import State
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import upload

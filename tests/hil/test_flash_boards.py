@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from dut import Dut
-from picofed.link.client import connect
+from picofed.link.connect import connect
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from flash_world import JOB, client_of, registry, run
 from picofed.fleet.emulation import UnixBoard
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.link.messages import AUTHENTICATION, BoardError
 from picofed.link.transfer import upload
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from picofed.fleet.emulation import UnixBoard
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.toolchain.build import natmod
 from picofed.toolchain.layout import repo_root
 

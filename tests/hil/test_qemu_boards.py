@@ -24,7 +24,8 @@ from picofed.learn import weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model
 from picofed.learn.updates import Update
-from picofed.link.client import POWER_ON_SECONDS, BoardClient, connect
+from picofed.link.client import BoardClient
+from picofed.link.connect import POWER_ON_SECONDS, connect
 from picofed.link.messages import State
 from picofed.link.transfer import upload
 from picofed.native import blake2b

@@ -11,7 +11,7 @@ from picofed.fleet.emulation import UnixBoard
 from picofed.fleet.provision import board_files
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.server import Server
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.store import Store
 from picofed.toolchain.build import natmod
 from world import IDENTITY, SEED, SOFTMAX, charge_of, plan, provision, sessions

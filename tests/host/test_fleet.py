@@ -30,7 +30,7 @@ from picofed.learn.events import Event
 from picofed.learn.job import Job, Plan
 from picofed.learn.server import Server
 from picofed.learn.versions import deployed
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.report.facts import summarise
 from picofed.simulation.api import Setup
 from picofed.simulation.api import run as simulate

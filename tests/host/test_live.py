@@ -29,7 +29,8 @@ from picofed.learn.job import Job, Plan
 from picofed.learn.model import Model, Rectangle
 from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
-from picofed.link.client import BoardClient, connect
+from picofed.link.client import BoardClient
+from picofed.link.connect import connect
 from picofed.link.messages import BoardError, LinkError, Op, State
 from picofed.link.stream import SerialStream
 from picofed.link.transfer import object_id, upload

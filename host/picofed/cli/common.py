@@ -21,7 +21,7 @@ from picofed.learn import preflight
 from picofed.learn.job import Job, Plan
 from picofed.learn.server import Opener
 from picofed.learn.unmask import HttpHelper
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.locking import only_one
 from picofed.masking import COHORT_MIN
 from picofed.members import MINIMUM, Members

@@ -19,7 +19,7 @@ from picofed import files, roster
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.fleet.ownership import Ownership, board_id, read_policy
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.link.session import LinkKey
 from picofed.owner import Owner, is_locked
 from picofed.provisioning import LINKS, HostKeys, Policy

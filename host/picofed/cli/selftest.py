@@ -9,7 +9,7 @@ import click
 
 from picofed.cli import common
 from picofed.errors import PicofedError
-from picofed.link.client import connect
+from picofed.link.connect import connect
 
 
 @click.command(short_help="Run the self-test on boards.")

@@ -15,7 +15,7 @@ from picofed.errors import PicofedError
 from picofed.fleet.emulation import EmulatedBoard, emulated
 from picofed.fleet.provision import Registry, board_files
 from picofed.learn.server import Opener
-from picofed.link.client import POWER_ON_SECONDS, connect
+from picofed.link.connect import POWER_ON_SECONDS, connect
 from picofed.link.meter import Meter, MeteredClient
 from picofed.link.session import LinkKey
 from picofed.provisioning import Provision

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from serial.tools import list_ports
 
 from picofed.errors import PicofedError
-from picofed.link.client import connect
+from picofed.link.connect import connect
 from picofed.link.messages import Info
 from picofed.link.session import LinkKey
 

@@ -26,8 +26,9 @@ from picofed.fleet.micropython import APPEARS, Installer, check_drive, drive_at,
 from picofed.fleet.payload import payload
 from picofed.fleet.probe import PROVISION, RECORDS, STATE, Probe
 from picofed.fleet.repl import Repl, ReplError
-from picofed.link.client import POWER_ON_SECONDS, BoardClient, LinkError, comes_up
-from picofed.link.messages import AUTHENTICATION, PROTOCOL, BoardError, Info, Op, State
+from picofed.link.client import BoardClient
+from picofed.link.connect import POWER_ON_SECONDS, comes_up
+from picofed.link.messages import AUTHENTICATION, PROTOCOL, BoardError, Info, LinkError, Op, State
 from picofed.link.stream import PortError, SerialStream
 
 _LOOK: Final = (0.5, 1.0)  # seconds to wait for a firmware that may be running

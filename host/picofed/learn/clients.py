@@ -71,7 +71,7 @@ def emulated_entropy(seed: bytes, boot: int, count: int) -> bytes:
 
 @dataclass
 class SimulatedBoard:
-    """link.client.BoardApi on the compiled core. private=False: the non-private baseline, which no real board
+    """A board_api.BoardApi on the compiled core. private=False: the non-private baseline, which no real board
     offers.
     """
 

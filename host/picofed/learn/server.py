@@ -10,7 +10,7 @@ from typing import Final
 from picofed.errors import PicofedError
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.worker import LeaveError, Worker
-from picofed.link.client import BoardApi
+from picofed.link.board_api import BoardApi
 from picofed.link.messages import LinkError
 from picofed.store import StoreError
 

@@ -15,7 +15,7 @@ from picofed.learn import weights
 from picofed.learn.cohorts import Task
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.updates import UpdateError
-from picofed.link.client import BoardApi
+from picofed.link.board_api import BoardApi
 from picofed.link.messages import BUDGET, BUSY, UNKNOWN, BoardError, Info, LinkError, State, Status
 from picofed.link.transfer import download, upload
 from picofed.store import BoardParts, ReplayError, Version

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from picofed.link.client import BoardApi
+from picofed.link.board_api import BoardApi
 from picofed.link.messages import OBJECT_ID, UNKNOWN, BoardError, LinkError
 from picofed.native import blake2b
 from picofed.update_head import name

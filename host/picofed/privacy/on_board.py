@@ -23,7 +23,8 @@ from picofed.learn import weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model, Rectangle
 from picofed.learn.updates import Update
-from picofed.link.client import POWER_ON_SECONDS, BoardClient, connect
+from picofed.link.client import BoardClient
+from picofed.link.connect import POWER_ON_SECONDS, connect
 from picofed.link.messages import BoardError, State
 from picofed.link.transfer import upload
 from picofed.privacy.canaries import WEIGHT, Board, Seeds, Setting, amplitude, contribution

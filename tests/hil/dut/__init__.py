@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import console
-from picofed.link.client import BoardClient, connect
+from picofed.link.client import BoardClient
+from picofed.link.connect import connect
 
 
 class Dut(ABC):
