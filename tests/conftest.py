@@ -1,12 +1,17 @@
 """How the tests are dealt out to processes: a file at a time, as its tests share what is dear to make; the tests that
-run on every kind of board a file and kind at a time.
+run on every kind of board a file and kind at a time. And lets all of them import what lies beside this file.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 from picofed.fleet.emulation import BACKENDS
 from xdist.scheduler import LoadScopeScheduling
+
+sys.path.append(str(Path(__file__).parent))
 
 
 class FileAndKind(LoadScopeScheduling):

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +18,7 @@ from picofed.toolchain import build, mip
 from picofed.toolchain.layout import repo_root
 from picofed.toolchain.mpy import of_file
 from picofed.toolchain.products import ARCHITECTURES
+from webserver import served
 
 pytestmark = pytest.mark.slow
 
@@ -49,25 +45,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["natmods"]) == {"x64", "armv6m"}
     return folder / "build" / "mip"
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A static web server."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_the_layout_names_architecture_and_abi_and_is_whole(built: Path) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
-import http.server
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +17,7 @@ from picofed.native import blake2b
 from picofed.toolchain.layout import repo_root
 from picofed.toolchain.mpy import Abi
 from picofed.toolchain.uf2 import from_binary
+from webserver import served
 
 PICO = 0xE48BFF56
 GOOD = Probe(Abi("armv6m", "6.3"), "a board", (1, 25, 0), b"12345678", False, "", 100000, 4096, False)
@@ -76,23 +72,6 @@ def test_a_drive_that_is_full_or_read_only_is_one_line(drive: micropython.Drive,
 
 def test_an_rp2350_image_may_begin_with_a_block_of_another_family() -> None:
     assert images.families(uf2(0xE48BFF57, 1) + uf2(0xE48BFF59)) == {"e48bff59"}
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_an_image_from_the_network_is_what_its_hash_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

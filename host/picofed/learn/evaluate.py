@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from picofed import native
 from picofed.learn.clients import Examples
 from picofed.learn.job import Job, Plan
-from picofed.learn.model import ModelError
+from picofed.learn.model import ModelError, layers
 from picofed.learn.versions import LIMITS, make_optimiser, start_weights
 
 
@@ -96,28 +95,15 @@ def float_accuracy(job: Job, weights: NDArray[np.float64], people: Mapping[str, 
     return float((forward(job.model.widths, weights, features)[-1].argmax(axis=1) == labels).mean())
 
 
-def _layers(
-    widths: tuple[int, ...], weights: NDArray[np.float64]
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    parts = []
-    start = 0
-    for columns, rows in pairwise(widths):
-        matrix = weights[start : start + rows * columns].reshape(rows, columns)
-        start += rows * columns
-        parts.append((matrix, weights[start : start + rows]))
-        start += rows
-    return parts
-
-
 def forward(
     widths: tuple[int, ...], weights: NDArray[np.float64], features: NDArray[np.float64]
 ) -> list[NDArray[np.float64]]:
     """Inputs of every layer, then the logits. Hidden units are capped at 127/32 like the core's."""
     outputs = [features]
-    layers = _layers(widths, weights)
-    for number, (matrix, bias) in enumerate(layers):
+    parts = layers(widths, weights)
+    for number, (matrix, bias) in enumerate(parts):
         z = outputs[-1] @ matrix.T + bias
-        outputs.append(z if number == len(layers) - 1 else np.clip(z, 0, 127 / 32))
+        outputs.append(z if number == len(parts) - 1 else np.clip(z, 0, 127 / 32))
     return outputs
 
 
@@ -137,11 +123,11 @@ def gradients(
         delta /= delta.sum(axis=1, keepdims=True)
         delta[np.arange(len(wanted)), wanted] -= 1
     delta /= len(wanted)
-    parts: list[NDArray[np.float64]] = []
-    layers = _layers(widths, weights)
-    for number in range(len(layers) - 1, -1, -1):
-        parts = [(delta.T @ outputs[number]).ravel(), delta.sum(axis=0), *parts]
-        delta = delta @ layers[number][0]
+    found: list[NDArray[np.float64]] = []
+    parts = layers(widths, weights)
+    for number in range(len(parts) - 1, -1, -1):
+        found = [(delta.T @ outputs[number]).ravel(), delta.sum(axis=0), *found]
+        delta = delta @ parts[number][0]
         if number:
             delta *= (outputs[number] > 0) & (outputs[number] < 127 / 32)
-    return np.concatenate(parts), delta
+    return np.concatenate(found), delta

@@ -172,3 +172,17 @@ def quantise(weights: NDArray[np.float64]) -> NDArray[np.int16]:
 def dequantise(weights: bytes) -> NDArray[np.float64]:
     """What weights are worth that boards got (int16 Q11, little-endian)."""
     return np.frombuffer(weights, "<i2") / 2.0**WEIGHT_BITS
+
+
+def layers(
+    widths: Sequence[int], weights: NDArray[np.float64]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Matrix (outputs x inputs) and biases of each layer, as views of a parameter vector (SPEC 7.2)."""
+    parts = []
+    start = 0
+    for columns, rows in pairwise(widths):
+        matrix = weights[start : start + rows * columns].reshape(rows, columns)
+        start += rows * columns
+        parts.append((matrix, weights[start : start + rows]))
+        start += rows
+    return parts

@@ -7,26 +7,11 @@ changes no sum but the order of its terms, and the core's sums are integers: the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picofed.learn.model import ModelError
-
-
-def layers(
-    widths: Sequence[int], weights: NDArray[np.float64]
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Matrix (outputs x inputs) and biases of each layer, as views of a parameter vector (SPEC 7.2)."""
-    parts = []
-    start = 0
-    for columns, rows in pairwise(widths):
-        matrix = weights[start : start + rows * columns].reshape(rows, columns)
-        start += rows * columns
-        parts.append((matrix, weights[start : start + rows]))
-        start += rows
-    return parts
+from picofed.learn.model import ModelError, layers
 
 
 def renumber(

@@ -23,8 +23,8 @@ from picofed import native
 from picofed.learn.clients import Examples
 from picofed.learn.errors import explained
 from picofed.learn.job import MODES, Job, Plan
-from picofed.learn.model import Model, Rectangle, quantise
-from picofed.learn.renumber import layers, renumber
+from picofed.learn.model import Model, Rectangle, layers, quantise
+from picofed.learn.renumber import renumber
 from picofed.learn.subset_search import FRACTIONS, Found, Selection, search
 from picofed.learn.versions import LIMITS, make_optimiser
 

@@ -42,16 +42,22 @@ def start_weights(model: Model, plan: Plan) -> NDArray[np.float64]:
     return np.clip(weights, *LIMITS)
 
 
-def first_version(job: Job, plan: Plan, optimiser: Optimiser, created: float) -> Version:
+def first_version(job: Job, plan: Plan, optimiser: Optimiser, created: float | None = None) -> Version:
     """Version 0: public weights, the same for everyone."""
     weights = start_weights(job.model, plan)
     return Version(0, quantise(weights).tobytes(), weights.astype("<f8").tobytes(), optimiser.state(), created=created)
 
 
 def next_version(
-    job: Job, plan: Plan, optimiser: Optimiser, before: Version, aggregate: Aggregate, created: float
+    job: Job,
+    plan: Plan,
+    optimiser: Optimiser,
+    before: Version,
+    aggregate: Aggregate,
+    created: float | None = None,
 ) -> Version:
-    """The version that follows `before`; moves the optimiser on, which stands where `before` was made."""
+    """The version that follows `before`; moves the optimiser on, which stands where `before` was made. created: see
+    Version."""
     master = np.frombuffer(before.master, "<f8").copy()
     if job.mode == "gradient":
         gradient = aggregate.total * job.model.gradient_units / max(aggregate.records, 1)

@@ -28,6 +28,16 @@ def by_spending(boards: Sequence[BoardSummary]) -> list[BoardSummary]:
     return sorted(boards, key=lambda b: (-b.epsilon_spent, -b.epsilon_left, b.name))
 
 
+def rows_by_board(s: Summary, width: float) -> tuple[list[BoardSummary], float, bool, float]:
+    """(boards from top to bottom, height of a row, whether it is named, where its marks begin)"""
+    boards = list(s.board_list)
+    pitch, named = named_rows(len(boards), 24.0)
+    if not named:
+        return by_spending(boards), pitch, named, 2.0
+    longest = max(tx.width(tx.clean(b.name), _SIZE) for b in boards)
+    return boards, pitch, named, min(longest, width * 0.28) + 10
+
+
 def epsilon_by_board(s: Summary, width: float) -> Drawing:
     """One bar a board: epsilon spent, then epsilon left; the target as a line across."""
     boards = list(s.board_list)

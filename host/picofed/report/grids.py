@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from picofed.report import text as tx
-from picofed.report.bars import by_spending, named_rows
+from picofed.report.bars import rows_by_board
 from picofed.report.summary import Confusion, Summary
 from picofed.report.svg import Drawing, whole_ticks
 
@@ -90,12 +90,7 @@ def bins_of(versions: Sequence[int], room: float) -> tuple[int, int, int]:
 
 def contributions(s: Summary, width: float) -> Drawing:
     """Rows are boards, columns versions. The staler an update, the shorter and warmer its mark."""
-    boards = list(s.board_list)
-    pitch, named = named_rows(len(boards), 24.0)
-    if not named:
-        boards = by_spending(boards)
-    longest = max(tx.width(tx.clean(b.name), _SIZE) for b in boards)
-    left = min(longest, width * 0.28) + 10 if named else 2.0
+    boards, pitch, named, left = rows_by_board(s, width)
     first, per_column, columns = bins_of(all_versions(s), width - left - 4)
     column = min((width - left - 4) / columns, 64.0)
     top = 34.0

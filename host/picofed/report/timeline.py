@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from picofed.report import text as tx
-from picofed.report.bars import by_spending, named_rows
+from picofed.report.bars import rows_by_board
 from picofed.report.grids import STALENESS, TALL, staleness_legend
 from picofed.report.summary import BoardSummary, Summary
 from picofed.report.svg import Drawing, ticks
@@ -34,12 +34,7 @@ def unit_of(seconds: float) -> tuple[str, float]:
 def timeline(s: Summary, width: float) -> Drawing:
     """Rows are boards, time runs to the right. A bar is an update that counted, the staler the shorter and warmer; a
     dashed box is one that was refused."""
-    boards = list(s.board_list)
-    pitch, named = named_rows(len(boards), 24.0)
-    if not named:
-        boards = by_spending(boards)
-    longest = max(tx.width(tx.clean(b.name), _SIZE) for b in boards)
-    left = min(longest, width * 0.28) + 10 if named else 2.0
+    boards, pitch, named, left = rows_by_board(s, width)
     end = max((at for b in boards for at in moments(b)), default=1.0)
     name, length = unit_of(end)
     marks = ticks(end / length, max(int((width - left) / 70), 2))

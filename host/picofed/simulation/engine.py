@@ -22,14 +22,13 @@ from picofed.learn.aggregators import Contribution
 from picofed.learn.errors import measure
 from picofed.learn.job import MODES, Job, Plan
 from picofed.learn.updates import TAG
-from picofed.learn.versions import deployed, make_aggregator, make_optimiser
+from picofed.learn.versions import deployed, first_version, make_aggregator, make_optimiser, next_version
 from picofed.native_batch import Batch
 from picofed.simulation import state as states
 from picofed.simulation.dataset import Population
 from picofed.simulation.fleet import Fleet, chance
 from picofed.simulation.keys import Keys, board_id
 from picofed.simulation.results import Results
-from picofed.simulation.versions import first_version, next_version
 from picofed.simulation.workers import Flight, Workers
 
 WAKE, TRAINED, ARRIVED, LOST = range(4)

@@ -1,4 +1,5 @@
-"""Random models for the tests that hold reference, compiled core and native module together.
+"""Random models for the tests that hold reference, compiled core and native module together; and lets these import what
+lies beside them.
 
 PICOFED_SEED=n repeats or varies a run; it is printed in the header, and each test draws from its own generator.
 """
@@ -7,10 +8,14 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from picofed.reference import Layer, Loss, Model
+
+sys.path.append(str(Path(__file__).parent))
 
 SEED = os.environ.get("PICOFED_SEED", "1")
 

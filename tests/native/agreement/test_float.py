@@ -14,21 +14,12 @@ import random
 import numpy as np
 import numpy.typing as npt
 import pytest
+from models import whole
 from picofed import native
-from picofed.reference import Layer, Loss, Model, encode_model
+from picofed.reference import Loss, Model, encode_model
 from picofed.reference.training import softmax
 
 Float = npt.NDArray[np.float64]
-
-
-def whole(loss: Loss, *widths: int) -> Model:
-    return Model(
-        loss,
-        tuple(
-            Layer(widths[i], widths[i + 1], range(widths[i + 1]), range(widths[i]), True, i == 0)
-            for i in range(len(widths) - 1)
-        ),
-    )
 
 
 def unpack(model: Model, weights: npt.NDArray[np.int64]) -> list[tuple[Float, Float]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from models import whole
 from picofed import native, reference
 from picofed.native_errors import (
     CoreArgumentError,
@@ -17,7 +18,7 @@ from picofed.native_errors import (
     CoreStateError,
     CorruptStoreError,
 )
-from picofed.reference import Layer, Loss, Model, encode_model
+from picofed.reference import Loss, Model, encode_model
 
 Models = Callable[..., Model]
 
@@ -89,16 +90,6 @@ def test_wide_and_deep_models(rng: random.Random, random_model: Models) -> None:
         run(rng, random_model(rng, width=90, layers=3), rng.randrange(2), steps=1, records_max=2)
     for _ in range(20):
         run(rng, random_model(rng, width=9, layers=8), rng.randrange(2), steps=2, records_max=3)
-
-
-def whole(loss: Loss, *widths: int) -> Model:
-    return Model(
-        loss,
-        tuple(
-            Layer(widths[i], widths[i + 1], range(widths[i + 1]), range(widths[i]), True, i == 0)
-            for i in range(len(widths) - 1)
-        ),
-    )
 
 
 @pytest.mark.slow
