@@ -150,6 +150,7 @@ def test_updates_are_dropped_with_a_reason() -> None:
     assert steep.offer(give(1, 8, [1])) is None
     assert steep.offer(give(2, 7, [1])) == "stale by 2 versions, to which the age term gives no weight"
     assert "does not exist" in str(steep.offer(give(3, 10, [1])))
+    assert "a second update of this board for version 8" in str(steep.offer(give(1, 8, [1])))
     assert steep.held == 1
 
 
