@@ -131,7 +131,7 @@ typedef struct {
 } pf_ledger;
 
 /* ceil(clip_norm^2 2^24 / (4^log2_sigma - 3)) * steps, in units of 2^-24 mu^2; 0xffffffff when it does not fit or an
- * argument is outside its range (privacy.md: lemma of section 3). */
+ * argument is outside its range (docs/proofs/discrete-noise.md says why this bounds what a release costs). */
 uint32_t pf_charge(uint32_t clip_norm, uint32_t log2_sigma, uint32_t steps);
 /* Erase both blocks and write the first record. The caller passes the highest cumulative and seq known to anyone. */
 pf_status pf_ledger_provision(const pf_flash *flash, const uint8_t key[32], uint32_t seq, uint32_t cumulative);

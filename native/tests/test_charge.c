@@ -3,7 +3,7 @@
 #include "picofed.h"
 
 static void test_charge_vectors(void) {
-    CHECK_EQ(pf_charge(4096, 14, 1), 1048577); /* privacy.md, section 3 */
+    CHECK_EQ(pf_charge(4096, 14, 1), 1048577); /* 2^48 / (2^28 - 3), rounded up */
     CHECK_EQ(pf_charge(274317, 21, 1), 287056);
     CHECK_EQ(pf_charge(1024, 13, 1), 262145);
     CHECK_EQ(pf_charge(4096, 14, 10), 10485770);

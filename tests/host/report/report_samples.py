@@ -28,7 +28,7 @@ OPTIONAL = (
     "held_out",
     "notes",
 )
-_BUDGET = 46567813  # epsilon 8 at delta 1e-5, privacy.md section 3
+_BUDGET = 46567813  # picofed.accounting.budget(8, 1e-5)
 
 
 def epsilon_of(units: int) -> float:

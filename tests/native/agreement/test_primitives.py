@@ -97,7 +97,7 @@ VECTORS = {
 @BOTH
 @pytest.mark.parametrize("log2_sigma", VECTORS)
 def test_noise_vectors(core: ModuleType, log2_sigma: int) -> None:
-    """The brief's vectors, from an implementation with other arithmetic (mpmath)."""
+    """Made by an implementation with other arithmetic (mpmath)."""
     assert list(core.discrete_gaussian(bytes(range(32)), log2_sigma, 16)) == VECTORS[log2_sigma]
 
 
