@@ -60,6 +60,14 @@ def test_a_sum_at_the_edge_is_what_it_seems_and_one_bit_less_wraps(
     assert 1 << least - 2 <= (edge >> job.round_shift) + boards * spread < 1 << least - 1 or least == 2
 
 
+def test_a_sum_of_releases_that_all_round_up_does_not_wrap() -> None:
+    """Each board releases half a unit of the grid: the sum of what is rounded is twice that of what was released."""
+    boards, clip, round_shift = 64, 1 << 15, 16
+    rounded = boards * (clip + (1 << round_shift >> 1) >> round_shift)
+    assert rounded == boards
+    assert rounded < 1 << needed(clip, 6, round_shift, boards, boards) - 1
+
+
 def test_noise_beyond_eight_deviations() -> None:
     """The tail of a sum of discrete Gaussians, exactly, against the bound of the proof."""
     assert 2 * mp.exp(-32) < mpf(2) ** -45
