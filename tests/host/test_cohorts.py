@@ -11,12 +11,14 @@ import pytest
 from picofed import accounting
 from picofed.errors import PicofedError
 from picofed.learn.clients import Examples, SimulatedBoard
+from picofed.learn.cohorts import SumLost
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.model import Model
 from picofed.learn.server import Server
 from picofed.learn.simulate import simulate
 from picofed.link.messages import BoardError, LinkError, State
+from picofed.link.transfer import object_id
 from picofed.members import Members
 from picofed.provisioning import Policy, Provision, emulated_owner
 from picofed.store import Store
@@ -93,7 +95,9 @@ def members(fleet: list[Any]) -> Members:
 def run(store: Store, fleet: list[Any], plan: Plan = PLAN, **more: Any) -> Coordinator:
     keys = {board.provision.policy.board: board.provision.update_key for board in fleet}
     events: list[Any] = more.pop("events", [])
-    coordinator = Coordinator(store, JOB, plan, keys, events.append, expected=len(fleet), members=members(fleet))
+    coordinator = Coordinator(
+        store, JOB, plan, keys, events.append, expected=len(fleet), members=members(fleet), **more
+    )
     Server(coordinator, {f"port {n}": (lambda board=board: board) for n, board in enumerate(fleet)}).run()
     return coordinator
 
@@ -113,6 +117,45 @@ def test_versions_are_those_of_boards_without_masks() -> None:
     assert all(board.hello().spent == 2 * CHARGE for board in fleet)
     numbers = [row.number for row in (store.cohort(JOB.id, 0), store.cohort(JOB.id, 1)) if row is not None]
     assert len(numbers) == 2 and numbers[0] < numbers[1] == store.last_cohort()
+
+
+def test_numbers_go_on_from_the_clock_where_a_store_is_lost() -> None:
+    """A board joins no cohort whose number is not above all that it has seen, and a new store has seen none."""
+    store = Store()
+    run(store, boards(), wall=lambda: 3e9)
+    numbers = [row.number for row in (store.cohort(JOB.id, 0), store.cohort(JOB.id, 1)) if row is not None]
+    assert numbers == [3_000_000_000, 3_000_000_001]
+
+
+def test_what_boards_hear_is_stored_before_they_hear_it() -> None:
+    """Else a host that dies tells the next board of other survivors, and no sum comes of the answers."""
+    store, fleet = Store(), boards()
+    stored = []
+
+    def hears(board: Flaky) -> None:
+        def seal(cohort: bytes) -> State:
+            row = store.cohort(JOB.id, 0)
+            stored.append(row is not None and object_id(row.body) == cohort and row.survivors is None)
+            return Flaky.seal(board, cohort)
+
+        def reveal(cohort: bytes, survivors: bytes) -> bytes:
+            row = store.cohort(JOB.id, 0)
+            stored.append(row is not None and row.survivors == survivors)
+            return Flaky.reveal(board, cohort, survivors)
+
+        board.seal, board.reveal = seal, reveal  # type: ignore[method-assign]
+
+    for board in fleet:
+        hears(board)
+    run(store, fleet, replace(PLAN, rounds=1))
+    assert len(stored) >= 2 * COUNT and all(stored)
+
+
+def test_a_rule_with_unequal_weights_has_no_sum() -> None:
+    cohorts = Coordinator(Store(), JOB, PLAN, {}, members=members(boards())).cohorts
+    assert cohorts is not None
+    with pytest.raises(SumLost, match="each with the same weight"):
+        cohorts.total([], [1, 2])
 
 
 @pytest.mark.parametrize(("before", "in_sum"), [("seal", COUNT - 2), ("get", COUNT - 2), ("reveal", COUNT)])
