@@ -151,6 +151,24 @@ def test_what_boards_hear_is_stored_before_they_hear_it() -> None:
     assert len(stored) >= 2 * COUNT and all(stored)
 
 
+def test_an_update_that_comes_after_the_survivors_were_told_is_in_no_sum() -> None:
+    store, fleet = Store(), boards()
+    late = fleet[2]
+    late.gone_before = "get"
+    fleet[3].host_dies_at = "reveal"
+    with pytest.raises(HostDied):
+        run(store, fleet, replace(PLAN, rounds=1))
+    late.gone, late.gone_before = False, ""
+    status = late.status()
+    events: list[Any] = []
+    given = late.provision
+    keys = {given.policy.board: given.update_key}
+    coordinator = Coordinator(store, JOB, PLAN, keys, events.append, members=members(fleet))
+    coordinator.deliver(given.policy.board, late.get(status.update, 0, status.update_length))
+    assert any("it came after its cohort's sum was opened" in event.text for event in events)
+    assert all(board != given.policy.board for board, _, _ in store.members(JOB.id, 1))
+
+
 def test_a_rule_with_unequal_weights_has_no_sum() -> None:
     cohorts = Coordinator(Store(), JOB, PLAN, {}, members=members(boards())).cohorts
     assert cohorts is not None
