@@ -101,6 +101,15 @@ def test_too_few_duplicates_and_strangers(fleet: Fleet, judge: Judge) -> None:
     judge.answer(fleet.request(updates[:3]).body)  # nothing of the above used one up
 
 
+def test_weights_under_which_noise_does_not_hide_noise(fleet: Fleet, judge: Judge) -> None:
+    """Lemma 8's condition: four times the squares over the least weight's are within 4^5, sigma over the grid squared."""
+    updates = [fleet.release(number) for number in range(4)]
+    with pytest.raises(Refused, match="does not hide each other's") as caught:
+        judge.answer(fleet.request(updates, [16, 16, 16, 1]).body)
+    assert caught.value.status == FORBIDDEN
+    judge.answer(fleet.request(updates, [8, 8, 8, 1]).body)
+
+
 def test_every_byte_of_a_header_is_under_the_mac(fleet: Fleet, judge: Judge) -> None:
     updates = [fleet.release(number) for number in range(3)]
     request = fleet.request(updates)
