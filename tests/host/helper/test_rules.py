@@ -102,7 +102,7 @@ def test_too_few_duplicates_and_strangers(fleet: Fleet, judge: Judge) -> None:
 
 
 def test_weights_under_which_noise_does_not_hide_noise(fleet: Fleet, judge: Judge) -> None:
-    """Lemma 8's condition: four times the squares over the least weight's are within 4^5, sigma over the grid squared."""
+    """Lemma 8's condition: four times the squares over the least weight's are within 4^5, (sigma over the grid)^2."""
     updates = [fleet.release(number) for number in range(4)]
     with pytest.raises(Refused, match="does not hide each other's") as caught:
         judge.answer(fleet.request(updates, [16, 16, 16, 1]).body)
