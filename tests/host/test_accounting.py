@@ -216,3 +216,12 @@ def test_mills_ratio(x: str) -> None:
         value = mpmath.mpf(x)
         exact = mpmath.ncdf(-value) / mpmath.npdf(value)
         assert abs(mpmath.mpf(str(mills(Decimal(x)))) / exact - 1) < mpmath.mpf(10) ** -44
+
+
+def test_the_sampler_and_the_lemma_cost_what_the_proofs_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lemma 2: (1 + e^epsilon) 2^-59 of delta a sample; lemma 1: 2^-82 of epsilon a sample."""
+    assert accounting.sampler_delta(0.0, 3) == 6 * 2.0**-59
+    samples = 1 << 36
+    whole = accounting.epsilon(0.25, 0.01, samples)
+    monkeypatch.setattr(accounting, "LOG2_LEMMA", -1000)
+    assert whole == accounting.epsilon(0.25, 0.01, samples) + 2.0**-46 > accounting.epsilon(0.25, 0.01)

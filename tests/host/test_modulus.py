@@ -70,7 +70,7 @@ def test_a_sum_of_releases_that_all_round_up_does_not_wrap() -> None:
 
 def test_noise_beyond_eight_deviations() -> None:
     """The tail of a sum of discrete Gaussians, exactly, against the bound of the proof."""
-    assert 2 * mp.exp(-mpf(DEVIATIONS) ** 2 / 2) < mpf(2) ** -45
+    assert 2 * mp.exp(-(mpf(DEVIATIONS) ** 2) / 2) < mpf(2) ** -45
     assert 10_000 * 1000 * (mpf(2) ** -45 + 100 * mpf(2) ** -59) < mpf("1e-6")
     sigma = 64
     x = np.arange(-40 * sigma, 40 * sigma + 1).astype(np.longdouble)
