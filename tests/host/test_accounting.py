@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
+import dp_accounting
 import mpmath
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,6 @@ from hypothesis import strategies as st
 from picofed import accounting
 from picofed.accounting import AccountingError
 from picofed.gaussian_dp import delta_bound, log_delta, mills
-
-dp_accounting = pytest.importorskip("dp_accounting")
 
 MU_SQUARED = st.floats(1e-6, 300.0)
 DELTA = st.floats(-12.0, -1.0).map(lambda x: 10.0**x)
