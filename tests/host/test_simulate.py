@@ -189,16 +189,20 @@ def test_bad_updates_change_nothing(delivery: tuple[Coordinator, SimulatedBoard,
     coordinator, board, data = delivery
     ident, key = board.provision.policy.board, board.provision.update_key
     good = Update.parse(data, key)
-    wrong = {
-        "key": data[:-1] + bytes([data[-1] ^ 1]),
-        "another board": replace(good, board=b"\2" * 8).pack(key),
-        "does not know": replace(good, job=b"whatever").pack(key),
-        "another mode": replace(good, mode=1).pack(key),
-        "not clipped": replace(good, clip_norm=5).pack(key),
-        "does not exist": replace(good, version=1).pack(key),
-        "payload": replace(good, payload=good.payload[:-1]).pack(key),
-    }
-    for words, bad in wrong.items():
+    wrong = [
+        ("key", data[:-1] + bytes([data[-1] ^ 1])),
+        ("another board", replace(good, board=b"\2" * 8).pack(key)),
+        ("does not know", replace(good, job=b"whatever").pack(key)),
+        ("another mode", replace(good, mode=1).pack(key)),
+        ("not clipped", replace(good, clip_norm=5).pack(key)),
+        ("not clipped", replace(good, log2_sigma=good.log2_sigma + 1).pack(key)),
+        ("not clipped", replace(good, steps=2).pack(key)),
+        ("does not exist", replace(good, version=1).pack(key)),
+        ("claims 0 records", replace(good, records=0).pack(key)),
+        ("claims 65537 records", replace(good, records=65537).pack(key)),
+        ("payload", replace(good, payload=good.payload[:-1]).pack(key)),
+    ]
+    for words, bad in wrong:
         with pytest.raises(UpdateError, match=words):
             coordinator.deliver(ident, bad)
     with pytest.raises(UpdateError, match="does not hold"):
