@@ -24,6 +24,7 @@ from flash_world import JOB, client_of, command, recordings, registry, run, spen
 from picofed import accounting, roster
 from picofed.fleet import catalog, limits
 from picofed.fleet.emulation import Fleet, UnixBoard
+from picofed.fleet.emulation.qemu import QemuM3
 from picofed.fleet.payload import module
 from picofed.fleet.repl import Repl
 from picofed.learn import weights
@@ -448,6 +449,34 @@ def test_a_board_of_another_owner_is_taken_over_only_on_request(site: Path, boar
     assert known.provision.seq >= seq and known.provision.spent >= spent > 0
     # And for the first owner it is now a stranger's.
     assert "keys that this site does not know" in run(site, board, ok=False).stderr
+
+
+def test_an_id_that_is_another_kinds_is_refused_and_taken_over_only_on_request(site: Path, board: UnixBoard) -> None:
+    """Two boards with one id would share keys, and each would be behind the other's ledger."""
+    run(site, board)
+    recordings(site, board)
+    seq, spent = spend(site, board)
+    (known,) = registry(site)
+    ident, name = known.provision.policy.board, known.provision.policy.name
+    before = (site / "boards.json").read_bytes()
+    with QemuM3(board_id=ident) as double:
+        said = run(site, double, ok=False).stderr
+        line = f"its id is that of {name}, which is of kind unix, and this is qemu_m3: take another --site, or --new"
+        assert line in said
+        said = run(site, double, "--new-keys", "--dry-run").stdout
+        assert said.endswith("would give it new keys, in the place of the unix that had its id\n")
+        double.power_off()
+        assert double.read_files() == {}
+    assert (site / "boards.json").read_bytes() == before
+    registry(site).saw(ident, 0, 0, kind="rpi_pico")  # as if that one had been flashed here
+    (outcome,) = json.loads(run(site, board, "--interrupt", "--new-keys", "--json").stdout)
+    assert outcome["did"][1:3] == ["took the place of the rpi_pico that had its id", "new keys"]
+    (new,) = registry(site)
+    assert isinstance(new.provision, Provision) and isinstance(known.provision, Provision)
+    assert new.kind == "unix" and new.provision.key != known.provision.key
+    with client_of(site, board) as client:
+        info = client.hello()
+    assert info.seq >= seq and info.spent >= spent > 0
 
 
 @pytest.mark.parametrize("step", [1, 3, 10, 40, 70, 90])

@@ -129,6 +129,23 @@ def test_cycles_are_those_of_the_committed_table() -> None:
     assert measured and set(measured) == {int(sample[1])}
 
 
+def test_one_chip_may_be_several_kinds_by_its_micropython_alone() -> None:
+    for first, second, maybe in (
+        ("rpi_pico", "rpi_pico_w", True),
+        ("rpi_pico", "rpi_pico2", False),
+        ("rpi_pico", "esp32", False),
+        ("esp32", "esp32_s3", False),
+        ("unix", "unix", True),
+        ("unix", "qemu_m3", False),
+        ("qemu_m3", "armv7m", True),  # of a board that no folder describes
+        ("armv6m", "xtensawin", False),
+        ("", "esp32", True),  # of a registry that does not say
+        ("a folder that is gone", "esp32", True),
+    ):
+        for pair in ((first, second), (second, first)):
+            assert catalog.may_be_one_chip(*pair) == maybe, pair
+
+
 def test_abis_of_files_and_boards() -> None:
     assert str(mpy.of_board(2822)) == "x64_6.3"
     assert str(mpy.of_file(b"M\x06\x13\x1f")) == "armv6m_6.3"

@@ -84,6 +84,11 @@ class Flash:
     chip: str = ""
     offset: int = 0
 
+    @property
+    def same_chip(self) -> tuple[str, str]:
+        """Equal for kinds that differ in what is beside the chip."""
+        return self.drive, self.chip
+
 
 @dataclass(frozen=True)
 class Emulate:
@@ -244,6 +249,16 @@ def by_usb(usb: str) -> list[Kind]:
 def by_drive(board_id: str) -> list[Kind]:
     """Kinds whose boot loader shows a UF2 drive with this Board-ID."""
     return [entry for entry in kinds().values() if entry.flash.drive and entry.flash.drive == board_id]
+
+
+def may_be_one_chip(first: str, second: str) -> bool:
+    """Whether a board that was of one kind may be of the other now, by another MicroPython alone. Either may be an
+    architecture: of a board that no folder describes."""
+    one, other = kinds().get(first), kinds().get(second)
+    if one is None or other is None:
+        archs = [found.natmod_arch if found else name for found, name in ((one, first), (other, second))]
+        return archs[0] == archs[1] or not all(arch in ARCHITECTURES for arch in archs)
+    return one == other or (one.flash.method != "none" and one.flash.same_chip == other.flash.same_chip)
 
 
 def by_machine(machine: str) -> Kind | None:

@@ -25,6 +25,7 @@ from picofed.fleet.keys import Keys
 from picofed.fleet.micropython import APPEARS, Installer, check_drive, drive_at, kind_at
 from picofed.fleet.payload import payload
 from picofed.fleet.probe import PROVISION, RECORDS, STATE, Probe
+from picofed.fleet.provision import Registered
 from picofed.fleet.repl import Repl, ReplError
 from picofed.link.client import BoardClient
 from picofed.link.connect import POWER_ON_SECONDS, comes_up
@@ -74,6 +75,7 @@ class _Flasher:
         self._installer, self._progress, self._stop = installer, progress, stop
         self._fresh = False  # its MicroPython was installed just now
         self._wrong: str | None = None  # between its keys and this site; None: not known
+        self._in_place_of = ""  # kind of the board that had its id
         self.outcome = Outcome(self._label)
 
     def run(self) -> Outcome:
@@ -281,7 +283,8 @@ class _Flasher:
         known = self.keys.known(found.ident) if found.ident else None
         outcome.name = known.provision.policy.name if known else ""
         if found.ident and self.options.with_keys:
-            self.keys.check(found.ident, outcome.kind or outcome.arch)
+            self.keys.check(found.ident, self._kind)
+            self._refuse_double(known)
         if wanted is None:
             return
         says = wanted.micropython.machine
@@ -289,6 +292,23 @@ class _Flasher:
             raise FlashError(
                 f"wrong board: {found.machine} ({found.abi.arch}) is no {wanted.name} ({wanted.natmod_arch})"
             )
+
+    @property
+    def _kind(self) -> str:
+        """For the registry."""
+        return self.outcome.kind or self.outcome.arch
+
+    def _refuse_double(self, known: Registered | None) -> None:
+        """Two boards with one id would share keys, and each would be behind the other's ledger."""
+        self._in_place_of = ""
+        if known is None or catalog.may_be_one_chip(known.kind, self._kind):
+            return
+        if not self.options.new_keys:
+            raise FlashError(
+                f"its id is that of {known.provision.policy.name}, which is of kind {known.kind}, and this is "
+                f"{self._kind}: take another --site, or --new-keys to put it in that one's place (the ledger goes on)"
+            )
+        self._in_place_of = known.kind
 
     # ---- keys, start, self-test --------------------------------------------------------------------------------------
 
@@ -302,13 +322,16 @@ class _Flasher:
         if not self.options.with_keys:
             return False
         ident = self._ident(found)
-        known = self.keys.known(ident) is not None
-        return not found.has_state or (known and self.keys.changes(ident))
+        if not found.has_state or self._in_place_of:
+            return not found.has_state  # in another's place: as a stranger, once its own ledger's head is known
+        return self.keys.known(ident) is not None and self.keys.changes(ident)
 
     def _keys_in_words(self, stream: SerialStream, repl: Repl, found: Probe) -> str:
         """What would happen to its keys, and start the board again."""
         given = self._needs_keys(found)
         repl.leave()
+        if self._in_place_of:
+            return f"would give it new keys, in the place of the {self._in_place_of} that had its id"
         if not self.options.with_keys or not found.has_state:
             return "would give it keys" if given else "would leave its keys"
         if self._wrong is None:  # it sat at its REPL: what is on it tells, if it starts
@@ -333,6 +356,8 @@ class _Flasher:
         if self.options.with_keys:
             ident = self._ident(found)
             self._wrong = what_is_wrong(self._client(stream), self.keys, info, ident)
+            if self._in_place_of and not given:
+                self._wrong = FOREIGN
             if self._wrong and not given:
                 self._refuse_foreign()
                 self.keys.heard(ident, info.seq, info.spent)
@@ -348,17 +373,18 @@ class _Flasher:
     def _give(self, repl: Repl, found: Probe, reason: str = "") -> None:
         ident = self._ident(found)
         self._say("giving it keys")
-        known = self.keys.known(ident)
-        kind = self.outcome.kind or self.outcome.arch
-        provision = self.keys.give(ident, kind, self.port, new=reason == FOREIGN)
-        if reason == FOREIGN:
+        new = self.keys.known(ident) is None or reason == FOREIGN or bool(self._in_place_of)
+        provision = self.keys.give(ident, self._kind, self.port, new)
+        if new and found.has_state:
             # a board is bound to its owner: it forgets that one, and what was recorded under that one's policy
             repl.remove([RECORDS, *STATE])
         # An older file, which may have been cut off, holds a seed that must not be taken in after this one's.
         repl.remove([f"{PROVISION}.new", PROVISION])
         repl.put(PROVISION, provision.file())
         self.outcome.name = provision.policy.name
-        if known is None or reason == FOREIGN:
+        if self._in_place_of:
+            self.outcome.did.append(f"took the place of the {self._in_place_of} that had its id")
+        if new:
             self.outcome.did.append("new keys")
         elif found.has_state and reason in ("", POLICY):
             self.outcome.did.append("new policy")
@@ -408,7 +434,7 @@ class _Flasher:
             said = ", ".join(f"{line.name} ({line.detail})" for line in failed)
             raise FlashError(f"self-test failed: {said}: do not use this board")
         if self.options.with_keys:
-            self.keys.saw(info.board, info.seq, info.spent, self.port)
+            self.keys.saw(info.board, info.seq, info.spent, self.port, self._kind)
         self.outcome.did.append("self-test passed")
 
 

@@ -108,14 +108,14 @@ class Keys:
             else:
                 given = whole(known).again(policy, self._owner)
             given = given.after(*self._heads.get(ident, (0, 0)))
-            self._registry.add(given, port)
+            self._registry.add(given, port, kind)
             kept = self._registry.get(ident)
             return given if kept is None else replace(whole(kept), secret=given.secret)
 
-    def saw(self, ident: bytes, seq: int, spent: int, port: str) -> None:
-        """Remember a board's ledger head and where it was."""
+    def saw(self, ident: bytes, seq: int, spent: int, port: str, kind: str) -> None:
+        """Remember a board's ledger head, where and what it was."""
         with self._lock:
-            self._registry.saw(ident, seq, spent, port)
+            self._registry.saw(ident, seq, spent, port, kind)
 
     def _first(self, ident: bytes, kind: str) -> Policy:
         asked = self._wanted.budget

@@ -26,10 +26,12 @@ class RegistryError(PicofedError):
 
 @dataclass(frozen=True, repr=False)
 class Registered:
-    """A board as its owner knows it: its policy, keys, and the highest ledger head ever seen; or what a host knows."""
+    """A board as its owner knows it: its policy, keys, and the highest ledger head ever seen; or what a host knows.
+    kind: what it was when it was flashed last (a name of the catalog, else an architecture); "" if it never was."""
 
     provision: Provision | HostKeys
     port: str = ""
+    kind: str = ""
 
 
 class Registry:
@@ -73,7 +75,7 @@ class Registry:
         """A board by its id."""
         return self._boards.get(board)
 
-    def add(self, provision: Provision | HostKeys, port: str = "") -> None:
+    def add(self, provision: Provision | HostKeys, port: str = "", kind: str = "") -> None:
         """Keep a board's keys; its ledger head never falls. Written to disk before this returns."""
         with self._alone():
             known = self._boards.get(provision.policy.board)
@@ -81,15 +83,17 @@ class Registry:
                 provision = provision.after(known.provision.seq, known.provision.spent)
             if isinstance(provision, Provision):
                 provision = provision.without_secret()
-            self._boards[provision.policy.board] = Registered(provision, port or (known.port if known else ""))
+            old = known or Registered(provision)
+            self._boards[provision.policy.board] = Registered(provision, port or old.port, kind or old.kind)
             self._save()
 
-    def saw(self, board: bytes, seq: int, spent: int, port: str = "") -> None:
-        """Remember the ledger head of a board whose keys are here, and where it was. Keys and policy stay."""
+    def saw(self, board: bytes, seq: int, spent: int, port: str = "", kind: str = "") -> None:
+        """Remember the ledger head of a board whose keys are here, where and what it was. Keys and policy stay."""
         with self._alone():
             known = self._boards.get(board)
             if known is not None:
-                self._boards[board] = Registered(known.provision.after(seq, spent), port or known.port)
+                provision = known.provision.after(seq, spent)
+                self._boards[board] = Registered(provision, port or known.port, kind or known.kind)
                 self._save()
 
     @contextlib.contextmanager
@@ -137,6 +141,7 @@ def _entry(board: Registered) -> dict[str, Any]:
         "seq": given.seq,
         "spent": given.spent,
         "port": board.port,
+        "kind": board.kind,
     }
 
 
@@ -152,11 +157,12 @@ def _board(entry: Mapping[str, Any]) -> Registered:
     def take(name: str) -> bytes:
         return bytes.fromhex(entry[name])
 
+    place = str(entry["port"]), str(entry.get("kind", ""))  # earlier versions did not keep the kind
     if "update_key" in entry:
-        return Registered(HostKeys(policy, owner, take("update_key"), take("link_key"), seq, spent), str(entry["port"]))
+        return Registered(HostKeys(policy, owner, take("update_key"), take("link_key"), seq, spent), *place)
     # A "secret" in a file of an earlier version is left out, and gone when the file is next written.
     keys = take("key"), b"", take("records"), owner, take("signature")
-    return Registered(Provision(policy, *keys, seq, spent), str(entry["port"]))
+    return Registered(Provision(policy, *keys, seq, spent), *place)
 
 
 def board_files(
