@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,17 +93,6 @@ def test_an_image_from_the_network_is_what_its_hash_says(tmp_path: Path, monkeyp
     assert images.image(url, digest).path == made.path  # the server has gone
     with pytest.raises(images.ImageError, match="cannot fetch"):
         images.image(url, "1" * 64)
-
-
-def test_without_esptool_an_esp32_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "firmware.bin").write_bytes(b"\xe9")
-    kind = replace(catalog.kind("rpi_pico2"), flash=catalog.Flash("esptool", chip="esp32s3"))
-    monkeypatch.setitem(sys.modules, "esptool", None)
-    image = images.image(str(tmp_path / "firmware.bin"), None)
-    with pytest.raises(images.ImageError, match=r"esptool: pip install 'picofed\[esp32\]'"):
-        micropython.Installer().onto_port("/dev/none", image, kind, None, lambda _, __: None)
-    with pytest.raises(images.ImageError, match="unix brings its own MicroPython"):
-        images.check_image(images.image(str(tmp_path / "firmware.bin"), None), catalog.kind("unix"))
 
 
 def test_what_a_board_must_have() -> None:

@@ -18,7 +18,7 @@ import click
 
 from picofed.cli import common
 from picofed.errors import PicofedError
-from picofed.fleet import catalog
+from picofed.fleet import catalog, esp32
 from picofed.fleet.boards import serial_ports
 from picofed.toolchain.build import NATMOD_COMPILERS
 from picofed.toolchain.cache import cache_dir, is_whole
@@ -185,9 +185,9 @@ def _by_kind_of_board() -> list[Check]:
         found.append(_extra(program, package, ", ".join(dict.fromkeys(names))))
     chips = [kind.name for kind in kinds if kind.flash.method == "esptool"]
     if chips:
-        good = importlib.util.find_spec("esptool") is not None
-        detail = "there" if good else "install it: pip install 'picofed[esp32]'"
-        found.append(Check("esptool", good, detail, f"MicroPython onto {', '.join(chips)}", optional=True))
+        problem = esp32.complaint()
+        what = f"MicroPython onto {', '.join(chips)}"
+        found.append(Check("esptool", not problem, problem or "there", what, optional=True))
     return found
 
 

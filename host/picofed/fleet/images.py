@@ -24,6 +24,15 @@ _UF2_MAGIC: Final = (0x0A324655, 0x9E5D5157)
 _HAS_FAMILY: Final = 0x2000
 _ABSOLUTE: Final = 0xE48BFF57  # RP2350 images may begin with a block of this family, an errata workaround
 _ESP32_MAGIC: Final = b"\xe9"
+_ESP32_CHIP: Final = slice(12, 14)  # of the image's head
+# Numbers of the chips in their images' heads.
+ESP32_CHIPS: Final = {
+    **{"esp32": 0, "esp32s2": 2, "esp32c3": 5, "esp32s3": 9, "esp32c2": 12, "esp32c6": 13, "esp32h2": 16},
+    **{"esp32p4": 18, "esp32c5": 23},
+}
+_TABLE: Final = b"\xaa\x50"  # a partition table begins so, at the beginning of a sector
+_SECTOR: Final = 4096
+_TABLE_END: Final = 0x20000
 
 
 class ImageError(PicofedError):
@@ -100,12 +109,22 @@ def check_image(image: Image, kind: Kind) -> None:
         raise ImageError(f"{kind.name} brings its own MicroPython: leave --micropython away")
     data = image.path.read_bytes()
     if kind.flash.method == "esptool":
-        if data[:1] != _ESP32_MAGIC:
-            raise ImageError(f"wrong image: {image.name} is none for ESP32")
+        _check_esp32(data, image.name, kind.flash.chip)
         return
     has = families(data)
     if has and kind.flash.family not in has:
         raise ImageError(f"wrong image: {image.name} is for family {', '.join(sorted(has))}, not {kind.flash.family}")
+
+
+def _check_esp32(data: bytes, name: str, chip: str) -> None:
+    number = int.from_bytes(data[_ESP32_CHIP], "little")
+    if data[:1] != _ESP32_MAGIC or len(data) < _SECTOR:
+        raise ImageError(f"wrong image: {name} is none for ESP32")
+    if number != ESP32_CHIPS[chip]:
+        known = {value: key for key, value in ESP32_CHIPS.items()}
+        raise ImageError(f"wrong image: {name} is for {known.get(number, f'chip {number}')}, not {chip}")
+    if not any(data[at : at + 2] == _TABLE for at in range(_SECTOR, min(_TABLE_END, len(data)), _SECTOR)):
+        raise ImageError(f"wrong image: {name} is no whole firmware: take the .bin that has its boot loader in it")
 
 
 def _content(data: bytes) -> bytes:

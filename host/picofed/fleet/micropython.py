@@ -5,11 +5,8 @@ Several boards at the same time: a drive or a port belongs to whoever waits for 
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from picofed.fleet import catalog
+from picofed.fleet import catalog, esp32
 from picofed.fleet.boards import serial_ports
 from picofed.fleet.catalog import Kind
 from picofed.fleet.images import Image, ImageError, check_image, families
@@ -142,7 +139,7 @@ class Installer:
         """
         check_image(image, kind)
         if kind.flash.method == "esptool":
-            _esptool(image, port, kind)
+            esp32.write(image, port, kind, advance)
             return port
         if place is not None:
             _to_boot_loader(port)
@@ -196,19 +193,3 @@ def _to_boot_loader(port: str) -> None:
         stream.write(b"import machine\nmachine.bootloader()\x04")
     finally:
         stream.close()
-
-
-def _esptool(image: Image, port: str, kind: Kind) -> None:
-    try:
-        importlib.import_module("esptool")
-    except ImportError:
-        raise ImageError("ESP32 boards need esptool: pip install 'picofed[esp32]'") from None
-    command = [sys.executable, "-m", "esptool", "--chip", kind.flash.chip, "--port", port, "--baud", "460800"]
-    # Only the image's own range is erased: the file system behind it, with ledger and keys, stays.
-    command += ["write_flash", hex(kind.flash.offset), str(image.path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise ImageError(
-            f"esptool: {lines[-1] if lines else 'failed'} (hold BOOT while you press reset, and try again)"
-        )
