@@ -13,7 +13,7 @@ import pytest
 from picofed import native
 from picofed.fleet.emulation import EmulatedBoard, Rp2040jsBoard, UnixBoard
 from picofed.fleet.emulation.littlefs import Image
-from picofed.fleet.emulation.rp2040js import FLASH_BYTES, FROZEN_BYTES, PAGE_BYTES, REGION_BYTES, STORAGE_BYTES
+from picofed.fleet.emulation.rp2040js import FLASH_BYTES, FROZEN_BYTES, REGION_BYTES, STORAGE_BYTES
 from picofed.fleet.provision import board_files
 from picofed.learn import weights
 from picofed.learn.model import Model, Rectangle
@@ -160,7 +160,7 @@ def test_a_file_system_that_leaves_no_room_for_an_image_keeps_its_files_and_its_
     board.open()
     board.install(kept)
     older = bytearray(b"\xff" * (STORAGE_BYTES - REGION_BYTES))
-    image = Image(older, PAGE_BYTES, board.flash)
+    image = Image(older, board.program_bytes, board.flash)
     image.format()
     image.write(board.read_files())
     with board.flash.open("r+b") as flash:

@@ -1,4 +1,4 @@
-"""What emulated boards share whose flash is one file with a LittleFS on all of it."""
+"""What emulated boards share whose flash is the file flash.img, with a LittleFS in it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import ClassVar
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError
 from picofed.fleet.emulation.littlefs import BLOCK, Image
 
-_PROGRAM_BYTES = 32  # what MicroPython's VfsLfs2 assumes by itself
-
 
 class ImageBoard(EmulatedBoard):
-    """See EmulatedBoard."""
+    """See EmulatedBoard. The file system is all of the flash, unless a board says otherwise."""
 
     flash_blocks: ClassVar[int]  # of 4 KiB
+    program_bytes: ClassVar[int] = 32  # what MicroPython's VfsLfs2 assumes by itself
 
     @property
     def flash(self) -> Path:
@@ -25,22 +24,33 @@ class ImageBoard(EmulatedBoard):
     def install(self, files: Mapping[str, bytes]) -> None:
         """See EmulatedBoard."""
         self._must_be_off()
-        content = self._content()
-        Image(content, _PROGRAM_BYTES, self.flash).write(files)
-        self._save(content)
+        storage = self._storage()
+        self._image(storage).write(files)
+        self._put_storage(storage)
 
     def read_files(self) -> dict[str, bytes]:
         """See EmulatedBoard."""
         self._must_be_off()
-        return Image(self._content(), _PROGRAM_BYTES, self.flash).read()
+        return self._image(self._storage()).read()
 
     def _make_flash(self) -> None:
         if not self.flash.exists():
-            content = bytearray(b"\xff" * (self.flash_blocks * BLOCK))
-            Image(content, _PROGRAM_BYTES, self.flash).format()
-            self._save(content)
+            storage = bytearray(b"\xff" * (self.flash_blocks * BLOCK))
+            self._image(storage).format()
+            self._save(storage)
+
+    def _image(self, storage: bytearray) -> Image:
+        return Image(storage, self.program_bytes, self.flash)
+
+    def _storage(self) -> bytearray:
+        """What the file system is in."""
+        return self._content()
+
+    def _put_storage(self, storage: bytearray) -> None:
+        self._save(storage)
 
     def _content(self) -> bytearray:
+        """The whole flash."""
         try:
             return bytearray(self.flash.read_bytes())
         except OSError as error:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from picofed.errors import PicofedError
-from picofed.fleet.emulation.board import EmulatedBoard, EmulationError, Start
-from picofed.fleet.emulation.littlefs import BLOCK, Image
+from picofed.fleet.emulation.board import EmulationError, Start
+from picofed.fleet.emulation.image_board import ImageBoard
+from picofed.fleet.emulation.littlefs import BLOCK
 from picofed.toolchain import rp2, rp2040js, uf2
 from picofed.toolchain.command import require
 from picofed.toolchain.layout import repo_root
@@ -24,7 +24,7 @@ from picofed.toolchain.layout import repo_root
 FLASH_BYTES: Final = 2 * 1024 * 1024
 # The end of the flash is MicroPython's file system (MICROPY_HW_FLASH_STORAGE_BYTES of upstream's RPI_PICO).
 STORAGE_BYTES: Final = 1408 * 1024
-PAGE_BYTES: Final = 256
+_STORAGE: Final = FLASH_BYTES - STORAGE_BYTES
 # What the firmware with picofed in it keeps out of its file system: frozen weights, then ledger and seed store.
 FROZEN_BYTES: Final = 32 * BLOCK
 REGION_BYTES: Final = 4 * BLOCK
@@ -32,7 +32,7 @@ _DRIVE_INFO: Final = "INFO_UF2.TXT"
 _INJECTED: Final = "/lib/boardserve.py"
 
 
-class Rp2040jsBoard(EmulatedBoard):
+class Rp2040jsBoard(ImageBoard):
     """See EmulatedBoard. heap is the Pico's and cannot be chosen.
 
     firmware: a flavour of picofed.toolchain.rp2, or a UF2 file; it is in the flash from the first start on, until
@@ -41,6 +41,7 @@ class Rp2040jsBoard(EmulatedBoard):
 
     name: ClassVar[str] = "rp2040js"
     natmod_arch: ClassVar[str] = "armv6m"
+    program_bytes: ClassVar[int] = 256  # a page of its flash
 
     def __init__(
         self, directory: Path | str | None = None, *, firmware: str | Path = "picofed", **options: Any
@@ -49,11 +50,6 @@ class Rp2040jsBoard(EmulatedBoard):
             raise EmulationError("a Pico's heap is what its firmware leaves: heap cannot be chosen")
         super().__init__(directory, **options)
         self._firmware = firmware
-
-    @property
-    def flash(self) -> Path:
-        """File with the flash chip's content."""
-        return self.directory / "flash.img"
 
     @property
     def in_boot_loader(self) -> bool:
@@ -104,62 +100,45 @@ class Rp2040jsBoard(EmulatedBoard):
     def load(self, file: Path) -> None:
         """Write a UF2 file into the flash of a board that is off, as the boot loader does. Files stay."""
         self._must_be_off()
-        pages = uf2.pages_of(file.read_bytes())
-        with self.flash.open("r+b") as flash:
-            for address, content in pages:
-                offset = address - uf2.RP2040_FLASH
-                if not 0 <= offset <= FLASH_BYTES - len(content):
-                    raise EmulationError(f"{file} does not fit a Pico's flash")
-                flash.seek(offset)
-                flash.write(content)
+        content = self._content()
+        self._program(content, file)
+        self._save(content)
 
-    def install(self, files: Mapping[str, bytes]) -> None:
-        """See EmulatedBoard."""
-        self._must_be_off()
-        content = self._storage()
-        Image(content, PAGE_BYTES, self.flash).write(files)
-        with self.flash.open("r+b") as flash:
-            flash.seek(FLASH_BYTES - STORAGE_BYTES)
-            flash.write(content)
-
-    def read_files(self) -> dict[str, bytes]:
-        """See EmulatedBoard."""
-        self._must_be_off()
-        return Image(self._storage(), PAGE_BYTES, self.flash).read()
+    def _program(self, content: bytearray, file: Path) -> None:
+        for address, page in uf2.pages_of(file.read_bytes()):
+            offset = address - uf2.RP2040_FLASH
+            if not 0 <= offset <= FLASH_BYTES - len(page):
+                raise EmulationError(f"{file} does not fit a Pico's flash")
+            content[offset : offset + len(page)] = page
 
     def _storage(self) -> bytearray:
         """The file system, which another firmware may have made larger or smaller than this one does."""
-        with self.flash.open("rb") as flash:
-            flash.seek(FLASH_BYTES - STORAGE_BYTES)
-            whole = bytearray(flash.read(STORAGE_BYTES))
+        whole = self._content()[_STORAGE:]
         for kept in (FROZEN_BYTES + REGION_BYTES, REGION_BYTES):
             smaller = whole[:-kept]
-            if Image(smaller, PAGE_BYTES, self.flash).is_whole():
+            if self._image(smaller).is_whole():
                 return smaller
         return whole
+
+    def _put_storage(self, storage: bytearray) -> None:
+        content = self._content()
+        content[_STORAGE : _STORAGE + len(storage)] = storage
+        self._save(content)
 
     def _make_flash(self) -> None:
         if self.flash.exists():
             return
         size = STORAGE_BYTES - (FROZEN_BYTES + REGION_BYTES if self._firmware == "picofed" else 0)
-        content = bytearray(b"\xff" * size)
-        image = Image(content, PAGE_BYTES, self.flash)
+        storage = bytearray(b"\xff" * size)
+        image = self._image(storage)
         image.format()
         if self._entropy is not None:
             module = repo_root() / "boards" / "rp2040js" / "boardserve.py"
             image.write({_INJECTED: module.read_bytes()})
-        made = bytearray(b"\xff" * FLASH_BYTES)
-        start = FLASH_BYTES - STORAGE_BYTES
-        made[start : start + len(content)] = content
-        firmware = self._uf2()
-        beside = self.flash.with_suffix(".new")
-        beside.write_bytes(made)
-        beside.rename(self.flash)
-        try:
-            self.load(firmware)
-        except BaseException:
-            self.flash.unlink()
-            raise
+        content = bytearray(b"\xff" * FLASH_BYTES)
+        content[_STORAGE : _STORAGE + size] = storage
+        self._program(content, self._uf2())
+        self._save(content)
 
     def prepare(self) -> None:
         """See EmulatedBoard."""
