@@ -4,6 +4,7 @@
 #include "machine.h"
 #include "py/runtime.h"
 #include "py/stream.h"
+#include "virtual_time.h"
 
 // Spins for room in the UART before the processor sleeps: a host that does not read may take long.
 #define SPINS 1000
@@ -12,6 +13,17 @@
 uint8_t hal_poll_countdown;
 static uint8_t input[512];
 static size_t first, waiting;
+
+static uint64_t microseconds(void) {
+    return machine_microseconds() + virtual_time_microseconds();
+}
+
+static void sleep_ms(uint32_t timeout_ms) {
+    uint32_t ms = timeout_ms < LONGEST_SLEEP_MS ? timeout_ms : LONGEST_SLEEP_MS;
+    if ((ms = virtual_time_jump(ms)) > 0) {
+        machine_sleep(ms);
+    }
+}
 
 // Where the buffer is full, the emulator keeps what comes; the interrupt character then waits its turn.
 void hal_poll(void) {
@@ -29,7 +41,7 @@ void hal_poll(void) {
 void hal_sleep(int32_t timeout_ms) {
     hal_poll();
     if (waiting == 0 && timeout_ms != 0 && MP_STATE_MAIN_THREAD(mp_pending_exception) == MP_OBJ_NULL) {
-        machine_sleep(timeout_ms > 0 && timeout_ms < LONGEST_SLEEP_MS ? (uint32_t)timeout_ms : LONGEST_SLEEP_MS);
+        sleep_ms(timeout_ms > 0 ? (uint32_t)timeout_ms : LONGEST_SLEEP_MS);
         hal_poll();
     }
 }
@@ -67,11 +79,11 @@ mp_uint_t mp_hal_stdout_tx_strn(const char *text, size_t len) {
 }
 
 mp_uint_t mp_hal_ticks_us(void) {
-    return (mp_uint_t)machine_microseconds();
+    return (mp_uint_t)microseconds();
 }
 
 mp_uint_t mp_hal_ticks_ms(void) {
-    return (mp_uint_t)(machine_microseconds() / 1000);
+    return (mp_uint_t)(microseconds() / 1000);
 }
 
 mp_uint_t mp_hal_ticks_cpu(void) {
@@ -79,25 +91,25 @@ mp_uint_t mp_hal_ticks_cpu(void) {
 }
 
 uint64_t mp_hal_time_ns(void) {
-    return machine_microseconds() * 1000;
+    return microseconds() * 1000;
 }
 
 void mp_hal_delay_us(mp_uint_t us) {
-    uint64_t end = machine_microseconds() + us;
-    while (machine_microseconds() < end) {
+    uint64_t end = microseconds() + us;
+    while (microseconds() < end) {
     }
 }
 
 void mp_hal_delay_ms(mp_uint_t ms) {
-    uint64_t end = machine_microseconds() + (uint64_t)ms * 1000; // below 2^42
+    uint64_t end = microseconds() + (uint64_t)ms * 1000; // below 2^42
     for (;;) {
         mp_event_handle_nowait();
-        uint64_t now = machine_microseconds();
+        uint64_t now = microseconds();
         if (now >= end) {
             return;
         }
-        uint64_t left = (end - now + 999) / 1000;
+        uint64_t left = (end - now + 999) / 1000; // below 2^32
         // input that waits must not keep the processor awake
-        machine_sleep(left < LONGEST_SLEEP_MS ? (uint32_t)left : LONGEST_SLEEP_MS);
+        sleep_ms((uint32_t)left);
     }
 }

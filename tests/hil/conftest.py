@@ -29,6 +29,7 @@ from world import IDENTITY, SEED
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hardware in the loop")
     group.addoption("--board", action="append", metavar="NAME", help="folder in boards/; repeat for more")
+    group.addoption("--hours", type=int, metavar="N", help="virtual hours of test_uptime.py; a week is 168")
     group.addoption("--port", metavar="PORT", help="where a real board is; its flash is emptied")
 
 
@@ -51,10 +52,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     port = config.getoption("--port", None)
-    if port is None and not config.getoption("--board", None):
-        return
+    everything = port is None and not config.getoption("--board", None)
 
     def wanted(item: pytest.Item) -> bool:
+        if item.get_closest_marker("jumps") and port is None:
+            return BACKENDS[item.callspec.params["dut"]].has_virtual_time  # type: ignore[attr-defined]
+        if everything:
+            return True
         emulated_only = any(item.get_closest_marker(name) for name in ("cuts_power", "emulated"))
         return "dut" in getattr(item, "fixturenames", ()) and not (port is not None and emulated_only)
 

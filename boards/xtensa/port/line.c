@@ -70,7 +70,7 @@ void line_wait(int timeout) {
             return;
         }
         if (events & SYSTEM_HANG_UP) {
-            system_poll(-1, 0, left < LOOK_MS ? left : LOOK_MS);
+            system_poll(-1, 0, left < LOOK_MS || system_jumps() ? left : LOOK_MS);
         }
     }
 }

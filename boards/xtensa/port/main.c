@@ -159,6 +159,7 @@ void c_main(long *stack) {
     system_die_with((int)number(setting(environment, "PICOFED_PARENT"), 0));
     board.stack_top = (char *)stack;
     board.counter = arguments[2];
+    system_virtual_time(setting(environment, "PICOFED_VIRTUAL_TIME"));
     board.entropy = setting(environment, "PICOFED_ENTROPY_SEED");
     board.heap_bytes = (size_t)number(setting(environment, "PICOFED_HEAP"), 0);
     if (board.heap_bytes < 16 * 1024 || board.heap_bytes > HEAP_MAX) {

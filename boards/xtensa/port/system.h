@@ -23,6 +23,10 @@ int32_t system_size(int fd);
 // Wait for events on fd (negative: on none) for up to timeout milliseconds (negative: for ever); those that came.
 int system_poll(int fd, int events, int timeout);
 uint64_t system_nanoseconds(int since_1970);
+// Jump over waits from now on: the clocks move on by what is not waited. path: file that is told the seconds jumped
+// over, every hour. NULL: real time.
+void system_virtual_time(const char *path);
+int system_jumps(void);
 void system_random(void *data, size_t len);
 // Have this process die with the one that started it, `parent`.
 void system_die_with(int parent);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from picofed.fleet.emulation import EmulatedBoard, emulated
 
@@ -16,8 +17,9 @@ class EmulatedDut(Dut):
     repeats = True
 
     def __init__(self, kind: str, folder: Path, identity: bytes, seed: bytes) -> None:
-        self.board: EmulatedBoard = emulated(kind, folder, board_id=identity, entropy=seed.hex())
-        self.kind = kind
+        self._options: dict[str, Any] = {"board_id": identity, "entropy": seed.hex()}
+        self.kind, self._folder = kind, folder
+        self.board: EmulatedBoard = emulated(kind, folder, **self._options)
         self.natmod_arch = self.board.natmod_arch
         self._identity = identity
         self._started = False
@@ -33,6 +35,14 @@ class EmulatedDut(Dut):
     @property
     def starts(self) -> int:
         return self.board.boots
+
+    def skip_waits(self) -> None:
+        assert not self._started
+        self.board = emulated(self.kind, self._folder, virtual_time=True, **self._options)
+
+    @property
+    def uptime(self) -> int:
+        return self.board.uptime
 
     @property
     def log(self) -> str:

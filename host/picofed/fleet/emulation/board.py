@@ -54,10 +54,12 @@ class EmulatedBoard(ABC):
     entropy: None for the host's; a hex string for the stream that boards/unix/README.md defines; "stuck:5a", "biased"
         or "constant" for a broken source.
     power_cut: the first start dies in its n-th flash step (see reset()).
+    virtual_time: where a program would wait for input, the board's clocks jump over the wait (see `uptime`).
     """
 
     name: ClassVar[str]  # of its folder in boards/
     natmod_arch: ClassVar[str]
+    has_virtual_time: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class EmulatedBoard(ABC):
         board_id: bytes | None = None,
         entropy: str | None = None,
         power_cut: int | None = None,
+        virtual_time: bool = False,
     ) -> None:
         if entropy is not None and not _ENTROPY.fullmatch(entropy):
             raise EmulationError(f"entropy {entropy!r}: give 1 to 64 bytes in hex, or stuck:XX, biased or constant")
@@ -78,6 +81,7 @@ class EmulatedBoard(ABC):
         self._chosen_id = board_id
         self._entropy = entropy
         self._first_power_cut = power_cut
+        self._virtual_time = virtual_time
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._master = -1
@@ -112,6 +116,14 @@ class EmulatedBoard(ABC):
     def drive(self) -> Path | None:
         """The folder that stands for the drive of the board's boot loader, while it shows one."""
         return None
+
+    @property
+    def uptime(self) -> int:
+        """Seconds of virtual time since the last start, to the hour below; 0 in real time."""
+        try:
+            return int((self._state / "uptime").read_text() or 0)
+        except FileNotFoundError:
+            return 0
 
     def boot_loader(self) -> None:
         """Restart into the boot loader, as with the button held. Raises EmulationError where there is none."""
@@ -287,6 +299,7 @@ class EmulatedBoard(ABC):
         with contextlib.suppress(BlockingIOError, OSError):
             while os.read(self._master, 65536):
                 pass
+        (self._state / "uptime").unlink(missing_ok=True)
         start = self._command(power_cut)
         with (self._state / "stderr").open("ab") as log:
             self._process = spawn(start.argv, start.environment, (self._master, *start.descriptors), log)

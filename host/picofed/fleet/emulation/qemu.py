@@ -5,7 +5,7 @@ A small program, the bridge (boards/common/bridge.c), carries bytes between pseu
 
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from picofed.fleet.emulation.board import Start
 from picofed.fleet.emulation.image_board import ImageBoard
@@ -31,13 +31,10 @@ class QemuBoard(ImageBoard):
         self,
         directory: Path | str | None = None,
         *,
-        heap: int | None = None,
-        board_id: bytes | None = None,
-        entropy: str | None = None,
-        power_cut: int | None = None,
         instruction_counts: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(directory, heap=heap, board_id=board_id, entropy=entropy, power_cut=power_cut)
+        super().__init__(directory, **options)
         self._instruction_counts = instruction_counts
 
     def prepare(self) -> None:
@@ -50,6 +47,7 @@ class QemuBoard(ImageBoard):
         settings = {"board_id": self._board_id.hex(), "heap": self._heap or DEFAULT_HEAP_BYTES}
         settings |= {} if self._entropy is None else {"entropy": self._entropy}
         settings |= {} if power_cut is None else {"power_cut": power_cut}
+        settings |= {"virtual_time": 1} if self._virtual_time else {}
         (self._state / "settings").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         argv = [str(self._bridge), str(self.directory), self._qemu, "-machine", *self.machine, "-nodefaults"]
         argv += ["-display", "none", "-chardev", "stdio,id=line,signal=off", "-serial", "chardev:line"]

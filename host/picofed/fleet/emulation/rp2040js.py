@@ -41,6 +41,7 @@ class Rp2040jsBoard(ImageBoard):
 
     name: ClassVar[str] = "rp2040js"
     natmod_arch: ClassVar[str] = "armv6m"
+    has_virtual_time: ClassVar[bool] = False
     program_bytes: ClassVar[int] = 256  # a page of its flash
 
     def __init__(
@@ -48,6 +49,8 @@ class Rp2040jsBoard(ImageBoard):
     ) -> None:
         if options.get("heap") is not None:
             raise EmulationError("a Pico's heap is what its firmware leaves: heap cannot be chosen")
+        if options.get("virtual_time"):
+            raise EmulationError("an emulated Pico has no virtual time")
         super().__init__(directory, **options)
         self._firmware = firmware
 

@@ -6,7 +6,7 @@ The board process holds the master end of the pseudo-terminal itself (boards/uni
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from picofed.fleet.emulation.board import EmulatedBoard, EmulationError, Start
 from picofed.toolchain.build import unix_board
@@ -16,24 +16,10 @@ DEFAULT_HEAP_BYTES = 192 * 1024
 
 
 class UnixBoard(EmulatedBoard):
-    """See EmulatedBoard. heap: bytes, DEFAULT_HEAP_BYTES if None. virtual_time: where a program would wait for input,
-    the board's clocks jump over the wait (see `uptime`).
-    """
+    """See EmulatedBoard. heap: bytes, DEFAULT_HEAP_BYTES if None."""
 
     name: ClassVar[str] = "unix"
     natmod_arch: ClassVar[str] = "x64"
-
-    def __init__(self, directory: Path | str | None = None, *, virtual_time: bool = False, **options: Any) -> None:
-        super().__init__(directory, **options)
-        self._virtual_time = virtual_time
-
-    @property
-    def uptime(self) -> int:
-        """Seconds of virtual time since the last start, to the hour below; 0 in real time."""
-        try:
-            return int((self._state / "uptime").read_text() or 0)
-        except FileNotFoundError:
-            return 0
 
     @property
     def flash(self) -> Path:
@@ -77,7 +63,6 @@ class UnixBoard(EmulatedBoard):
         if power_cut is not None:
             environment["PICOFED_POWER_CUT"] = str(power_cut)
         if self._virtual_time:
-            (self._state / "uptime").unlink(missing_ok=True)
             environment["PICOFED_VIRTUAL_TIME"] = str(self._state / "uptime")
         script = repo_root() / "boards" / "unix" / "board.py"
         heap = f"heapsize={self._heap or DEFAULT_HEAP_BYTES}"

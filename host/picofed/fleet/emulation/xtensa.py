@@ -37,5 +37,7 @@ class XtensaBoard(ImageBoard):
             environment["PICOFED_ENTROPY_SEED"] = self._entropy
         if power_cut is not None:
             environment["PICOFED_POWER_CUT"] = str(power_cut)
+        if self._virtual_time:
+            environment["PICOFED_VIRTUAL_TIME"] = str(self._state / "uptime")
         files = [str(self.flash), str(self._state / "boots")]
         return Start([self._qemu, "-cpu", PROCESSOR, str(self._program), *files], environment)
