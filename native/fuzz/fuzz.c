@@ -72,6 +72,7 @@ static void fuzz_codec_encode(const uint8_t *data, size_t size) {
     uint32_t shift = data[0] % 32;
     pf_status length = pf_update_encode(out, 16 + 7 * n, values, n, shift);
     REQUIRE(shift <= 30 ? length > 0 : length == PF_E_ARGUMENT);
+    REQUIRE(pf_update_length(values, n, shift) == length);
     if (length > 0) {
         REQUIRE(pf_update_decode(back, n, out, (size_t)length) == PF_OK);
         for (size_t i = 0; i < n; i++) {
@@ -362,7 +363,7 @@ static void fuzz_front(const uint8_t *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static void (*const parts[])(const uint8_t *data, size_t size) = {fuzz_frame, fuzz_frame_encode, fuzz_codec,
         fuzz_codec_encode, fuzz_trainer, fuzz_ledger, fuzz_ratchet, fuzz_entropy, fuzz_convolution, fuzz_records,
-        fuzz_front, fuzz_frozen, fuzz_mask};
+        fuzz_front, fuzz_frozen, fuzz_mask, fuzz_rows};
     /* not modulo their number: with one parser more, the corpus would be another */
     if (size > 0 && data[0] < sizeof parts / sizeof parts[0]) {
         parts[data[0]](data + 1, size - 1);

@@ -20,5 +20,6 @@ static const uint8_t key[32] = {1, 2, 3};
 
 void fuzz_frozen(const uint8_t *data, size_t size);
 void fuzz_mask(const uint8_t *data, size_t size);
+void fuzz_rows(const uint8_t *data, size_t size);
 
 #endif

@@ -72,6 +72,15 @@ def seeds() -> dict[str, bytes]:
         "layers": bytes([2, 0, 100, 5, 0, 3, 0]),
     }.items():
         found[f"front-{name}"] = b"\x0a" + front + layers
+    slots = rows_of_slots(chooser)
+    for name, front in {
+        "imu45": bytes([0, 0, 16, 0, 0, 45, 0, 3]),
+        "itself": bytes([0, 2, 16, 0, 0, 45, 0, 0]),
+        "next": bytes([1, 1, 16, 4, 1, 18, 0, 2]),
+        "layers": bytes([2, 0, 16, 2, 0, 4, 0, 3]),
+    }.items():
+        filters = layers[: 5 + 2 * 31] if name == "layers" else b""
+        found[f"rows-{name}"] = b"\x0d" + front + bytes([0, 6, 6, 1, 0xFF, len(filters)]) + filters + slots
     for name, model in (models | {"head": Model((6, 4, 3), "softmax", (None, Rectangle(0, 3, 0, 4)))}).items():
         for mode in (0, 1):
             head = bytes([11, mode, len(model.descriptor), 3, 8, 16, 0, 20, 1])
@@ -82,6 +91,14 @@ def seeds() -> dict[str, bytes]:
         points = bytes(chooser.sample(range(1, 256), threshold))
         found[f"shares-{threshold}"] = bytes([12, 1, threshold - 1]) + points + chooser.randbytes(32 * threshold)
     return found
+
+
+def rows_of_slots(chooser: random.Random) -> bytes:
+    """Six slots of a wrist's samples."""
+    layout = records.Layout(bytes(8), 6, 50, 7, 7)
+    samples = np.array([chooser.randrange(-9000, 9000) for _ in range(6 * 20)], np.int16).reshape(20, 6)
+    sessions = [records.Session(samples, 1), records.Session(samples[::-1], 2)]
+    return records.write(layout, sessions)[records.HEADER.size :]
 
 
 def packed(run: int, bits: int) -> bytes:
