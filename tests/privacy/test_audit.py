@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from picofed import accounting, native
+from picofed.cli.audit import Pace
 from picofed.privacy import canaries, neighbours, on_board
 from picofed.privacy.audit import audit
 from picofed.privacy.canaries import Setting
@@ -295,6 +296,20 @@ def test_boards_with_a_processor_of_their_own_are_audited(kind: str) -> None:
     assert done.returncode == 0 and told["passed"] and told["board"] == kind and told["canaries"] == 372
     assert told["units"] == 2 * accounting.charge(1 << 18, 20)
     assert abs(told["mu_estimate"] - told["mu_claimed"]) < 5 * told["mu_standard_error"]
+
+
+def test_an_audit_through_boards_says_how_long_it_takes() -> None:
+    """After its first release and after each board but the last, also where no terminal shows a bar."""
+    now, said = 100.0, list[str]()
+    pace = Pace(2, said.append, lambda: now)
+    for done in (0, 1, 2, 2, 3, 4, 4, 5, 6):
+        now = 100.0 + 6 * done
+        pace(done, 6)
+    assert said == [
+        "release 1 of 6, on board 1 of 3: at most 0.5 minutes to go",
+        "release 2 of 6, on board 1 of 3: about 0.4 minutes to go",
+        "release 4 of 6, on board 2 of 3: about 0.2 minutes to go",
+    ]
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -23,6 +25,25 @@ class AuditFailedError(PicofedError):
     """The claim does not hold. A status of its own, so that scripts can tell it from a mistake in the command."""
 
     exit_status = 3
+
+
+class Pace:
+    """Says how long an audit through boards will take, as soon as its first release is there, and after each board."""
+
+    def __init__(self, releases: int, say: Callable[[str], object], clock: Callable[[], float] = time.monotonic):
+        self._releases, self._say, self._clock = releases, say, clock
+        self._begin, self._said = clock(), 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """releases so far, of all boards."""
+        boards = -(-total // self._releases)
+        # a board begins with the number that the last one ended with
+        if self._said < done < total and (done == 1 or done % self._releases == 0):
+            self._said = done
+            left = (self._clock() - self._begin) * (total - done) / done
+            # the first release has the board's start in it
+            about = f"at most {left / 60:.1f} minutes" if done == 1 else f"about {left / 60:.1f} minutes"
+            self._say(f"release {done} of {total}, on board {-(-done // self._releases)} of {boards}: {about} to go")
 
 
 @click.command("audit", short_help="Attack the compiled core and compare with its claim.")
@@ -75,8 +96,12 @@ def audit_command(
     with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
         task = bar.add_task("releases", total=None)
 
+        pace = Pace(setting.releases, lambda text: console.print(text, markup=False))
+
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
+            if not as_json:
+                pace(done, total)
 
         result = audit(setting, its_delta if delta is None else delta, canaries, seed, board, show, models)
     if as_json:
