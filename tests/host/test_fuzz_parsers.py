@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,12 +22,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picofed import native, records, reference, roster
 from picofed.errors import PicofedError
+from picofed.fleet.images import families
 from picofed.fleet.ownership import read_policy
 from picofed.fleet.provision import Registry
-from picofed.helper.request import Request, parse_answer
-from picofed.learn import jobfile
+from picofed.helper.request import Request, parse_about, parse_answer
+from picofed.learn import convolution, jobfile, weights
 from picofed.learn.job import Job
 from picofed.learn.model import Model
+from picofed.learn.optimisers import OptimiserError, Sgd
 from picofed.learn.updates import Update
 from picofed.link import messages
 from picofed.link.stream import FrameScanner
@@ -38,6 +41,7 @@ from picofed.privacy.statement import load_audit
 from picofed.provisioning import Policy
 from picofed.report import load as load_summary
 from picofed.roster import Roster
+from picofed.store import Version
 
 from .board_firmware import firmware
 
@@ -66,6 +70,7 @@ ROSTER = Roster(4, BOARDS, bytes([9]) + bytes(31), 2)
 HEADER = bytes([5, 0, 20, 0]) + bytes(range(56, 108)) + bytes([17, 15, 85, 0]) + bytes(48)
 REQUEST = Request.of(85, [(Header(HEADER), 1), (Header(HEADER[:40] + bytes(16) + HEADER[56:]), 2)])
 ANSWER = cbor2.dumps({"v": 1, "request": REQUEST.id, "masks": bytes(181)})
+OWNER_FILE = json.dumps({"format": 1, "seed": bytes(32).hex(), "public": OWNER.public.hex()}).encode()
 
 
 def from_file(load: Callable[[Path], Any], data: bytes) -> Any:
@@ -102,6 +107,12 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], bytes]] = {
     "helper's answer": (partial(parse_answer, REQUEST), ANSWER),
     "record layout": (records.Layout.parse, LAYOUT.header()),
     "records": (lambda data: list(records.windows(data, 40, 40)), STORE),
+    "weights": (weights.parse, weights.pack(JOB, Version(3, bytes(2 * JOB.model.parameters), b"", b""))),
+    "filters": (convolution.parse, convolution.blank([convolution.Shape(4, 5, 1, 2), convolution.Shape(2, 3, 1, 2)])),
+    "about a helper": (parse_about, cbor2.dumps({"v": 1, "key": bytes(32), "minimum": 3})),
+    "optimiser's state": (lambda data: Sgd(3, 0.1).load(data), Sgd(3, 0.1).state()),
+    "UF2 image": (families, struct.pack("<8I", 0x0A324655, 0x9E5D5157, 0x2000, 0, 256, 0, 1, 0xE48BFF56) + bytes(480)),
+    "owner's key": (partial(from_file, Owner.load), OWNER_FILE),
 }
 
 
@@ -187,6 +198,12 @@ def test_json_files(tmp_path_factory: pytest.TempPathFactory, item: object) -> N
         except PicofedError as error:
             assert "\n" not in str(error)
     path.unlink()
+
+
+def test_a_state_of_infinitely_many_steps_is_damaged() -> None:
+    item = cbor2.loads(Sgd(3, 0.1).state()) | {"steps": float("inf")}
+    with pytest.raises(OptimiserError, match="damaged"):
+        Sgd(3, 0.1).load(cbor2.dumps(item))
 
 
 @fuzz

@@ -56,7 +56,7 @@ class Optimiser(ABC):
             item: Any = cbor2.loads(data)
             vectors = {name: np.frombuffer(item["vectors"][name], "<f8").copy() for name in self.vectors}
             name, steps = item["optimiser"], int(item["steps"])
-        except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError) as error:
+        except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise OptimiserError("the stored optimiser state is damaged: start a new job") from error
         if name != self.name or any(vector.shape != (self.size,) for vector in vectors.values()):
             raise OptimiserError(f"the stored versions were made with {name}: keep the optimiser, or rename the job")
