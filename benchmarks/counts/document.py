@@ -125,13 +125,13 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
     wide, charge = "X25519, a shared secret", "motion: charge and update"
     texts = [
         f"A call from MicroPython with the checks of its arguments is shared by the {jobs.BATCH} examples of a batch,"
-        " or by 64 samples of noise; the model calls C directly. That is the few per cent between the two columns.",
+        " or by 256 samples of noise; the model calls C directly. That is the few per cent between the two columns.",
         "Features: the model's are compiled for speed (-O2), on boards all of the core is compiled for size.",
         f"X25519 takes {n(pico, wide):,} cycles in the UF2 and {n(plain, wide):,} as a native module: the Pico's SDK"
         " has a product of 64-bit integers in assembly, a native module one in C (lmul.c), as the model.",
         f"A round of the firmware is more than arithmetic. Of the {whole:,} cycles of the demo's round, {features:,}"
         f" are features, {examples:,} training, and {reading:,} ({share(reading, whole)}), the rest of its 200 records,"
-        " reading: a file of LittleFS, the crc32 of each slot, windows out of slots. Going through the record store, a"
+        " reading: a file of LittleFS, windows out of slots (each slot's crc32 once, before). Going through the record store, a"
         f" row above, is windows(): it hands each window to MicroPython, which a round does not, and takes {handed:,}."
         " This is the first round of its record store, which also writes down, in two copies, what a record is.",
         f"Nor is a round of the MLP {n(pico, 'blocks: the whole round'):,} cycles of arithmetic, and so it misses its"
