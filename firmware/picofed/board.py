@@ -28,6 +28,7 @@ class Board:
         self.seq = self.spent = self.generation = self.boot = 0
         self._ledger = bytearray(core.ledger_size())
         self._ratchet = bytearray(core.ratchet_size())
+        self._record = bytearray(RECORD)
         self._keys = 0
         self._opened = False
         # What the file UNIT holds; zeros: nothing. Made here, as what a round keeps for good lies between the buffers
@@ -179,28 +180,32 @@ class Board:
         self._head()
         return self.seq, self.spent
 
-    def ledger_records(self, skip, count):
-        """Up to `count` records, newest first, after skipping `skip`."""
+    def ledger_record(self, place):
+        """The record at a place; it holds until the next call."""
+        self._ledger_flash.read(place, self._record)
+        return self._record
+
+    def ledger_places(self, skip, count):
+        """Where up to `count` records lie, newest first, after skipping `skip`."""
         if not self._opened:
             self.ready()
         found = []
         size = self._ledger_flash.block_size
         current = (self._offset - RECORD) // size
         tag = bytearray(8)
-        record = bytearray(RECORD)
-        view = memoryview(record)
+        view = memoryview(self._record)
         tagged, given = view[:24], view[24:]
         for block in (current, 1 - current):
             end = self._offset if block == current else (block + 1) * size
             for offset in range(end - RECORD, block * size - 1, -RECORD):
                 if len(found) == count:
                     return found
-                self._ledger_flash.read(offset, record)
+                self.ledger_record(offset)
                 core.blake2b(tag, self._ledger_key, tagged)
                 if core.differ(tag, given):
                     continue
                 if skip:
                     skip -= 1
                 else:
-                    found.append(bytes(record))
+                    found.append(offset)
         return found

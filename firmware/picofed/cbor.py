@@ -12,13 +12,23 @@ def _refuse(why):
     raise PicofedError(MESSAGE, why)
 
 
+class Each:
+    """Encoded as the array of what make() returns for each of `items`, one after the other: it may return one buffer
+    every time."""
+
+    def __init__(self, items, make):
+        self.items = items
+        self.make = make
+
+
 def _head(out, major, value):
     if value < 24:
         out.append(major << 5 | value)
         return
     size = 1 if value < 0x100 else 2 if value < 0x10000 else 4 if value < 0x100000000 else 8
     out.append(major << 5 | (24 if size == 1 else 25 if size == 2 else 26 if size == 4 else 27))
-    out.extend(value.to_bytes(size, "big"))
+    for shift in range(8 * size - 8, -1, -8):
+        out.append(value >> shift & 0xFF)
 
 
 def _encode(out, item, depth):
@@ -35,15 +45,19 @@ def _encode(out, item, depth):
         item = item.encode()
         _head(out, 3, len(item))
         out.extend(item)
-    elif kind in (bytes, bytearray, memoryview):
+    elif kind is bytes or kind is bytearray or kind is memoryview:
         _head(out, 2, len(item))
         out.extend(item)
     elif depth == _DEPTH:
         _refuse("nested too deep")
-    elif kind in (list, tuple):
+    elif kind is list or kind is tuple:
         _head(out, 4, len(item))
         for element in item:
             _encode(out, element, depth + 1)
+    elif kind is Each:
+        _head(out, 4, len(item.items))
+        for element in item.items:
+            _encode(out, item.make(element), depth + 1)
     elif kind is dict:
         _head(out, 5, len(item))
         for key in item:
@@ -55,39 +69,55 @@ def _encode(out, item, depth):
         _refuse("type cannot be encoded")
 
 
-def dumps(item):
-    """The encoding of an item as a bytearray; a map in the order of its dict, which MicroPython does not promise."""
-    out = bytearray()
+def dumps(item, out=None):
+    """The encoding of an item, as a bytearray of its own or behind what `out` holds; a map in the order of its dict,
+    which MicroPython does not promise."""
+    if out is None:
+        out = bytearray()
     _encode(out, item, 0)
     return out
 
 
 class _Reader:
-    def __init__(self, data):
+    """large: byte strings longer than this are memoryviews of the data."""
+
+    def __init__(self, data, large):
         self.data = memoryview(data)
         self.end = len(data)
         self.at = 0
+        self.large = large
+        self.major = 0
 
-    def take(self, n):
+    def skip(self, n):
+        """Where the n bytes begin that are taken."""
         start = self.at
         if n > self.end - start:
             _refuse("message ends too early")
         self.at = start + n
-        return self.data[start : start + n]
+        return start
 
     def head(self):
-        """(major type, argument)"""
-        first = self.take(1)[0]
-        major, low = first >> 5, first & 31
+        """The argument of the next head; its type is in `major`."""
+        # byte by byte: a slice would be an object more for each item
+        data = self.data
+        first = data[self.skip(1)]
+        self.major, low = first >> 5, first & 31
         if low < 24:
-            return major, low
-        if low > 27 or major == 7:
+            return low
+        if low > 27 or self.major == 7:
             _refuse("float, indefinite length or reserved byte")
         size = 1 << (low - 24)
-        value = int.from_bytes(self.take(size), "big")
+        value = 0
+        start = self.skip(size)
+        for at in range(start, start + size):
+            value = value << 8 | data[at]
         if value < 24 or (size > 1 and value >> (4 * size) == 0):
             _refuse("not the shortest form")
-        return major, value
+        return value
+
+    def take(self, n):
+        start = self.skip(n)
+        return self.data[start : start + n]
 
     def text(self, n):
         piece = self.take(n)
@@ -96,13 +126,15 @@ class _Reader:
         return str(piece, "utf-8")
 
     def item(self, depth):
-        major, value = self.head()
+        value = self.head()
+        major = self.major
         if major == 0:
             return value
         if major == 1:
             return -1 - value
         if major == 2:
-            return bytes(self.take(value))
+            piece = self.take(value)
+            return bytes(piece) if value <= self.large else piece
         if major == 3:
             return self.text(value)
         if major == 7:
@@ -117,11 +149,14 @@ class _Reader:
         if value > self.end - self.at:
             _refuse("message ends too early")
         if major == 4:
-            return [self.item(depth + 1) for _ in range(value)]
+            found = []
+            for _ in range(value):
+                found.append(self.item(depth + 1))
+            return found
         found = {}
         for _ in range(value):
-            key_major, n = self.head()
-            if key_major != 3:
+            n = self.head()
+            if self.major != 3:
                 _refuse("map key is not text")
             key = self.text(n)
             if key in found:
@@ -157,9 +192,10 @@ def _valid_utf8(data):
     return not left
 
 
-def loads(data):
-    """The one item that `data` (any buffer) is. Raises PicofedError with MESSAGE."""
-    reader = _Reader(data)
+def loads(data, large=1 << 29):
+    """The one item that `data` (any buffer) is. Byte strings longer than `large` stay where they are: memoryviews.
+    Raises PicofedError with MESSAGE."""
+    reader = _Reader(data, large)
     item = reader.item(0)
     if reader.at != reader.end:
         _refuse("bytes follow the item")

@@ -62,7 +62,11 @@ def check(result, what=""):
 def plain(text, limit=40):
     """Foreign text made fit for an error message: printable ASCII, at most `limit` characters."""
     # by bytes: MicroPython keeps every character that was ever a string of its own
-    return bytes([byte if 32 <= byte < 127 else 63 for byte in text[:limit].encode()]).decode()
+    data = bytearray(text[:limit].encode())
+    for i in range(len(data)):
+        if not 32 <= data[i] < 127:
+            data[i] = 63
+    return data.decode()
 
 
 def explain(error):

@@ -28,6 +28,7 @@ class Link:
         self._in = bytearray(_FRAME)
         self._view = memoryview(self._in)
         self._out = bytearray(_FRAME)
+        self._sent = memoryview(self._out)
         self._n = 0
         self._overlong = False
 
@@ -64,4 +65,4 @@ class Link:
         """Send a payload of 1 to 1024 bytes."""
         n = core.frame_encode(payload, self._out)
         if n > 0:
-            self._sink.write(memoryview(self._out)[:n])
+            self._sink.write(self._sent[:n])

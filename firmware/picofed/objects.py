@@ -73,10 +73,8 @@ class _Object:
         return True
 
     def create(self, total, stamp):
+        """The journal, without a piece; the first one makes the other file."""
         self.total, self.stamp, self.complete, self.pieces, self.entries = total, stamp, False, [], 0
-        step()
-        with open(self.path, "wb"):
-            pass
         self._rewrite()
 
     def _rewrite(self):
@@ -84,7 +82,8 @@ class _Object:
         header = struct.pack("<4sII", b"PFO1", self.total, self.stamp)
         step()
         with open(self.journal, "wb") as file:
-            file.write(header + struct.pack("<I", core.crc32(header, core.crc32(self.ident))))
+            file.write(header)
+            file.write(struct.pack("<I", core.crc32(header, core.crc32(self.ident))))
             for start, end in self.pieces:
                 file.write(self._entry(start, end - start))
         self.entries = len(self.pieces)
@@ -132,9 +131,10 @@ class _Object:
             return
         try:
             step()
-            with open(self.path, "r+b") as file:
+            with open(self.path, "r+b" if before else "wb") as file:
                 size = file.seek(0, 2)
-                _fill(file, offset - size)
+                if offset > size:
+                    _fill(file, offset - size)
                 file.seek(offset)
                 file.write(data)
             if self.pieces == [(0, self.total)]:
@@ -262,6 +262,8 @@ class Objects:
         created = _Object(self._folder, ident)
         created.create(total, max([other.stamp for other in self._all] + [0]) + 1)
         self._all.append(created)
+        # the journal's buffers go before the piece needs its own
+        gc.collect()
         return created
 
     def _remove(self, found):

@@ -119,7 +119,7 @@ def run(board=None, checks=CHECKS):
     for name, function in checks:
         found.append(_line(name, function))
     if board is not None:
-        found.append(_line("ledger", lambda: None if board.ledger_records(0, 1) else "no record"))
+        found.append(_line("ledger", lambda: None if board.ledger_places(0, 1) else "no record"))
         found.append(_line("start", board.ready))
     return found
 

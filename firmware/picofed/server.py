@@ -26,7 +26,9 @@ PROTOCOL = const(1)
 MTU = const(960)  # a request of put around it still fits into a frame
 _LEDGER = const(24)  # ledger records in an answer
 _JOB = FOLDER + "/job"
+_LARGE = const(64)  # byte strings beyond are taken where they came in
 _HELLO = const(1)
+_PUT = const(2)
 _SESSION = const(12)
 
 
@@ -81,24 +83,29 @@ class Server:
                 # what is not genuine says nothing of whom to answer
                 code, text = explain(error)
                 return cbor.dumps([1, 0, code, text])
-        return self._respond(payload, False)
+        return self._respond(payload)
 
-    def _respond(self, payload, genuine=True):
+    def _respond(self, payload, out=None):
+        """The answer behind what `out` holds, which a genuine request comes with; else as a bytearray of its own."""
+        genuine = out is not None
+        start = len(out) if genuine else 0
         ident = None
         try:
-            message = cbor.loads(payload)
+            message = cbor.loads(payload, _LARGE)
             if type(message) is not list or len(message) < 2:
                 raise PicofedError(MESSAGE)
             if type(message[1]) is int and 0 <= message[1] <= 0xFFFFFFFF:
                 ident = message[1]
-            answer = [0, ident]
-            answer.extend(self._do(message, ident, genuine))
-            return cbor.dumps(answer)
+            answer = self._do(message, ident, genuine)
+            answer[:0] = 0, ident
+            return cbor.dumps(answer, out)
         except Exception as error:
             if ident is None:
                 return None
+            if genuine:
+                out[start:] = b""
             code, text = explain(error)
-            return cbor.dumps([1, ident, code, text])
+            return cbor.dumps([1, ident, code, text], out)
 
     def _do(self, message, ident, genuine):
         if ident is None or type(message[0]) is not int or message[0] not in self._operations:
@@ -108,14 +115,20 @@ class Server:
         if not genuine and self.session.needed and message[0] not in (_HELLO, _SESSION):
             raise PicofedError(AUTHENTICATION)
         operation, kinds = self._operations[message[0]]
-        arguments = message[2:]
-        if len(arguments) != len(kinds):
+        if len(message) != 2 + len(kinds):
             raise PicofedError(MESSAGE, "wrong number of arguments")
-        for i, kind in enumerate(kinds):
-            value = arguments[i]
-            if type(value) is not kind or (kind is int and not 0 <= value <= 0xFFFFFFFF):
+        number = message[0]
+        message[:2] = []
+        for i in range(len(kinds)):
+            kind = kinds[i]
+            value = message[i]
+            if kind is bytes and type(value) is memoryview:
+                # others may keep what a frame only holds until the next
+                if number != _PUT:
+                    message[i] = bytes(value)
+            elif type(value) is not kind or (kind is int and not 0 <= value <= 0xFFFFFFFF):
                 raise PicofedError(MESSAGE, "argument of the wrong type")
-        return operation(*arguments)
+        return operation(*message)
 
     def step(self):
         """Go on with the round; true while one is under way."""
@@ -276,7 +289,7 @@ class Server:
         update = self._held(ident).update
         if offset >= len(update) or not length:
             raise PicofedError(ARGUMENT, "outside the update")
-        return [update[offset : offset + min(length, MTU)]]
+        return [memoryview(update)[offset : offset + min(length, MTU)]]
 
     def _drop(self, ident):
         if ident != self._dropped or self._state() == READY:
@@ -286,7 +299,8 @@ class Server:
         return []
 
     def _ledger(self, skip, count):
-        return [self.board.ledger_records(skip, min(count, _LEDGER))]
+        board = self.board
+        return [cbor.Each(board.ledger_places(skip, min(count, _LEDGER)), board.ledger_record)]
 
     def _selftest(self):
         if self._is_busy():

@@ -9,6 +9,7 @@ from micropython import const
 
 from .errors import AUTHENTICATION, PicofedError
 from .keys import derive
+from .link import PAYLOAD
 from .policy import ENCRYPTED, OPEN
 
 _REQUEST = const(1)  # first bytes of a sealed payload; plain ones begin with a CBOR array
@@ -26,8 +27,10 @@ class Session:
         self._key = self._cipher = None
         self._last = 0
         self._request = bytearray(_TAG)
-        self._answer = None
         self._tag = bytearray(_TAG)
+        # an answer in the making, then for its request should it come again; empty: none
+        self._answer = bytearray(PAYLOAD if self.needed else 0)
+        self._answer[:] = b""
         self._nonce = b""
         self._proof = b""
 
@@ -60,7 +63,8 @@ class Session:
             keys = derive(link_key, b"picofed session", 64, data)
             self._key, self._cipher = keys[:32], keys[32:]
             self._nonce = nonce
-            self._last, self._answer = 0, None
+            self._last = 0
+            self._answer[:] = b""
             self._opened += 1
             self._proof = derive(self._key, b"picofed opened", _TAG)
         return self._proof
@@ -69,7 +73,8 @@ class Session:
         core.chacha20(self._cipher, struct.pack("<III", kind, seq, 0), 0, view)
 
     def answer(self, payload, respond):
-        """The sealed answer to a sealed payload, None if it is none. respond(message) -> answer, or None."""
+        """The sealed answer to a sealed payload, None if it is none; it holds until the next. respond(message, out)
+        puts the answer behind what `out` holds, and returns None if there is none."""
         encrypted = self.board.policy is not None and self.board.policy.link == ENCRYPTED
         end = len(payload) - _TAG
         if self._key is None or end <= _HEAD:
@@ -79,29 +84,27 @@ class Session:
         core.blake2b(self._tag, self._key, view[:end])
         if core.differ(self._tag, view[end:]):
             raise PicofedError(AUTHENTICATION, "no request of this session")
+        out = self._answer
         if encrypted and kind == _REQUEST:
             raise PicofedError(AUTHENTICATION, "not encrypted")
-        if seq == self._last and self._answer is not None and not core.differ(self._tag, self._request):
-            return self._answer
+        if seq == self._last and len(out) and not core.differ(self._tag, self._request):
+            return out
         if seq <= self._last:
             raise PicofedError(AUTHENTICATION, "a request of the past")
-        # the old answer's memory is needed for the new one
-        self._answer = None
+        # emptied, it keeps its memory
+        out[:] = b""
         self._last = seq
         self._request[:] = self._tag
+        view = view[_HEAD:end]
         if kind != _REQUEST:
-            self._crypt(kind, seq, view[_HEAD:end])
-        message = respond(view[_HEAD:end])
-        if message is None:
-            return None
+            self._crypt(kind, seq, view)
         kind += _ANSWER - _REQUEST
-        sealed = bytearray(_HEAD + len(message) + _TAG)
-        struct.pack_into("<BI", sealed, 0, kind, seq)
-        sealed[_HEAD:-_TAG] = message
-        view = memoryview(sealed)
+        out.extend(struct.pack("<BI", kind, seq))
+        if respond(view, out) is None:
+            out[:] = b""
+            return None
         if kind != _ANSWER:
-            self._crypt(kind, seq, view[_HEAD:-_TAG])
-        core.blake2b(self._tag, self._key, view[:-_TAG])
-        sealed[-_TAG:] = self._tag
-        self._answer = sealed
-        return sealed
+            self._crypt(kind, seq, memoryview(out)[_HEAD:])
+        core.blake2b(self._tag, self._key, out)
+        out.extend(self._tag)
+        return out

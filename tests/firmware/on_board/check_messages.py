@@ -5,7 +5,7 @@ import struct
 import picofed_core as core
 from check_provision import Release
 from check_train import CHARGE, begin, finish, make
-from picofed import cbor
+from picofed import cbor, objects, server
 from picofed.keys import derive
 from picofed.link import PAYLOAD, Link
 
@@ -65,21 +65,37 @@ class Wire:
         return self.left > 0
 
 
+class Watched:
+    """gc for modules that collect amid a message; most: the most that was in use when they did."""
+
+    mem_free = gc.mem_free
+    mem_alloc = gc.mem_alloc
+    most = 0
+
+    @staticmethod
+    def collect():
+        Watched.most = max(Watched.most, gc.mem_alloc())
+        gc.collect()
+
+
 def cost(host, link, wire, *message):
-    """Bytes of heap that a request takes from its first byte to its answer's last, with nothing given back between."""
+    """Bytes of heap that a request takes at most from its first byte to its answer's last, where nothing else is given
+    back than the firmware itself does."""
     payload = host.sealed(*message)
     wire.left = core.frame_encode(payload, wire.waiting)
     wire.at = 0
+    objects.gc = server.gc = Watched
     gc.collect()
     gc.disable()
-    before = gc.mem_alloc()
+    Watched.most = before = gc.mem_alloc()
     received = link.receive(0)
     while received is None:
         received = link.receive(0)
     answer = host.server.answer(received)
     link.send(answer)
-    used = gc.mem_alloc() - before
+    used = max(Watched.most, gc.mem_alloc()) - before
     gc.enable()
+    objects.gc = server.gc = gc
     assert host.opened(answer)[:2] == [0, message[1]], host.opened(answer)
     return used
 
@@ -99,15 +115,16 @@ class Sealing:
 
 
 def costs(encrypted):
+    gc.collect()
     """Of each kind of message that comes in a round, by name."""
     wire = Wire()
     link = Link(wire, wire, wire.poll)
-    server = make(link=1 + encrypted, budget=30 * CHARGE)
-    host = Host(server, encrypted)
+    made = make(link=1 + encrypted, budget=30 * CHARGE)
+    host = Host(made, encrypted)
     begin(Sealing(host))
     update = finish(Sealing(host))
     for _ in range(24):
-        server.board.charge(Release)
+        made.board.charge(Release)
     ident, piece = bytes(16), bytes(960)
     return {
         "status": cost(host, link, wire, 6, 1),
@@ -116,17 +133,16 @@ def costs(encrypted):
         "have": cost(host, link, wire, 3, 1, ident, 4000),
         "first put": cost(host, link, wire, 2, 1, ident, 4000, 0, piece),
         "put": cost(host, link, wire, 2, 1, ident, 4000, 960, piece),
+        "put again": cost(host, link, wire, 2, 1, ident, 4000, 960, piece),
         "ledger": cost(host, link, wire, 9, 1, 0, 24),
         "hello": cost(host, link, wire, 1, 1, 1),
     }
 
 
-def test_a_message_takes_a_few_frames_of_memory():
-    """Pointers are twice as large here as on a microcontroller; so is all but the bytes of requests and answers."""
-    for encrypted in (False, True):
-        found = costs(encrypted)
-        print("bytes a message:", found)
-        for name, used in found.items():
-            # 24 records of the ledger are 24 objects before they are one answer
-            assert 0 < used <= (3 if name != "ledger" else 6) * FRAME, (name, used)
-        assert found["have"] <= FRAME, found
+def test_a_message_takes_a_frame_of_memory():
+    """tests/hil/test_messages.py has the same where pointers have 4 bytes as on a microcontroller: there it holds for
+    all. Here they have 8, and so is all twice as large but the bytes of requests and answers."""
+    found = costs(True)
+    print("bytes a message:", found)
+    for name, used in found.items():
+        assert 0 < 2 * used <= (3 if name in ("first put", "put", "hello") else 2) * FRAME, (name, used)
