@@ -10,7 +10,7 @@ from .errors import ARGUMENT, BLANK, BUDGET, POLICY, PicofedError, check, explai
 from .keys import agree
 from .platform import UNIT, Uninterrupted, clock, entropy, flash_regions, hardware_id, unload
 
-RECORD = 32
+_RECORD = const(32)
 _CUT = const(12)  # bytes in it
 
 
@@ -28,7 +28,7 @@ class Board:
         self.seq = self.spent = self.generation = self.boot = 0
         self._ledger = bytearray(core.ledger_size())
         self._ratchet = bytearray(core.ratchet_size())
-        self._record = bytearray(RECORD)
+        self._record = bytearray(_RECORD)
         self._keys = 0
         self._opened = False
         # What the file UNIT holds; zeros: nothing. Made here, as what a round keeps for good lies between the buffers
@@ -191,13 +191,13 @@ class Board:
             self.ready()
         found = []
         size = self._ledger_flash.block_size
-        current = (self._offset - RECORD) // size
+        current = (self._offset - _RECORD) // size
         tag = bytearray(8)
         view = memoryview(self._record)
         tagged, given = view[:24], view[24:]
         for block in (current, 1 - current):
             end = self._offset if block == current else (block + 1) * size
-            for offset in range(end - RECORD, block * size - 1, -RECORD):
+            for offset in range(end - _RECORD, block * size - 1, -_RECORD):
                 if len(found) == count:
                     return found
                 self.ledger_record(offset)

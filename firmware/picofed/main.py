@@ -14,6 +14,8 @@ import sys
 _KEPT_CLOSE = max(4096, (gc.mem_free() + gc.mem_alloc()) // 64)
 gc.threshold(_KEPT_CLOSE)
 
+from micropython import const
+
 from .board import Board
 from .errors import ENTROPY, FLASH, PicofedError
 from .link import Link
@@ -22,8 +24,8 @@ from .platform import FOLDER, RECORDS, arm, feed, unload
 from .records import Records
 from .server import Server
 
-_IDLE = 1000  # ms to wait for a byte where nothing else is to do
-_SENSOR = 2
+_IDLE = const(1000)  # ms to wait for a byte where nothing else is to do
+_SENSOR = const(2)
 
 
 def start(slots=1024):

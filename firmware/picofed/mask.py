@@ -5,12 +5,13 @@ Loaded by the first masked job only."""
 import struct
 
 import picofed_core as core
+from micropython import const
 
 from .errors import check
 from .keys import agree, update_head
 
-_START = 60  # header, nonce, widths
-_MAC = 16
+_START = const(60)  # header, nonce, widths
+_MAC = const(16)
 
 
 def pair(secret, helper):

@@ -16,7 +16,7 @@ from .errors import ARGUMENT, SPACE, UNKNOWN, PicofedError
 from .platform import FOLDER, step
 
 KEPT = const(3)  # objects on the board: the job, the last weights, one in transfer
-RANGES = const(16)
+_RANGES = const(16)
 _HEADER = const(16)
 _ENTRY = const(12)
 _ENTRIES = const(200)  # in a journal before it is written anew
@@ -126,7 +126,7 @@ class _Object:
         before = self.pieces
         self._add(offset, end)
         # 15 pieces leave at most 16 holes. One more is not kept: the answer says that it is missing, and it comes again
-        if len(self.pieces) >= RANGES:
+        if len(self.pieces) >= _RANGES:
             self.pieces = before
             return
         try:
@@ -174,7 +174,7 @@ class _Object:
             at = end
         if at < self.total:
             found.append([at, self.total - at])
-        return found[:RANGES]
+        return found[:_RANGES]
 
 
 def _fill(file, gap):

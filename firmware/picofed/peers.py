@@ -15,7 +15,7 @@ from .keys import derive, update_head
 from .platform import FOLDER
 from .policy import LARGEST
 
-SHARE = const(32)
+_SHARE = const(32)
 _STATE = FOLDER + "/peers"
 _DEGREE = const(24)
 _MEMBERS = const(1024)
@@ -203,13 +203,13 @@ class Peers:
 
     def length(self, job, trainable):
         """Bytes of the payload."""
-        return _START - 40 + (job.mask_bits * trainable + 7) // 8 + SHARE * len(self.keys)
+        return _START - 40 + (job.mask_bits * trainable + 7) // 8 + _SHARE * len(self.keys)
 
     def seal(self, body, trainer, fresh):
         """Write C, widths, masked fields and shares behind the header that stands in `body`; returns the update's head.
         fresh: a key of the ratchet; it is wiped."""
         job = trainer.job
-        fields = body[_START : len(body) - SHARE * len(self.keys)]
+        fields = body[_START : len(body) - _SHARE * len(self.keys)]
         secret, key = bytearray(32), bytearray(32)
         core.blake2b(secret, fresh, b"picofed self")
         struct.pack_into("<32sBBH", body, 40, self.digest, job.mask_bits, job.round_shift, trainer.trainable & 0xFFFF)
@@ -220,17 +220,17 @@ class Peers:
             core.blake2b(key, self.keys[i], b"picofed mask")
             minus = int(self.places[i] < self.own)
             check(core.mask_add(fields, trainer.trainable, job.mask_bits, key, minus), "mask")
-        coefficients = bytearray(SHARE * (self.threshold - 1))
+        coefficients = bytearray(_SHARE * (self.threshold - 1))
         core.blake2b(key, fresh, b"picofed shares")
         core.chacha20(key, bytes(12), 0, coefficients)
-        at = len(body) - SHARE * len(self.keys)
+        at = len(body) - _SHARE * len(self.keys)
         for i in range(len(self.keys)):
-            share = body[at : at + SHARE]
+            share = body[at : at + _SHARE]
             check(core.shamir_share(share, secret, coefficients, i + 1), "share")
             core.blake2b(key, self.keys[i], b"picofed share" + self._board.identity)
-            for k in range(SHARE):
+            for k in range(_SHARE):
                 share[k] ^= key[k]
-            at += SHARE
+            at += _SHARE
         for used in (secret, key, coefficients, fresh):
             core.trainer_wipe(used)
         return update_head(body, _START)
@@ -260,9 +260,9 @@ class Peers:
             _forbid("fewer than %d neighbours survive" % self.threshold)
         if not before:
             _save(number, members, digest, survivors)
-        told = bytearray(SHARE * len(self.keys))
+        told = bytearray(_SHARE * len(self.keys))
         view = memoryview(told)
         for i in range(len(self.keys)):
             label = b"picofed share" + self.names[i] if self.places[i] in alive else b"picofed mask"
-            core.blake2b(view[SHARE * i : SHARE * (i + 1)], self.keys[i], label)
+            core.blake2b(view[_SHARE * i : _SHARE * (i + 1)], self.keys[i], label)
         return told

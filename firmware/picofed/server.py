@@ -22,8 +22,8 @@ from .platform import FOLDER, name, unload
 from .session import Session
 from .train import FILLING, IDLE, READY, SEALING, TRAINING, WAITING, Round, Trainer
 
-PROTOCOL = const(1)
-MTU = const(960)  # a request of put around it still fits into a frame
+_PROTOCOL = const(1)
+_MTU = const(960)  # a request of put around it still fits into a frame
 _LEDGER = const(24)  # ledger records in an answer
 _JOB = FOLDER + "/job"
 _LARGE = const(64)  # byte strings beyond are taken where they came in
@@ -47,23 +47,6 @@ class Server:
         self.text = ""
         self._dropped = None
         self.heap, self.used = objects.heap, gc.mem_alloc()  # what is told of memory: nothing is recorded yet
-        self._operations = {
-            1: (self._hello, (int,)),
-            2: (self._put, (bytes, int, int, bytes)),
-            3: (self._have, (bytes, int)),
-            4: (self._take_job, (bytes,)),
-            5: (self._start_round, (bytes, bytes)),
-            6: (self._status, ()),
-            7: (self._get, (bytes, int, int)),
-            8: (self._drop, (bytes,)),
-            9: (self._ledger, (int, int)),
-            10: (self._selftest, ()),
-            11: (self._abandon, ()),
-            12: (self._open_session, (bytes, bytes)),
-            13: (self._renew_policy, (bytes, bytes)),
-            14: (self._seal, (bytes,)),
-            15: (self._reveal, (bytes, bytes)),
-        }
         ident = files.load(_JOB)
         if ident is not None:
             try:
@@ -108,7 +91,7 @@ class Server:
             return cbor.dumps([1, ident, code, text], out)
 
     def _do(self, message, ident, genuine):
-        if ident is None or type(message[0]) is not int or message[0] not in self._operations:
+        if ident is None or type(message[0]) is not int or not 0 < message[0] < len(self._operations):
             raise PicofedError(MESSAGE, "unknown request")
         if genuine and message[0] == _SESSION:
             raise PicofedError(MESSAGE, "a session within a session")
@@ -128,7 +111,7 @@ class Server:
                     message[i] = bytes(value)
             elif type(value) is not kind or (kind is int and not 0 <= value <= 0xFFFFFFFF):
                 raise PicofedError(MESSAGE, "argument of the wrong type")
-        return operation(*message)
+        return operation(self, *message)
 
     def step(self):
         """Go on with the round; true while one is under way."""
@@ -185,14 +168,14 @@ class Server:
             self.heap, self.used = gc.mem_free(), gc.mem_alloc()
             self.objects.heap = self.heap
         return [
-            PROTOCOL,
+            _PROTOCOL,
             {
                 "board": board.identity,
                 "name": policy.name if policy else "",
                 "firmware": __version__,
                 "core": core.VERSION,
                 "machine": plain(name(), 80),
-                "mtu": MTU,
+                "mtu": _MTU,
                 "heap": self.heap,
                 "used": self.used,
                 "slots": self.records.count if self.records else 0,
@@ -289,7 +272,7 @@ class Server:
         update = self._held(ident).update
         if offset >= len(update) or not length:
             raise PicofedError(ARGUMENT, "outside the update")
-        return [memoryview(update)[offset : offset + min(length, MTU)]]
+        return [memoryview(update)[offset : offset + min(length, _MTU)]]
 
     def _drop(self, ident):
         if ident != self._dropped or self._state() == READY:
@@ -348,3 +331,23 @@ class Server:
     def _abandon(self):
         self._give_up()
         return [IDLE]
+
+    # by number, from 1. What makes it is forgotten once it is made; bound methods would be an object each
+    _operations = (
+        None,
+        (_hello, (int,)),
+        (_put, (bytes, int, int, bytes)),
+        (_have, (bytes, int)),
+        (_take_job, (bytes,)),
+        (_start_round, (bytes, bytes)),
+        (_status, ()),
+        (_get, (bytes, int, int)),
+        (_drop, (bytes,)),
+        (_ledger, (int, int)),
+        (_selftest, ()),
+        (_abandon, ()),
+        (_open_session, (bytes, bytes)),
+        (_renew_policy, (bytes, bytes)),
+        (_seal, (bytes,)),
+        (_reveal, (bytes, bytes)),
+    )

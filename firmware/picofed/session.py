@@ -94,7 +94,6 @@ class Session:
         # emptied, it keeps its memory
         out[:] = b""
         self._last = seq
-        self._request[:] = self._tag
         view = view[_HEAD:end]
         if kind != _REQUEST:
             self._crypt(kind, seq, view)
@@ -107,4 +106,6 @@ class Session:
             self._crypt(kind, seq, memoryview(out)[_HEAD:])
         core.blake2b(self._tag, self._key, out)
         out.extend(self._tag)
+        # only now: what an exception left half made, and not encrypted, is no answer to the same request again
+        self._request[:] = payload[end:]
         return out

@@ -149,13 +149,15 @@ def firmware_bytecode() -> Path:
         return ready
     cross, package = mpy_cross(), repo_root() / "firmware" / "picofed"
     what = "compiling the firmware"
+    # What tracebacks call a file is one more name that a board keeps: the module's own is there already.
+    name = "picofed.{}"
 
     def compile_all(folder: Path, log: Path) -> None:
         for source in sorted(package.glob("*.py")):
             target = folder / f"{source.stem}.mpy"
-            run_logged([str(cross), "-s", f"picofed/{source.name}", "-o", str(target), str(source)], log, what)
+            run_logged([str(cross), "-s", name.format(source.stem), "-o", str(target), str(source)], log, what)
 
-    return content_addressed(what, "firmware", lambda: [cross.parent.name, tree_digest([package])], compile_all)
+    return content_addressed(what, "firmware", lambda: [cross.parent.name, name, tree_digest([package])], compile_all)
 
 
 def unix_board() -> Path:

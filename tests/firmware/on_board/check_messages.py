@@ -6,6 +6,7 @@ import picofed_core as core
 from check_provision import Release
 from check_train import CHARGE, begin, finish, make
 from picofed import cbor, objects, server
+from picofed.errors import AUTHENTICATION, PicofedError
 from picofed.keys import derive
 from picofed.link import PAYLOAD, Link
 
@@ -115,8 +116,8 @@ class Sealing:
 
 
 def costs(encrypted):
-    gc.collect()
     """Of each kind of message that comes in a round, by name."""
+    gc.collect()
     wire = Wire()
     link = Link(wire, wire, wire.poll)
     made = make(link=1 + encrypted, budget=30 * CHARGE)
@@ -137,6 +138,31 @@ def costs(encrypted):
         "ledger": cost(host, link, wire, 9, 1, 0, 24),
         "hello": cost(host, link, wire, 1, 1, 1),
     }
+
+
+def test_an_answer_that_was_not_finished_is_never_sent():
+    def broken(message, out):
+        out.extend(b"plain")
+        raise MemoryError
+
+    for encrypted in (False, True):
+        made = make(link=1 + encrypted)
+        host = Host(made, encrypted)
+        request = host.sealed(6, 1)
+        # before any answer and behind one
+        for _ in range(2):
+            for respond in (broken, made._respond, made._respond):
+                try:
+                    raise AssertionError(made.session.answer(bytearray(request), respond))
+                except MemoryError:
+                    assert respond == broken
+                except PicofedError as error:
+                    assert respond != broken and error.code == AUTHENTICATION, error
+            request = host.sealed(6, 1)
+            answer = bytes(made.session.answer(bytearray(request), made._respond))
+            assert host.opened(answer)[:2] == [0, 1]
+            assert made.session.answer(bytearray(request), made._respond) == answer
+            request = host.sealed(6, 1)
 
 
 def test_a_message_takes_a_frame_of_memory():
