@@ -131,8 +131,8 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
         " has a product of 64-bit integers in assembly, a native module one in C (lmul.c), as the model.",
         f"A round of the firmware is more than arithmetic. Of the {whole:,} cycles of the demo's round, {features:,}"
         f" are features, {examples:,} training, and {reading:,} ({share(reading, whole)}), the rest of its 200 records,"
-        " reading: a file of LittleFS, windows out of slots (each slot's crc32 once, before). Going through the record store, a"
-        f" row above, is windows(): it hands each window to MicroPython, which a round does not, and takes {handed:,}."
+        " reading: a file of LittleFS, windows out of slots. Going through the record store, a row above,"
+        f" is windows(): it hands each window to MicroPython, which a round does not, and takes {handed:,}."
         " This is the first round of its record store, which also writes down, in two copies, what a record is.",
         f"Nor is a round of the MLP {n(pico, 'blocks: the whole round'):,} cycles of arithmetic, and so it misses its"
         f" target: {n(pico, 'blocks: noise'):,} are noise and {blocks_seen:,} its 200 records, of which features take"
