@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from picofed.toolchain import sources
 
+sys.path.insert(0, str(Path(__file__).parent))  # planted_bugs
+
 ROOT = Path(__file__).parents[2]
 
 # Puts a compiled core in the place of the installed one, then runs the command line.

@@ -14,80 +14,17 @@ import numpy as np
 import pytest
 from picofed import accounting, native
 from picofed.cli.audit import Pace
-from picofed.privacy import canaries, neighbours, on_board
+from picofed.privacy import audited_board, canaries, neighbours
 from picofed.privacy.audit import audit
 from picofed.privacy.canaries import Setting
 from picofed.privacy.one_run import AuditError, best_guesses, epsilon_lower_bound, probability
 from picofed.toolchain.build import mpy_cross
+from planted_bugs import BUGS
 from scipy import stats
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[[Mapping[str, tuple[str, str]], list[str]], subprocess.CompletedProcess[str]]
 ARGUMENTS = ["audit", "--json", "--canaries", "10000", "--seed", "7"]
-FILL = "pf_noise_fill(trainer->noise, (int32_t *)trainer->accumulators + trainer->filled, n);"
-BUGS: dict[str, tuple[Mapping[str, tuple[str, str]], str]] = {
-    "noise times 0.35": (
-        {
-            "trainer.c": (
-                FILL,
-                FILL
-                + """
-        for (uint32_t i = 0; i < n; i++) {
-            int32_t *one = (int32_t *)trainer->accumulators + trainer->filled + i;
-            *one = (int32_t)((int64_t)*one * 35 / 100);
-        }""",
-            )
-        },
-        "all canaries: mu is",
-    ),
-    "clipping off": (
-        {"trainer.c": ("    trainer->clip_norm = clip_norm;", "    trainer->clip_norm = 0;")},
-        "all canaries: mu is",
-    ),
-    "seed reused": (
-        {
-            "ratchet.c": (
-                """    pf_blake2b(out, 32, ratchet->chain, 32, label, 9);
-    pf_blake2b(next, 32, ratchet->chain, 32, pf_ratchet_next_label, 7);""",
-                """    pf_blake2b(out, 32, ratchet->chain, 32, label, 5);
-    pf_copy(next, ratchet->chain, 32);""",
-            )
-        },
-        "noise of two releases is the same",
-    ),
-    "noise added after a partial release": (
-        {
-            "trainer.c": (
-                "    trainer->filled = 0;",
-                """    trainer->filled = trainer->model.trainable / 8u;
-    pf_zero(trainer->accumulators, sizeof(uint32_t) * trainer->filled);""",
-            )
-        },
-        "places 0 to 30: mu is inf",
-    ),
-    "clipping sees the lowest layer alone": (
-        {
-            "example.c": (
-                "            square += pf_clip_layer(squares, trainer->layer[l].squares);",
-                "            square = pf_clip_layer(squares, trainer->layer[l].squares);",
-            )
-        },
-        "of the clipping norm",
-    ),
-    "clipping forgets the biases": (
-        {
-            "example.c": (
-                "    memory->squares = squares + (layer->bias << (2u * pf_bias_shift(l == 0)));",
-                "    memory->squares = squares;",
-            )
-        },
-        "of the clipping norm",
-    ),
-    "ledger charges a quarter": (
-        {"ledger.c": ("    divisor -= 3; ", "    divisor <<= 2, divisor -= 3; ")},
-        "the ledger was not charged what its formula says",
-    ),
-}
 
 
 def picofed(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -318,7 +255,7 @@ def test_firmware_with_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, t
     source = (ROOT / "firmware" / "picofed" / "train.py").read_text()
     line = "core.trainer_begin(self.trainer.mem, key, job.log2_sigma, job.clip)"
     assert source.count(line) == 1
-    files = on_board.board_files
+    files = audited_board.board_files
     changed_source, compiled = tmp_path / "train.py", tmp_path / "train.mpy"
     changed_source.write_text(source.replace(line, line.replace("job.clip", "2 * job.clip")))
     subprocess.run([mpy_cross(), "-s", "picofed/train.py", "-o", compiled, changed_source], check=True)
@@ -326,7 +263,7 @@ def test_firmware_with_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, t
     def changed(*given: Any) -> dict[str, bytes]:
         return files(*given) | {"/lib/picofed/train.mpy": compiled.read_bytes()}
 
-    monkeypatch.setattr(on_board, "board_files", changed)
+    monkeypatch.setattr(audited_board, "board_files", changed)
     result = audit(Setting(1 << 18, 20, 8), canaries=744, seed=1, board="unix")
     assert not result.passed and result.findings[0].startswith("all canaries: mu is")
     assert result.units == 8 * accounting.charge(1 << 18, 20)
