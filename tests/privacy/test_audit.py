@@ -276,6 +276,8 @@ def test_firmware_with_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, t
         (["--clip-norm", "2"], "too small to audit"),
         (["--delta", "2"], "choose a probability"),
         (["job.toml", "--releases", "2"], "give a job file, or"),
+        (["job.toml", "--hidden", "8"], "give a job file, or"),
+        (["--hidden", "8"] * 8, "1 to 8 layers"),
         (["--canaries", "5"], "1023 to 10^6"),
         (["--board", "unix", "--canaries", "371"], "372 to 10^6"),
         (["--board", "nowhere"], "no emulated board is called"),

@@ -158,6 +158,8 @@ def test_what_leaving_a_record_out_changed_is_told(store: Store) -> None:
     through = {"largest_contribution": 0.99991, "models": [{"widths": [45, 16, 7]}]}
     text = _words(page.render(state(store, 1e-5, AUDIT | through)))
     assert "0.9999 of the clipping norm, through 45-16-7" in text and "picofed audit JOB --canaries 20460" in text
+    text = _words(page.render(state(store, 1e-5, AUDIT | through | {"hidden": [16]})))
+    assert "picofed audit --canaries 20460 --clip-norm" in text and "--hidden 16" in text
 
 
 def test_eight_boards_are_laid_out_for_one_sheet(store: Store) -> None:
@@ -184,6 +186,7 @@ def test_a_saturated_ledger_is_no_number(store: Store) -> None:
     "content",
     ["", "[]", "{}", json.dumps(AUDIT | {"passed": 1}), json.dumps(AUDIT | {"canaries": "many"}), "[" * 100_000,
      json.dumps(AUDIT | {"findings": "mu"}), json.dumps(AUDIT | {"findings": [1]}),
+     json.dumps(AUDIT | {"hidden": ["8"]}),
      json.dumps(AUDIT | {"models": [3]}), json.dumps(AUDIT | {"largest_contribution": "x"}),
      json.dumps(AUDIT | {"mu_estimate": "x"}),
      json.dumps(AUDIT | {"delta": float("nan")})],

@@ -13,7 +13,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from picofed.cli import common
 from picofed.errors import PicofedError
 from picofed.learn import jobfile
+from picofed.learn.job import Job
 from picofed.learn.model import Model
+from picofed.privacy import neighbours_on_board
 from picofed.privacy.audit import Audit, audit
 from picofed.privacy.canaries import Setting
 from picofed.privacy.neighbours import MODELS, Neighbours
@@ -55,6 +57,12 @@ class Pace:
 @click.option(
     "--canaries", type=click.IntRange(1, 10**6), help="Records to bet on. [default: 20000, through boards 7440]"
 )
+@click.option(
+    "--hidden",
+    type=click.IntRange(1, 1023),
+    multiple=True,
+    help="Width of a hidden layer of the model that records are left out of; repeat for more.",
+)
 @click.option("--board", metavar="KIND", help="Through emulated boards of this kind, such as unix, and their firmware.")
 @click.option("--seed", type=click.IntRange(0), help="Repeat an audit to the bit. Default: fresh randomness.")
 @common.json_option
@@ -65,6 +73,7 @@ def audit_command(
     releases: int | None,
     delta: float | None,
     canaries: int | None,
+    hidden: tuple[int, ...],
     board: str | None,
     seed: int | None,
     as_json: bool,
@@ -72,16 +81,17 @@ def audit_command(
     """Canaries, records that put all that clipping allows on one number, through the compiled core, in or out by a
     coin: can an attacker who chooses the weights and sees every release tell which? And, noise aside: does any record
     change a release of a whole model by more than clipping allows? With JOB, at that job's noise, clipping, releases
-    and model; with --board, canaries alone, through the firmware as it is installed on a board.
+    and model; with --board, through the firmware as it is installed on a board, records only with JOB or --hidden.
     Exit status 3 if more is shown than was claimed.
 
     Example: picofed audit --seed 1
     """
     setting, its_delta = Setting(clip_norm or 1 << 18, log2_sigma or 20, releases or 10), 1e-5
     models: tuple[Model, ...] = MODELS
+    job: Job | None = None
     if job_file is not None:
-        if clip_norm is not None or log2_sigma is not None or releases is not None:
-            raise click.UsageError("give a job file, or clipping norm, sigma and releases")
+        if clip_norm is not None or log2_sigma is not None or releases is not None or hidden:
+            raise click.UsageError("give a job file, or clipping norm, sigma, releases and hidden layers")
         job, plan = jobfile.load(job_file)
         # a local round is so many releases of steps, of which a function leaves (docs/proofs)
         setting = Setting(job.clip, job.log2_sigma, plan.rounds * job.steps, job.round_shift)
@@ -96,14 +106,22 @@ def audit_command(
     with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
         task = bar.add_task("releases", total=None)
 
-        pace = Pace(setting.releases, lambda text: console.print(text, markup=False))
+        def shown(each: int) -> Callable[[int, int], None]:
+            """Shows how far boards are that make so many releases each."""
+            pace: Pace | None = None
 
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-            if not as_json:
-                pace(done, total)
+            def show(done: int, total: int) -> None:
+                nonlocal pace
+                pace = pace or Pace(each, lambda text: console.print(text, markup=False))
+                bar.update(task, completed=done, total=total)
+                if not as_json:
+                    pace(done, total)
 
-        result = audit(setting, its_delta if delta is None else delta, canaries, seed, board, show, models)
+            return show
+
+        of_canaries, of_records = shown(setting.releases), shown(neighbours_on_board.rounds(setting))
+        its_delta = its_delta if delta is None else delta
+        result = audit(setting, its_delta, canaries, seed, board, of_canaries, models, hidden, job, of_records)
     if as_json:
         common.print_json(result.as_dict())
     else:

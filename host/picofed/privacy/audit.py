@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed import accounting
+from picofed.learn.job import Job
 from picofed.learn.model import Model
-from picofed.privacy import neighbours, on_board
+from picofed.privacy import neighbours, neighbours_on_board, on_board
 from picofed.privacy.canaries import COLUMNS, Board, Setting, boards, contribution
 from picofed.privacy.one_run import AuditError, best_guesses
 
@@ -66,6 +67,7 @@ class Audit:
     findings: tuple[str, ...]
     seed: int | None
     board: str | None = None
+    hidden: tuple[int, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -100,6 +102,7 @@ class Audit:
             "findings": list(self.findings),
             "seed": self.seed,
             "board": self.board,
+            "hidden": list(self.hidden),
             **asdict(self.setting),
         }
 
@@ -152,10 +155,15 @@ def audit(
     board: str | None = None,
     progress: on_board.Progress | None = None,
     models: Sequence[Model] = neighbours.MODELS,
+    hidden: Sequence[int] = (),
+    job: Job | None = None,
+    job_progress: on_board.Progress | None = None,
 ) -> Audit:
     """Audit the compiled core; with `board`, the firmware on emulated boards of that kind. canaries: at least so many
-    (whole boards of 1023, or of 372 emulated). seed: for an audit that repeats; progress: told of every
-    release of an emulated board; models: through which `neighbours` are compared, on the compiled core alone.
+    (whole boards of 1023, or of 372 emulated). seed: for an audit that repeats; progress: told of every release of an
+    emulated board; models: through which `neighbours` are compared on the compiled core; job: through which they are
+    compared on emulated boards (None: they are not), with job_progress told of their releases; hidden: widths of hidden
+    layers, for a model and a job that have them in the place of these.
 
     Raises AuditError, or AccountingError for a setting that makes no sense.
     """
@@ -202,7 +210,14 @@ def audit(
         if correlation > correlation_limit:
             findings.append(f"the noise of two releases is the same or alike (correlation {correlation:.2f})")
 
-    through = neighbours.measure(models, setting, seed) if board is None else None
+    if hidden:
+        job = neighbours_on_board.job_of(hidden, setting)
+        models = (job.model,)
+    through = None
+    if board is None:
+        through = neighbours.measure(models, setting, seed)
+    elif job is not None:
+        through = neighbours_on_board.measure(board, job, setting, seed, job_progress)
     findings += through.findings if through is not None else ()
 
     gap = float(setting.releases * contribution(setting.clip_norm))
@@ -227,6 +242,7 @@ def audit(
         findings=tuple(findings),
         seed=seed,
         board=board,
+        hidden=tuple(hidden),
     )
 
 

@@ -9,7 +9,7 @@ thousandth too much shows.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -50,25 +50,34 @@ class Neighbours:
 
 
 def measure(models: Sequence[Model], setting: Setting, seed: int | None) -> Neighbours:
-    """Through these models."""
+    """Through these models, on the compiled core."""
     seeds = Seeds(seed)
+    return judge(
+        [(model, _changes(model, setting, seeds, number)) for number, model in enumerate(models)], setting.clip_norm
+    )
+
+
+def judge(changes: Iterable[tuple[Model, Iterable[NDArray[np.float64]]]], clip_norm: int) -> Neighbours:
+    """changes: models, and what each record that was left out had changed in a release of one, exactly."""
     found: list[tuple[tuple[int, ...], int, int]] = []
     findings: list[str] = []
     largest, count = 0.0, 0
-    for number, model in enumerate(models):
+    for model, changed in changes:
         ends = _ends(model)
         moved = np.zeros(len(ends), np.bool_)
         worst = 0.0
-        for change in _changes(model, setting, seeds, number):
+        for change in changed:
             squares = [_square(change[begin:end]) for begin, end in pairwise([0, *ends])]
             moved |= np.array(squares) > 0
             # whole numbers below 2^53 add exactly, so that a norm of exactly C is no finding
-            worst = max(worst, math.fsum(squares) / setting.clip_norm**2)
+            worst = max(worst, math.fsum(squares) / clip_norm**2)
             count += 1
         found.append((model.widths, int(moved.sum()), len(moved)))
         largest = max(largest, math.sqrt(worst))
+        name = "-".join(map(str, model.widths))
+        if not worst:
+            findings.append(f"no record changes a release of the model {name}: this audit measured nothing")
         if worst > 1:
-            name = "-".join(map(str, model.widths))
             findings.append(
                 f"a record changes a release of the model {name} by {math.sqrt(worst):.6g} of the clipping norm: "
                 "mu is that many times what is claimed"
@@ -98,7 +107,7 @@ def _changes(model: Model, setting: Setting, seeds: Seeds, number: int) -> Itera
         place = (number * ROUNDS + turn) * 2
         generator = np.random.default_rng(list(seeds.bytes(place, "neighbours")))
         key = seeds.bytes(place + 1, "neighbours")
-        weights = _weights(model, generator, turn)
+        weights = hostile_weights(model, generator, turn)
         image = native.frozen_image(model.descriptor, weights) if frozen and turn % 2 else None
         trainer = native.Trainer(model.descriptor, image=image)
         if image is None:
@@ -109,8 +118,12 @@ def _changes(model: Model, setting: Setting, seeds: Seeds, number: int) -> Itera
         whole = _release(trainer, setting, key, features, targets)
         for one in range(RECORDS):
             without = np.delete(features, one, axis=0), np.delete(targets, one, axis=0)
-            change = whole - _release(trainer, setting, key, *without)  # modulo 2^32, as the accumulators are
-            yield change.view(np.int32).astype(np.float64)
+            yield difference(whole, _release(trainer, setting, key, *without))
+
+
+def difference(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Modulo 2^32, as the accumulators are."""
+    return (one - other).view(np.int32).astype(np.float64)
 
 
 def _release(
@@ -126,7 +139,7 @@ def _release(
     return trainer.release().view(np.uint32)
 
 
-def _weights(model: Model, generator: np.random.Generator, turn: int) -> NDArray[np.int64]:
+def hostile_weights(model: Model, generator: np.random.Generator, turn: int) -> NDArray[np.int64]:
     """As after training, with each layer some powers of two larger or smaller, so that now one layer has the larger
     share in a record's norm and now another; every fourth time anything that the format allows."""
     parts: list[NDArray[np.float64]] = []

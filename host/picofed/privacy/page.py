@@ -298,11 +298,13 @@ def _largest(audit: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _repeat(audit: Mapping[str, Any]) -> str:
     words = [f"--canaries {audit['canaries']}"]
-    if audit.get("shift") or len(audit.get("models", [])) == 1:  # a job's own rounding and model
+    hidden = audit.get("hidden", [])
+    if audit.get("shift") or (len(audit.get("models", [])) == 1 and not hidden):  # a job's own rounding and model
         words.insert(0, "JOB")
     else:
         names = ("clip_norm", "log2_sigma", "releases", "delta")
         words += [f"--{name.replace('_', '-')} {audit[name]}" for name in names]
+    words += [f"--hidden {width}" for width in hidden]
     words += [f"--{name} {audit[name]}" for name in ("board", "seed") if audit.get(name) is not None]
     return " ".join(("picofed audit", *words))
 

@@ -32,6 +32,7 @@ _AUDIT: Mapping[str, type | tuple[type, ...]] = {
 _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "findings": list,
     "models": list,
+    "hidden": list,
     "largest_contribution": (int, float),
     "shift": int,
     "seed": int,
@@ -115,6 +116,8 @@ def load_audit(path: Path) -> dict[str, Any]:
         widths = model.get("widths") if isinstance(model, dict) else None
         if not isinstance(widths, list) or not all(type(width) is int for width in widths):
             raise PicofedError(f"{path} is not the JSON of picofed audit: models is wrong")
+    if not all(type(width) is int for width in item.get("hidden") or []):
+        raise PicofedError(f"{path} is not the JSON of picofed audit: hidden is wrong")
     return {key: value for key, value in item.items() if value is not None or key not in _OPTIONAL}
 
 
