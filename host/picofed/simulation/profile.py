@@ -43,7 +43,7 @@ class DeviceProfile:
     cycles_per_product: float = 7.3
     cycles_per_noise_sample: float = 1321.0
     cycles_per_motion_sample: float = 451.0
-    cycles_per_block_sample: float = 125.0
+    cycles_per_block_sample: float = 90.0
     cycles_per_filter_product: float = 10.0
     link_bytes_per_second: float = 11520.0
     duty_cycle: float = 1.0
