@@ -181,7 +181,7 @@ def test_fleets_in_virtual_time_learn_and_measure_the_same(target: dict[str, Any
     live = simulate(job, plan, make_boards(job, plan, clients, "3")).versions
     assert found["explained"] == [measure(job, deployed(version), people).explained for version in live]
     assert "accuracy" not in found and found["explained"][-1] > 0.5
-    assert "explained by hours" in page("t", found)
+    assert "explained by seconds" in page("t", found)
     assert run(setup, results=tmp_path / "r.db").versions == found  # what it kept
     plain = replace(people["d"], targets=None)
     for given in ({**clients, "d": plain}, {"a": plain, "d": plain}):

@@ -62,6 +62,8 @@ def load(path: Path | str, job: Job, every: bool = False) -> dict[str, Examples]
             return _examples(path, dataset.arrays_of(path, ("labels", "windows", "features", "clients")), job, every)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except dataset.DatasetError as error:
+        raise DataError(str(error)) from error
     raise DataError(f"{path} is not a data file: give an .npz or .csv file, the watch's .npy or a record store")
 
 
