@@ -11,6 +11,17 @@ from typing import NamedTuple
 import pytest
 from picofed.cli import main
 
+JOB = """
+name = "small"
+[records]
+window = 100
+labels = 3
+[privacy]
+epsilon = 8.0
+[server]
+rounds = 2
+"""
+
 
 class Done(NamedTuple):
     """How it ended."""

@@ -19,21 +19,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commandline import JOB
 from picofed.cli import cli
 from picofed.learn import jobfile
 from picofed.owner import Owner
 from picofed.provisioning import Policy, Provision
-
-JOB = """
-name = "small"
-[records]
-window = 100
-labels = 3
-[privacy]
-epsilon = 8.0
-[server]
-rounds = 2
-"""
 
 
 def picofed(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:

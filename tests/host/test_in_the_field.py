@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from commandline import picofed
+from commandline import JOB, picofed
 from picofed.cli import common
 from picofed.cli.progress import RunProgress
 from picofed.learn import jobfile
@@ -15,17 +15,6 @@ from picofed.learn.events import Event
 from picofed.link.messages import BoardError
 from picofed.owner import Owner
 from picofed.store import Store
-
-JOB = """
-name = "small"
-[records]
-window = 100
-labels = 3
-[privacy]
-epsilon = 8.0
-[server]
-rounds = 2
-"""
 
 
 @pytest.fixture
