@@ -23,7 +23,11 @@ from picofed.toolchain.products import ARCHITECTURES
 
 FILE: Final = "board.toml"
 METHODS: Final = ("uf2", "esptool", "none")
-CHIPS: Final = tuple("esp32" + more for more in ("", "s2", "s3", "c2", "c3", "c5", "c6", "h2", "p4"))  # esptool's
+# esptool's names, and the numbers in the heads of their images.
+CHIPS: Final = {
+    **{"esp32": 0, "esp32s2": 2, "esp32s3": 9, "esp32c2": 12, "esp32c3": 5, "esp32c5": 23, "esp32c6": 13},
+    **{"esp32h2": 16, "esp32p4": 18},
+}
 # Of MicroPython's tree, those with native modules and a REPL on a serial line; xtensa is boards/xtensa's.
 PORTS: Final = ("esp32", "mimxrt", "nrf", "qemu", "renesas-ra", "rp2", "samd", "stm32", "unix", "xtensa", "zephyr")
 _USB: Final = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
@@ -204,7 +208,7 @@ def _check(kind: Kind, where: str) -> None:
     refuse(bool(flash.family) and not _FAMILY.fullmatch(flash.family), "flash: family is not eight hex digits")
     refuse((flash.method == "esptool") != bool(flash.chip), "flash: chip goes with method esptool, and only with it")
     if flash.chip:
-        one_of("flash: chip", flash.chip, CHIPS)
+        one_of("flash: chip", flash.chip, tuple(CHIPS))
     refuse(flash.offset != 0 and flash.method != "esptool", "flash: offset goes with method esptool only")
     refuse(memory.word not in (4, 8), "memory: word is 4 or 8")
     refuse(memory.frozen > memory.flash, "memory: frozen <= flash")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from picofed.errors import PicofedError
-from picofed.fleet.catalog import Kind
+from picofed.fleet.catalog import CHIPS, Kind
 from picofed.fleet.probe import Probe
 from picofed.toolchain.build import FROZEN_DIGEST
 from picofed.toolchain.cache import cache_dir
@@ -25,11 +25,6 @@ _HAS_FAMILY: Final = 0x2000
 _ABSOLUTE: Final = 0xE48BFF57  # RP2350 images may begin with a block of this family, an errata workaround
 _ESP32_MAGIC: Final = b"\xe9"
 _ESP32_CHIP: Final = slice(12, 14)  # of the image's head
-# Numbers of the chips in their images' heads.
-ESP32_CHIPS: Final = {
-    **{"esp32": 0, "esp32s2": 2, "esp32c3": 5, "esp32s3": 9, "esp32c2": 12, "esp32c6": 13, "esp32h2": 16},
-    **{"esp32p4": 18, "esp32c5": 23},
-}
 _TABLE: Final = b"\xaa\x50"  # a partition table begins so, at the beginning of a sector
 _SECTOR: Final = 4096
 _TABLE_END: Final = 0x20000
@@ -120,8 +115,8 @@ def _check_esp32(data: bytes, name: str, chip: str) -> None:
     number = int.from_bytes(data[_ESP32_CHIP], "little")
     if data[:1] != _ESP32_MAGIC or len(data) < _SECTOR:
         raise ImageError(f"wrong image: {name} is none for ESP32")
-    if number != ESP32_CHIPS[chip]:
-        known = {value: key for key, value in ESP32_CHIPS.items()}
+    if number != CHIPS[chip]:
+        known = {value: key for key, value in CHIPS.items()}
         raise ImageError(f"wrong image: {name} is for {known.get(number, f'chip {number}')}, not {chip}")
     if not any(data[at : at + 2] == _TABLE for at in range(_SECTOR, min(_TABLE_END, len(data)), _SECTOR)):
         raise ImageError(f"wrong image: {name} is no whole firmware: take the .bin that has its boot loader in it")
