@@ -46,7 +46,7 @@ class Server:
         self.code = 0
         self.text = ""
         self._dropped = None
-        self.heap, self.used = objects.heap, gc.mem_alloc()  # what is told of memory: nothing is recorded yet
+        self.used = gc.mem_alloc()  # with objects.heap what is told of memory: nothing is recorded yet
         ident = files.load(_JOB)
         if ident is not None:
             try:
@@ -165,8 +165,7 @@ class Server:
         update = current.update if current else None
         gc.collect()
         if clean:
-            self.heap, self.used = gc.mem_free(), gc.mem_alloc()
-            self.objects.heap = self.heap
+            self.objects.heap, self.used = gc.mem_free(), gc.mem_alloc()
         return [
             _PROTOCOL,
             {
@@ -176,7 +175,7 @@ class Server:
                 "core": core.VERSION,
                 "machine": plain(name(), 80),
                 "mtu": _MTU,
-                "heap": self.heap,
+                "heap": self.objects.heap,
                 "used": self.used,
                 "slots": self.records.count if self.records else 0,
                 "seq": board.seq,
