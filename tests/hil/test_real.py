@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from picofed.fleet.emulation import Rp2040jsBoard
+from picofed.fleet.emulation import Rp2040jsBoard, UnixBoard
 from picofed.toolchain.layout import repo_root
 
 
@@ -30,6 +30,14 @@ def test_a_board_of_our_own_firmware_is_emptied_before_each_test(tmp_path: Path)
         status, said = suite(*tests, "--board", "rpi_pico", "--port", board.port)
         assert status == 0, said
         assert re.search(r"^2 passed", said.splitlines()[-1].strip("= ")), said
+
+
+@pytest.mark.slow
+def test_all_of_it_passes_on_a_board_whose_firmware_are_files(tmp_path: Path) -> None:
+    with UnixBoard(tmp_path / "board") as board:
+        status, said = suite("tests/hil", "--board", "unix", "--port", board.port)
+        assert status == 0, said
+        assert re.search(r"^[89] passed", said.splitlines()[-1].strip("= ")), said
 
 
 def test_only_tests_of_a_board_are_chosen_and_none_is_skipped() -> None:

@@ -94,7 +94,8 @@ class RealDut(Dut):
             words: list[str] = []
             for entry in sorted(Path(name).iterdir()):
                 words += ["+", "fs", "cp", "-r", str(entry), ":"]
-            self.mpremote(*words[1:])
+            if words:  # mpremote without any is a terminal
+                self.mpremote(*words[1:])
         self.reset()
 
     def reset(self, power_cut: int | None = None) -> None:
