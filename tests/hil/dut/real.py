@@ -69,8 +69,18 @@ class RealDut(Dut):
 
     @property
     def identity(self) -> bytes:
-        chip = bytes.fromhex(self.mpremote("exec", "import machine; print(machine.unique_id().hex())").strip())
+        chip = bytes.fromhex(self._asked("import machine; print(machine.unique_id().hex())").strip())
         return blake2b(chip, 8) if len(chip) > 8 else chip.ljust(8, b"\0")
+
+    def _asked(self, code: str) -> str:
+        """What code prints on a board that may have been reset a moment ago: it hears no Ctrl-C while it starts."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.mpremote("exec", code)
+            except AssertionError:
+                if time.monotonic() > end:
+                    raise
 
     @property
     def starts(self) -> int:
