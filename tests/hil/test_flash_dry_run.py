@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from flash_world import run
+from flash_world import client_of, registry, run
+from picofed import accounting
 from picofed.fleet.emulation import UnixBoard
+from picofed.provisioning import Provision
 from picofed.toolchain import uf2
 from test_flash import on_board, small_disk
 from test_flash_micropython import PICO
@@ -48,6 +50,40 @@ def test_a_board_of_another_owner_is_refused_before_anything_is_changed(
     assert "would give it new keys" in run(other, board, "--dry-run", "--new-keys").stdout
     assert kept(board) == before and not other.exists()
     assert "would leave its keys" in run(site, board, "--dry-run").stdout
+
+
+def test_whose_keys_a_board_has_comes_before_another_policy(site: Path, board: UnixBoard, tmp_path: Path) -> None:
+    run(site, board)
+    run(tmp_path / "other", board, "--new-keys")
+    registered = (site / "boards.json").read_bytes()
+    for words in (("--dry-run",), ()):
+        on_board(board, "")  # there it sits, and cannot tell whose it is
+        before = kept(board)
+        said = run(site, board, "--epsilon", 2, *words, ok=False).stderr
+        assert "it has keys that this site does not know: use the --site that has them" in said
+        assert kept(board) == before and (site / "boards.json").read_bytes() == registered
+    asked = ("--new-keys", "--epsilon", 3)
+    assert "would give it new keys" in run(site, board, *asked, "--dry-run").stdout
+    assert run(site, board, *asked).stdout.endswith("files are up to date, new keys, self-test passed\n")
+
+
+def test_a_lost_ledger_comes_before_another_policy(site: Path, board: UnixBoard) -> None:
+    run(site, board)
+    (known,) = registry(site)
+    board.power_off()
+    (board.flash / "picofed-data" / "flash.bin").unlink()
+    board.reset()
+    for words in (("--dry-run",), ()):
+        assert "keys again (" in run(site, board, "--epsilon", 2, *words).stdout
+    with client_of(site, board) as client:
+        assert client.hello().budget == accounting.budget(2.0, 1e-5)
+    (given,) = registry(site)
+    assert isinstance(given.provision, Provision) and isinstance(known.provision, Provision)
+    assert given.provision.key == known.provision.key
+    on_board(board, "")
+    assert "would change its policy" in run(site, board, "--epsilon", 3, "--dry-run").stdout
+    on_board(board, "")
+    assert "new policy, self-test passed" in run(site, board, "--epsilon", 3).stdout
 
 
 def test_what_the_run_refuses_a_dry_run_refuses(site: Path, board: UnixBoard, tmp_path: Path) -> None:

@@ -318,13 +318,14 @@ class _Flasher:
         return found.ident
 
     def _needs_keys(self, found: Probe) -> bool:
-        """Before the firmware runs: never provisioned, or the owner wants another policy."""
+        """Before the firmware runs: never provisioned, or the owner wants another policy of a board that is known to be
+        this site's."""
         if not self.options.with_keys:
             return False
         ident = self._ident(found)
         if not found.has_state or self._in_place_of:
             return not found.has_state  # in another's place: as a stranger, once its own ledger's head is known
-        return self.keys.known(ident) is not None and self.keys.changes(ident)
+        return self._wrong in ("", POLICY) and self.keys.changes(ident)
 
     def _keys_in_words(self, stream: SerialStream, repl: Repl, found: Probe) -> str:
         """What would happen to its keys, and start the board again."""
@@ -344,7 +345,7 @@ class _Flasher:
             return "would give it new keys"
         if self._wrong in (LOST, BEHIND):
             return f"would give it its keys again ({self._wrong})"
-        if given or self._wrong == POLICY:
+        if self._wrong == POLICY or self._needs_keys(found):
             return "would change its policy"
         return "would leave its keys" if self._wrong == "" else "would see whose keys it has once its firmware runs"
 
@@ -358,6 +359,8 @@ class _Flasher:
             self._wrong = what_is_wrong(self._client(stream), self.keys, info, ident)
             if self._in_place_of and not given:
                 self._wrong = FOREIGN
+            elif not self._wrong and not given and self._needs_keys(found):
+                self._wrong = POLICY
             if self._wrong and not given:
                 self._refuse_foreign()
                 self.keys.heard(ident, info.seq, info.spent)
