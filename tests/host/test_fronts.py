@@ -22,6 +22,7 @@ from picofed.learn.simulate import simulate
 from picofed.learn.versions import deployed
 from picofed.report.simulation import page
 from picofed.simulation.api import prepare, run
+from picofed.simulation.dataset import DatasetError
 
 
 def item(**settings: Any) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def test_windows_from_a_data_file(tmp_path: Path) -> None:
     features, targets = fronts.records(job, list(windows))
     assert (found.features == features).all() and targets is not None and (found.targets == targets).all()
     np.savez(tmp_path / "wrong.npz", features=features, labels=np.zeros(12, int))
-    with pytest.raises(data.DataError, match="needs `windows`"):
+    with pytest.raises(DatasetError, match="needs `windows`"):
         data.load(tmp_path / "wrong.npz", job)
 
 

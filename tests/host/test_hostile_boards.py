@@ -27,6 +27,7 @@ from picofed.learn.worker import LeaveError, Worker
 from picofed.link.messages import BUSY, BoardError
 from picofed.link.stream import PortError, SerialStream
 from picofed.report.facts import epsilon_of_ledger
+from picofed.simulation.dataset import DatasetError
 from picofed.store import PENDING, SET_ASIDE, Store
 
 MakeWorld = Callable[..., Any]
@@ -269,7 +270,7 @@ def test_damaged_data_and_registries_are_refused(tmp_path: Path, make_world: Mak
     damaged[60:100] = bytes(40)
     (tmp_path / "zlib.npz").write_bytes(damaged)
     for name in ("bare.dat", "zlib.npz"):
-        with pytest.raises(data.DataError):
+        with pytest.raises(DatasetError):
             data.load(tmp_path / name, job)
     policy = '{"board": "0011223344556677", "name": 5, "losses": [], "modes": [], "features": []}'
     for text in ('{"format": 2, "boards": [{"policy": ' + policy + "}]}", "[" * 100000):

@@ -15,17 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picofed import records
-from picofed.errors import PicofedError
 from picofed.learn import fronts, watch
 from picofed.learn.clients import Examples
 from picofed.learn.job import Job
 from picofed.simulation import dataset
+from picofed.simulation.dataset import DatasetError
 
 ALL = "all"
-
-
-class DataError(PicofedError):
-    """A data file that cannot be read or does not fit the job."""
 
 
 def sessions_by_person(path: Path) -> dict[str, list[records.Session]]:
@@ -46,7 +42,7 @@ def from_sessions(sessions: list[records.Session], job: Job, every: bool = False
 
 def load(path: Path | str, job: Job, every: bool = False) -> dict[str, Examples]:
     """Examples by client; `every`: those of other classes than the job's too, where labels are not what is learnt.
-    Raises DataError in words for the user."""
+    Raises DatasetError in words for the user."""
     every = every and job.target != "label"
     path = Path(path)
     try:
@@ -61,10 +57,8 @@ def load(path: Path | str, job: Job, every: bool = False) -> dict[str, Examples]
         if path.suffix == ".npz":
             return _examples(path, dataset.arrays_of(path, ("labels", "windows", "features", "clients")), job, every)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except dataset.DatasetError as error:
-        raise DataError(str(error)) from error
-    raise DataError(f"{path} is not a data file: give an .npz or .csv file, the watch's .npy or a record store")
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    raise DatasetError(f"{path} is not a data file: give an .npz or .csv file, the watch's .npy or a record store")
 
 
 def _fits(array: NDArray[Any], shape: tuple[int, ...], least: int, most: int) -> bool:
@@ -79,20 +73,20 @@ def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job, every: bool
     if labels is None and "windows" in arrays and job.target != "label" and not job.labels:
         labels = np.full(len(arrays["windows"]), 255)
     if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
-        raise DataError(f"{path} needs `labels`: one whole number for each example")
+        raise DatasetError(f"{path} needs `labels`: one whole number for each example")
     if job.target == "label" and (labels.min() < 0 or labels.max() >= job.labels):
-        raise DataError(
+        raise DatasetError(
             f"{path} has labels outside 0 to {job.labels - 1}, which the job knows: {labels.min()} to {labels.max()}"
         )
     count = len(labels)
     inputs = job.model.widths[0]
     targets = None
     if "features" in arrays and job.target != "label":
-        raise DataError(f"{path} needs `windows`: this job's targets are made from them")
+        raise DatasetError(f"{path} needs `windows`: this job's targets are made from them")
     if "features" in arrays:
         features = arrays["features"]
         if not _fits(features, (count, inputs), -127, 127):
-            raise DataError(
+            raise DatasetError(
                 f"{path}: `features` must be whole numbers from -127 to 127 of shape ({count}, {inputs}), "
                 f"not {dataset.described(features)}"
             )
@@ -100,16 +94,16 @@ def _examples(path: Path, arrays: dict[str, NDArray[Any]], job: Job, every: bool
     elif "windows" in arrays:
         windows = arrays["windows"]
         if not _fits(windows, (count, job.window, job.channels), -(1 << 15), (1 << 15) - 1):
-            raise DataError(
+            raise DatasetError(
                 f"{path}: `windows` must be whole numbers of 16 bits of shape ({count}, {job.window}, {job.channels}), "
                 f"not {dataset.described(windows)}"
             )
         features, targets = fronts.records(job, list(windows.astype(np.int16)))
     else:
-        raise DataError(f"{path} needs `windows` or `features`")
+        raise DatasetError(f"{path} needs `windows` or `features`")
     clients = arrays.get("clients", np.full(count, ALL))
     if clients.shape != (count,):
-        raise DataError(f"{path}: `clients` must name one client for each example")
+        raise DatasetError(f"{path}: `clients` must name one client for each example")
     found = {}
     for name in np.unique(clients):
         part = clients == name
