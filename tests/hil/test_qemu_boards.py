@@ -301,6 +301,15 @@ def state_of(process: int) -> str | None:
         return None
 
 
+def test_uptime_that_is_read_while_it_is_written_never_falls() -> None:
+    with emulated(QUICKEST, virtual_time=True) as board:
+        end = time.monotonic() + PATIENCE
+        while not board.uptime:
+            assert time.monotonic() < end
+        seen = [board.uptime for _ in range(500)]
+    assert seen == sorted(seen) and seen[0] > 0
+
+
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(EmulationError, match="entropy"):
         emulated(QUICKEST, entropy="xyz")

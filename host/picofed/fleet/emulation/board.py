@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import tty
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from picofed.errors import PicofedError
 from picofed.fleet.emulation.spawn import spawn
 
 _LOG_TAIL_BYTES = 4000
+_NOTE_SECONDS = 10.0  # that a board may take to write what it notes here
 _ENTROPY = re.compile(r"([0-9a-f]{2}){1,64}|stuck:[0-9a-f]{2}|biased|constant")
 
 
@@ -120,10 +122,15 @@ class EmulatedBoard(ABC):
     @property
     def uptime(self) -> int:
         """Seconds of virtual time since the last start, to the hour below; 0 in real time."""
-        try:
-            return int((self._state / "uptime").read_text() or 0)
-        except FileNotFoundError:
-            return 0
+        end = time.monotonic() + _NOTE_SECONDS
+        while time.monotonic() < end:
+            try:
+                note = (self._state / "uptime").read_text()
+            except FileNotFoundError:
+                break
+            if note:  # else it is being written
+                return int(note)
+        return 0
 
     def boot_loader(self) -> None:
         """Restart into the boot loader, as with the button held. Raises EmulationError where there is none."""
