@@ -21,7 +21,7 @@ from picofed.fleet.emulation import BACKENDS, UnixBoard
 sys.path.insert(0, str(Path(__file__).parent))
 
 from dut import Dut
-from dut.emulated import EmulatedDut
+from dut.emulated import REAL_TIME_ALONE, EmulatedDut, JumpingDut
 from dut.real import RealDut
 from world import IDENTITY, SEED
 
@@ -55,8 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     everything = port is None and not config.getoption("--board", None)
 
     def wanted(item: pytest.Item) -> bool:
-        if item.get_closest_marker("jumps") and port is None:
-            return BACKENDS[item.callspec.params["dut"]].has_virtual_time  # type: ignore[attr-defined]
+        if item.get_closest_marker("jumps") and item.callspec.params["dut"] in REAL_TIME_ALONE:  # type: ignore[attr-defined]
+            return False
         if everything:
             return True
         emulated_only = any(item.get_closest_marker(name) for name in ("cuts_power", "emulated"))
@@ -87,7 +87,8 @@ def dut(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dut]:
     if port is not None:
         yield RealDut(request.param, port)
         return
-    board = EmulatedDut(request.param, tmp_path / "board", IDENTITY, SEED)
+    made = EmulatedDut if request.param in REAL_TIME_ALONE else JumpingDut
+    board = made(request.param, tmp_path / "board", IDENTITY, SEED)
     try:
         yield board
     finally:

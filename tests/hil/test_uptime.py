@@ -9,20 +9,22 @@ import time
 
 import pytest
 from console import PATIENCE
-from dut import Dut
+from dut.emulated import REAL_TIME_ALONE, JumpingDut
 from hello import hello
+from picofed.fleet.emulation import EmulationError, emulated
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.server import Server
 from picofed.store import Store
 from world import SOFTMAX, begin, charge_of, plan
 
-pytestmark = [pytest.mark.slow, pytest.mark.emulated, pytest.mark.jumps]
-
 WEEK, DAY = 7 * 24, 24
 HOURS = {"unix": WEEK, "xtensa": 6}
 
 
-def test_uptime_leaves_the_heap_as_it_was(dut: Dut, request: pytest.FixtureRequest) -> None:
+@pytest.mark.slow
+@pytest.mark.emulated
+@pytest.mark.jumps
+def test_uptime_leaves_the_heap_as_it_was(dut: JumpingDut, request: pytest.FixtureRequest) -> None:
     hours = request.config.getoption("--hours") or HOURS.get(dut.kind, DAY)
     rounds = 7 if hours >= WEEK else 2
     dut.skip_waits()
@@ -45,3 +47,9 @@ def test_uptime_leaves_the_heap_as_it_was(dut: Dut, request: pytest.FixtureReque
     assert dut.uptime >= hours * 3600 and dut.starts == 1
     assert info.spent == rounds * charge_of(SOFTMAX)
     assert max(used[1:]) <= used[0] + 3000, used
+
+
+@pytest.mark.parametrize("kind", REAL_TIME_ALONE)
+def test_a_kind_that_is_left_out_here_refuses_virtual_time(kind: str) -> None:
+    with pytest.raises(EmulationError, match="has no virtual time"):
+        emulated(kind, virtual_time=True)

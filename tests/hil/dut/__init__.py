@@ -52,15 +52,6 @@ class Dut(ABC):
     def wait_power_cut(self, seconds: float) -> bool:
         """Whether the power that was to fail has failed."""
 
-    def skip_waits(self) -> None:
-        """Before begin(): virtual time (EmulatedBoard). For emulated boards."""
-        raise NotImplementedError
-
-    @property
-    def uptime(self) -> int:
-        """Seconds of virtual time since the start, to the hour below."""
-        raise NotImplementedError
-
     @property
     @abstractmethod
     def log(self) -> str:

@@ -10,6 +10,8 @@ from picofed.fleet.emulation import EmulatedBoard, emulated
 
 from dut import Dut
 
+REAL_TIME_ALONE = ("rp2040js",)  # every kind that is not named here has virtual time
+
 
 class EmulatedDut(Dut):
     """A board of the given kind in `folder`, its entropy drawn from `seed`."""
@@ -36,14 +38,6 @@ class EmulatedDut(Dut):
     def starts(self) -> int:
         return self.board.boots
 
-    def skip_waits(self) -> None:
-        assert not self._started
-        self.board = emulated(self.kind, self._folder, virtual_time=True, **self._options)
-
-    @property
-    def uptime(self) -> int:
-        return self.board.uptime
-
     @property
     def log(self) -> str:
         return self.board.log
@@ -65,3 +59,17 @@ class EmulatedDut(Dut):
 
     def close(self) -> None:
         self.board.close()
+
+
+class JumpingDut(EmulatedDut):
+    """A board of a kind with virtual time (EmulatedBoard)."""
+
+    def skip_waits(self) -> None:
+        """Before begin(): its clocks jump over waits."""
+        assert not self._started
+        self.board = emulated(self.kind, self._folder, virtual_time=True, **self._options)
+
+    @property
+    def uptime(self) -> int:
+        """Seconds of virtual time since the start, to the hour below."""
+        return self.board.uptime

@@ -61,7 +61,6 @@ class EmulatedBoard(ABC):
 
     name: ClassVar[str]  # of its folder in boards/
     natmod_arch: ClassVar[str]
-    has_virtual_time: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -41,7 +41,6 @@ class Rp2040jsBoard(ImageBoard):
 
     name: ClassVar[str] = "rp2040js"
     natmod_arch: ClassVar[str] = "armv6m"
-    has_virtual_time: ClassVar[bool] = False
     program_bytes: ClassVar[int] = 256  # a page of its flash
 
     def __init__(
