@@ -57,7 +57,12 @@ class Outcome:
     problem: str = ""
 
     @property
+    def registered_kind(self) -> str:
+        """What the registry calls its kind."""
+        return self.kind or self.arch
+
+    @property
     def line(self) -> str:
         """One line for people."""
-        who = f"{self.name or self.port} ({self.kind or self.arch}, {self.port})" if self.arch else self.port
+        who = f"{self.name or self.port} ({self.registered_kind}, {self.port})" if self.arch else self.port
         return f"{who}: {', '.join(self.did)}"

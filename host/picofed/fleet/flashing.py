@@ -17,15 +17,15 @@ from typing import Final
 from picofed import __version__
 from picofed.errors import PicofedError
 from picofed.fleet import catalog, copying, probe
+from picofed.fleet.board_keys import BoardKeys, Step
 from picofed.fleet.catalog import Kind
 from picofed.fleet.flash_options import FlashError, Options, Outcome, Progress, Target
 from picofed.fleet.images import Image, check_image, runs
-from picofed.fleet.key_check import BEHIND, FOREIGN, LOST, POLICY, what_is_wrong
+from picofed.fleet.key_check import FOREIGN
 from picofed.fleet.keys import Keys
 from picofed.fleet.micropython import APPEARS, Installer, check_drive, drive_at, kind_at
 from picofed.fleet.payload import payload
-from picofed.fleet.probe import PROVISION, RECORDS, STATE, Probe
-from picofed.fleet.provision import Registered
+from picofed.fleet.probe import Probe
 from picofed.fleet.repl import Repl, ReplError
 from picofed.link.client import BoardClient
 from picofed.link.connect import POWER_ON_SECONDS, comes_up
@@ -74,8 +74,6 @@ class _Flasher:
         self._label = target.port or str(target.drive)
         self._installer, self._progress, self._stop = installer, progress, stop
         self._fresh = False  # its MicroPython was installed just now
-        self._wrong: str | None = None  # between its keys and this site; None: not known
-        self._in_place_of = ""  # kind of the board that had its id
         self.outcome = Outcome(self._label)
 
     def run(self) -> Outcome:
@@ -153,9 +151,10 @@ class _Flasher:
         """Look at the board, and bring it to where it takes part; returns its kind where it gets the image first."""
         image = None if self._fresh else self.options.image
         stream = self._open()
+        keys = BoardKeys(stream, self.options, self.keys, self.outcome)
         try:
             self._say("looking")
-            self._ask_firmware(stream)
+            self._ask_firmware(stream, keys)
             repl = Repl(stream)
             try:
                 self._enter(repl)
@@ -167,10 +166,10 @@ class _Flasher:
                 return kind  # an ESP32 takes an image with nothing on it yet
             try:
                 found = probe.ask(repl, self.port)
-                self._identify(found)
+                self._identify(found, keys)
                 kind = None if image is None else self._image_is_to_come(image, found)
                 if kind is None or self.options.dry_run:
-                    self._flash(stream, repl, found, image if kind else None)
+                    self._flash(stream, repl, found, keys, image if kind else None)
                     kind = None
                 return kind
             except PicofedError:
@@ -203,16 +202,18 @@ class _Flasher:
                     raise
             self._say("waiting for its MicroPython")
 
-    def _flash(self, stream: SerialStream, repl: Repl, found: Probe, image: Image | None = None) -> None:
+    def _flash(
+        self, stream: SerialStream, repl: Repl, found: Probe, keys: BoardKeys, image: Image | None = None
+    ) -> None:
         """image: what a dry run only says that it would install, after which it cannot know the board's files."""
         if image is None:
             self._files(repl, found)
         else:
             self.outcome.did.append(f"would install MicroPython ({image.name}), then the files that differ")
         if self.options.dry_run:
-            self.outcome.did.append(self._keys_in_words(stream, repl, found))
+            self.outcome.did.append(keys.foretell(repl))
         else:
-            self._provision_and_start(stream, repl, found)
+            self._provision_and_start(stream, repl, keys)
 
     def _files(self, repl: Repl, found: Probe) -> None:
         outcome, options = self.outcome, self.options
@@ -244,10 +245,9 @@ class _Flasher:
 
     # ---- who is it ---------------------------------------------------------------------------------------------------
 
-    def _ask_firmware(self, stream: SerialStream) -> None:
+    def _ask_firmware(self, stream: SerialStream, keys: BoardKeys) -> None:
         """What runs there may be the firmware: an update that is charged and not fetched would be lost, and its charge
         with it; another owner's board is not ours to change. Silence, or another version, leaves it to the REPL."""
-        self._wrong = None
         try:
             client = BoardClient(stream, self.port)
             results = client.request(Op.HELLO, PROTOCOL, timeouts=_LOOK)
@@ -267,24 +267,16 @@ class _Flasher:
             raise FlashError(f"the board {what}: run or collect first, or lose it with --interrupt")
         if self.options.with_keys:
             with contextlib.suppress(BoardError, LinkError):
-                self._wrong = what_is_wrong(self._client(stream), self.keys, info, info.board)
-            self._refuse_foreign()
+                keys.ask(info)
+            keys.refuse_foreign()
 
-    def _refuse_foreign(self) -> None:
-        if self._wrong == FOREIGN and not self.options.new_keys:
-            raise FlashError(f"{FOREIGN}: use the --site that has them, or --new-keys (its ledger goes on)")
-
-    def _identify(self, found: Probe) -> None:
+    def _identify(self, found: Probe, keys: BoardKeys) -> None:
         outcome, wanted = self.outcome, self.options.kind
         kind = catalog.by_machine(found.machine)
         outcome.arch = found.abi.arch
         outcome.kind = kind.name if kind else ""
         outcome.board = found.ident.hex() if found.ident else ""
-        known = self.keys.known(found.ident) if found.ident else None
-        outcome.name = known.provision.policy.name if known else ""
-        if found.ident and self.options.with_keys:
-            self.keys.check(found.ident, self._kind)
-            self._refuse_double(known)
+        keys.recognise(found)
         if wanted is None:
             return
         says = wanted.micropython.machine
@@ -293,110 +285,29 @@ class _Flasher:
                 f"wrong board: {found.machine} ({found.abi.arch}) is no {wanted.name} ({wanted.natmod_arch})"
             )
 
-    @property
-    def _kind(self) -> str:
-        """For the registry."""
-        return self.outcome.kind or self.outcome.arch
-
-    def _refuse_double(self, known: Registered | None) -> None:
-        """Two boards with one id would share keys, and each would be behind the other's ledger."""
-        self._in_place_of = ""
-        if known is None or catalog.may_be_one_chip(known.kind, self._kind):
-            return
-        if not self.options.new_keys:
-            raise FlashError(
-                f"its id is that of {known.provision.policy.name}, which is of kind {known.kind}, and this is "
-                f"{self._kind}: take another --site, or --new-keys to put it in that one's place (the ledger goes on)"
-            )
-        self._in_place_of = known.kind
-
     # ---- keys, start, self-test --------------------------------------------------------------------------------------
 
-    def _ident(self, found: Probe) -> bytes:
-        if found.ident is None:
-            raise FlashError("this chip has no number to know it by: flash it with --no-keys, and provision it by hand")
-        return found.ident
-
-    def _needs_keys(self, found: Probe) -> bool:
-        """Before the firmware runs: never provisioned, or the owner wants another policy of a board that is known to be
-        this site's."""
-        if not self.options.with_keys:
-            return False
-        ident = self._ident(found)
-        if not found.has_state or self._in_place_of:
-            return not found.has_state  # in another's place: as a stranger, once its own ledger's head is known
-        return self._wrong in ("", POLICY) and self.keys.changes(ident)
-
-    def _keys_in_words(self, stream: SerialStream, repl: Repl, found: Probe) -> str:
-        """What would happen to its keys, and start the board again."""
-        given = self._needs_keys(found)
-        repl.leave()
-        if self._in_place_of:
-            return f"would give it new keys, in the place of the {self._in_place_of} that had its id"
-        if not self.options.with_keys or not found.has_state:
-            return "would give it keys" if given else "would leave its keys"
-        if self._wrong is None:  # it sat at its REPL: what is on it tells, if it starts
-            client = BoardClient(stream, self.port)
-            if comes_up(stream, client, POWER_ON_SECONDS):
-                with contextlib.suppress(BoardError, LinkError):
-                    self._wrong = what_is_wrong(self._client(stream), self.keys, client.hello(), self._ident(found))
-            self._refuse_foreign()
-        if self._wrong == FOREIGN:
-            return "would give it new keys"
-        if self._wrong in (LOST, BEHIND):
-            return f"would give it its keys again ({self._wrong})"
-        if self._wrong == POLICY or self._needs_keys(found):
-            return "would change its policy"
-        return "would leave its keys" if self._wrong == "" else "would see whose keys it has once its firmware runs"
-
-    def _provision_and_start(self, stream: SerialStream, repl: Repl, found: Probe) -> None:
-        given = self._needs_keys(found)
+    def _provision_and_start(self, stream: SerialStream, repl: Repl, keys: BoardKeys) -> None:
+        step = keys.step()
+        given = keys.is_due(step)
         if given:
-            self._give(repl, found)
+            self._give(repl, keys, step)
         info = self._start(stream, repl)
         if self.options.with_keys:
-            ident = self._ident(found)
-            self._wrong = what_is_wrong(self._client(stream), self.keys, info, ident)
-            if self._in_place_of and not given:
-                self._wrong = FOREIGN
-            elif not self._wrong and not given and self._needs_keys(found):
-                self._wrong = POLICY
-            if self._wrong and not given:
-                self._refuse_foreign()
-                self.keys.heard(ident, info.seq, info.spent)
+            keys.ask(info)
+            if not given and (step := keys.step()) is not Step.LEAVE:
+                keys.hear(info)
                 repl.enter()
-                self._give(repl, found, self._wrong)
+                self._give(repl, keys, step)
                 info = self._start(stream, repl)
-                self._wrong = what_is_wrong(self._client(stream), self.keys, info, ident)
-            if self._wrong:
-                raise FlashError(f"it does not take its keys: {self._refusal(stream) or self._wrong}")
+                keys.ask(info)
+            keys.check_taken()
             self.outcome.name = info.name
-        self._verify(self._client(stream))
+        self._verify(keys.client())
 
-    def _give(self, repl: Repl, found: Probe, reason: str = "") -> None:
-        ident = self._ident(found)
+    def _give(self, repl: Repl, keys: BoardKeys, step: Step) -> None:
         self._say("giving it keys")
-        new = self.keys.known(ident) is None or reason == FOREIGN or bool(self._in_place_of)
-        provision = self.keys.give(ident, self._kind, self.port, new)
-        if new and found.has_state:
-            # a board is bound to its owner: it forgets that one, and what was recorded under that one's policy
-            repl.remove([RECORDS, *STATE])
-        # An older file, which may have been cut off, holds a seed that must not be taken in after this one's.
-        repl.remove([f"{PROVISION}.new", PROVISION])
-        repl.put(PROVISION, provision.file())
-        self.outcome.name = provision.policy.name
-        if self._in_place_of:
-            self.outcome.did.append(f"took the place of the {self._in_place_of} that had its id")
-        if new:
-            self.outcome.did.append("new keys")
-        elif found.has_state and reason in ("", POLICY):
-            self.outcome.did.append("new policy")
-        else:
-            lost = f"{reason or LOST}: it goes on from what this site has seen" if provision.seq else "as before"
-            self.outcome.did.append(f"keys again ({lost})")
-
-    def _client(self, stream: SerialStream) -> BoardClient:
-        return BoardClient(stream, self.port, keys=self.keys.link_keys())
+        keys.give(repl, step)
 
     def _start(self, stream: SerialStream, repl: Repl) -> Info:
         self._say("starting")
@@ -412,13 +323,6 @@ class _Flasher:
                 f"picofed {info.firmware} runs there, not {__version__}: is something else in its main.py?"
             )
         return info
-
-    def _refusal(self, stream: SerialStream) -> str:
-        """Why the board says that it does not take part."""
-        try:
-            return self._client(stream).status().error_text
-        except BoardError:
-            return ""
 
     def _verify(self, client: BoardClient) -> None:
         self._say("self-test")
@@ -437,7 +341,7 @@ class _Flasher:
             said = ", ".join(f"{line.name} ({line.detail})" for line in failed)
             raise FlashError(f"self-test failed: {said}: do not use this board")
         if self.options.with_keys:
-            self.keys.saw(info.board, info.seq, info.spent, self.port, self._kind)
+            self.keys.saw(info.board, info.seq, info.spent, self.port, self.outcome.registered_kind)
         self.outcome.did.append("self-test passed")
 
 
