@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import venv
+from functools import partial
 from pathlib import Path
 
 import pytest
+from commandline import program
 from picofed import __version__
 from picofed.fleet.emulation import UnixBoard
 from picofed.link.connect import connect
@@ -24,18 +25,7 @@ pytestmark = pytest.mark.slow
 
 BIN = Path(sys.executable).parent
 ROOT = repo_root()
-
-
-def picofed(*words: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BIN / "picofed", *map(str, words)],
-        cwd=cwd,
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+picofed = partial(program, timeout=600)
 
 
 @pytest.fixture(scope="module")

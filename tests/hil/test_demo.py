@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commandline import program
 from picofed import report
 from picofed.demo import baselines, recipe
 from picofed.demo.run import Settings, deal, plan_for
@@ -19,12 +19,8 @@ from picofed.toolchain.layout import repo_root
 
 pytestmark = pytest.mark.slow
 
+picofed = partial(program, timeout=600)
 MIXED = "rpi_pico=2,qemu_m3=2,qemu_rv32=2,unix=2"
-
-
-def picofed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("picofed")
-    return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")

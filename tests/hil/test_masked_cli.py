@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cbor2
 import pytest
+from commandline import program
 from dut.emulated import EmulatedDut
 from picofed.fleet.provision import board_files
 from picofed.provisioning import Policy, Provision
@@ -40,8 +41,7 @@ patience = 60.0
 
 def picofed(folder: Path, *words: str, code: int = 0) -> str:
     """A command; what it says, on stderr where it fails."""
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = program(*words, cwd=folder, timeout=600)
     assert done.returncode == code, done.stderr
     return done.stderr if code else done.stdout
 

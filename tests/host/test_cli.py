@@ -15,25 +15,14 @@ import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from commandline import JOB
+from commandline import JOB, program
 from picofed.cli import cli
 from picofed.learn import jobfile
 from picofed.owner import Owner
 from picofed.provisioning import Policy, Provision
-
-
-def picofed(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does."""
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "200"}
-    environment.pop("PICOFED_SITE", None)
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=120, env=environment, check=False, **options
-    )
 
 
 def one_line(done: subprocess.CompletedProcess[str], words: str) -> None:
@@ -64,28 +53,28 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_every_command_has_help_with_an_example(name: str, tmp_path: Path) -> None:
-    done = picofed(name, "--help", cwd=tmp_path)
+    done = program(name, "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert f"Example: picofed {name}" in done.stdout
     assert cli.commands[name].short_help
 
 
 def test_the_group_has_help_and_a_version(tmp_path: Path) -> None:
-    assert "Example: picofed" in picofed("--help", cwd=tmp_path).stdout
-    assert re.match(r"picofed, version \d", picofed("--version", cwd=tmp_path).stdout)
-    one_line(picofed("nonsense", cwd=tmp_path), "No such command")
-    one_line(picofed("run", cwd=tmp_path), "Missing argument")
-    one_line(picofed("run", "job.toml", "--rounds", "0", cwd=tmp_path), "rounds")
+    assert "Example: picofed" in program("--help", cwd=tmp_path).stdout
+    assert re.match(r"picofed, version \d", program("--version", cwd=tmp_path).stdout)
+    one_line(program("nonsense", cwd=tmp_path), "No such command")
+    one_line(program("run", cwd=tmp_path), "Missing argument")
+    one_line(program("run", "job.toml", "--rounds", "0", cwd=tmp_path), "rounds")
 
 
 def test_simulate_says_what_it_learnt(folder: Path) -> None:
-    done = picofed("simulate", "job.toml", "--data", "data.npz", "--hold-out", "c", "--baselines", "--json", cwd=folder)
+    done = program("simulate", "job.toml", "--data", "data.npz", "--hold-out", "c", "--baselines", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["boards"] == 2 and len(result["accuracy"]) == 2 == len(result["accuracy_nonprivate"])
     assert 7.9 < result["epsilon"] <= 8 and result["accuracy_float"][-1] > 0.9
     assert result["bytes_per_update"] < 0.3 * result["bytes_per_update_float32"]
-    text = picofed("simulate", "job.toml", "--data", "data.npz", cwd=folder)
+    text = program("simulate", "job.toml", "--data", "data.npz", cwd=folder)
     assert text.returncode == 0 and "accuracy" in text.stdout and "--hold-out" in text.stdout
 
 
@@ -105,7 +94,7 @@ def test_simulate_says_what_it_learnt(folder: Path) -> None:
     ],
 )
 def test_simulate_with_mistakes(folder: Path, arguments: tuple[str, ...], words: str) -> None:
-    one_line(picofed("simulate", *arguments, cwd=folder), words)
+    one_line(program("simulate", *arguments, cwd=folder), words)
 
 
 def test_whole_numbers_of_any_width_are_data(folder: Path) -> None:
@@ -115,7 +104,7 @@ def test_whole_numbers_of_any_width_are_data(folder: Path) -> None:
     wide = {name: array.astype(np.int64) if array.dtype.kind == "i" else array for name, array in arrays.items()}
     np.savez(folder / "wide.npz", **wide)  # type: ignore[arg-type]
     asked = ("simulate", "job.toml", "--rounds", "1", "--json", "--data")
-    told = [picofed(*asked, name, cwd=folder) for name in ("data.npz", "wide.npz")]
+    told = [program(*asked, name, cwd=folder) for name in ("data.npz", "wide.npz")]
     assert told[0].returncode == 0 and told[0].stdout == told[1].stdout
 
 
@@ -139,11 +128,11 @@ def test_data_files_with_mistakes(folder: Path) -> None:
     }
     for words, arrays in wrong.items():
         np.savez(folder / "wrong.npz", **arrays)  # type: ignore[arg-type]
-        one_line(picofed("simulate", "job.toml", "--data", "wrong.npz", cwd=folder), words)
+        one_line(program("simulate", "job.toml", "--data", "wrong.npz", cwd=folder), words)
     np.save(folder / "wrong.npy", np.array([{"x": 1}], object))
-    one_line(picofed("simulate", "job.toml", "--data", "wrong.npy", cwd=folder), "wrong.npy")
+    one_line(program("simulate", "job.toml", "--data", "wrong.npy", cwd=folder), "wrong.npy")
     (folder / "wrong.bin").write_bytes(b"PFR1")
-    one_line(picofed("simulate", "job.toml", "--data", "wrong.bin", cwd=folder), "record store")
+    one_line(program("simulate", "job.toml", "--data", "wrong.bin", cwd=folder), "record store")
 
 
 def test_looking_at_a_site_that_is_not_there_makes_none(folder: Path) -> None:
@@ -152,14 +141,14 @@ def test_looking_at_a_site_that_is_not_there_makes_none(folder: Path) -> None:
         ("aggregate", "job.toml"),
         ("evaluate", "job.toml", "--data", "data.npz"),
     ):
-        one_line(picofed(*arguments, cwd=folder), "no store in picofed-site")
+        one_line(program(*arguments, cwd=folder), "no store in picofed-site")
     assert not (folder / "picofed-site").exists()
 
 
 def test_wrong_ports(folder: Path) -> None:
     for command in (("run", "job.toml", "--board"), ("selftest", "--board"), ("boards",)):
-        one_line(picofed(*command, folder / "no-such-port", cwd=folder), "there is no port")
-        one_line(picofed(*command, folder / "job.toml", cwd=folder), "not a serial port")
+        one_line(program(*command, folder / "no-such-port", cwd=folder), "there is no port")
+        one_line(program(*command, folder / "job.toml", cwd=folder), "not a serial port")
 
 
 @pytest.fixture
@@ -178,13 +167,13 @@ def test_a_busy_port(folder: Path, line: tuple[int, str]) -> None:
     holder = serial.Serial(line[1], exclusive=True)
     try:
         for command in (("run", "job.toml", "--board"), ("collect", "job.toml", "--board"), ("boards",)):
-            one_line(picofed(*command, line[1], cwd=folder), "in use")
+            one_line(program(*command, line[1], cwd=folder), "in use")
     finally:
         holder.close()
 
 
 def test_a_silent_port(folder: Path, line: tuple[int, str]) -> None:
-    one_line(picofed("boards", line[1], "--interrupt", cwd=folder), "nothing answers")
+    one_line(program("boards", line[1], "--interrupt", cwd=folder), "nothing answers")
 
 
 def test_a_port_that_talks_nonsense(folder: Path, line: tuple[int, str]) -> None:
@@ -201,7 +190,7 @@ def test_a_port_that_talks_nonsense(folder: Path, line: tuple[int, str]) -> None
     thread.start()
     try:
         one_line(
-            picofed("run", "job.toml", "--board", line[1], cwd=folder),
+            program("run", "job.toml", "--board", line[1], cwd=folder),
             "nothing answers|no answer|not take data",
         )
     finally:
@@ -210,7 +199,7 @@ def test_a_port_that_talks_nonsense(folder: Path, line: tuple[int, str]) -> None
 
 
 def test_no_board_at_all(folder: Path) -> None:
-    one_line(picofed("run", "job.toml", cwd=folder), "no board found")
+    one_line(program("run", "job.toml", cwd=folder), "no board found")
 
 
 def test_a_damaged_site(folder: Path) -> None:
@@ -218,11 +207,11 @@ def test_a_damaged_site(folder: Path) -> None:
     site.mkdir()
     (site / "boards.json").write_text("{")
     (site / "boards.json").chmod(0o600)
-    one_line(picofed("run", "job.toml", "--board", "x", cwd=folder), "boards.json is damaged")
+    one_line(program("run", "job.toml", "--board", "x", cwd=folder), "boards.json is damaged")
     (site / "boards.json").unlink()
     (site / "store.db").write_bytes(b"not a database at all, but long enough to be looked at" * 50)
-    one_line(picofed("budget", cwd=folder), "damaged or not a picofed store")
-    one_line(picofed("budget", "--site", folder / "job.toml", cwd=folder), "site")
+    one_line(program("budget", cwd=folder), "damaged or not a picofed store")
+    one_line(program("budget", "--site", folder / "job.toml", cwd=folder), "site")
 
 
 def test_a_full_disk(folder: Path) -> None:
@@ -232,7 +221,7 @@ def test_a_full_disk(folder: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
-    one_line(picofed("run", "job.toml", "--board", "x", cwd=folder, preexec_fn=limit), "disk is full")
+    one_line(program("run", "job.toml", "--board", "x", cwd=folder, before=limit), "disk is full")
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-c", "from picofed.cli import main; main()", "doctor", "--json"]
         done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -240,17 +229,17 @@ def test_a_full_disk(folder: Path) -> None:
 
 
 def test_doctor_names_what_is_missing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = picofed("doctor", "--json", cwd=folder)
+    whole = program("doctor", "--json", cwd=folder)
     assert {"name", "passed", "detail", "needed_for", "optional"} == set(json.loads(whole.stdout)[0])
     monkeypatch.setenv("PATH", str(folder))
-    missing = picofed("doctor", cwd=folder)
+    missing = program("doctor", cwd=folder)
     one_line(missing, "missing: gcc, make")
     assert "sudo apt install" in missing.stdout
     # what only some boards need is named, and no reason to fail
     assert "absent  qemu-system-arm: install it: sudo apt install qemu-system-arm (for qemu_m0, " in missing.stdout
     assert "qemu" not in missing.stderr
     monkeypatch.setenv("MICROPY_DIR", str(folder))
-    assert "not a MicroPython checkout" in picofed("doctor", cwd=folder).stdout
+    assert "not a MicroPython checkout" in program("doctor", cwd=folder).stdout
 
 
 def test_the_registry_is_private_and_remembers_the_highest_head(tmp_path: Path) -> None:

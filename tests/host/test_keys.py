@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cbor2
 import pytest
+from commandline import PROGRAM, program
 from picofed import native, reference, roster
 from picofed.cli import common
 from picofed.errors import PicofedError
@@ -27,17 +28,11 @@ from picofed.provisioning import HostKeys, Policy, Provision, ProvisionError
 from picofed.roster import Roster, RosterError
 from picofed.store import Store
 
-BIN = Path(sys.executable).parent / "picofed"
 CHIP = "e6614103e7174b2a"
 
 
 def picofed(folder: Path, *words: str, passphrase: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PICOFED_")}
-    if passphrase:
-        environment["PICOFED_PASSPHRASE"] = passphrase
-    return subprocess.run(
-        [BIN, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return program(*words, cwd=folder, PICOFED_PASSPHRASE=passphrase)
 
 
 def good(done: subprocess.CompletedProcess[str]) -> str:
@@ -257,7 +252,7 @@ def test_two_who_sign_at_once_sign_one_after_the_other(tmp_path: Path) -> None:
     pipes = {"cwd": tmp_path, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", HOLD], **pipes) as holder:  # type: ignore[call-overload]
         assert holder.stdout.readline() == "held\n"
-        with subprocess.Popen([BIN, *second], **pipes) as waiter:  # type: ignore[call-overload]
+        with subprocess.Popen([PROGRAM, *second], **pipes) as waiter:  # type: ignore[call-overload]
             try:
                 assert waits_for(waiter, "roster.cbor.lock") and not (tmp_path / "provision.cbor").exists()
                 holder.stdin.write("\n")
@@ -347,7 +342,7 @@ def test_a_board_is_not_registered_when_its_file_cannot_be_made(tmp_path: Path) 
 
 def test_a_passphrase_is_asked_for_on_a_terminal_only(tmp_path: Path) -> None:
     """With none: a session of its own, whose standard input is at its end."""
-    command = [BIN, "provision", "key", "--passphrase"]
+    command = [PROGRAM, "provision", "key", "--passphrase"]
     done = subprocess.run(
         command, cwd=tmp_path, stdin=subprocess.DEVNULL, start_new_session=True, capture_output=True, text=True,
         timeout=120, check=False,

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commandline import program
 from picofed import accounting, native, records
 from picofed.fleet.emulation import UnixBoard
 from picofed.fleet.provision import Registry, board_files
@@ -348,7 +349,7 @@ def test_a_board_at_its_prompt_is_started_and_one_without_firmware_is_named(live
     with UnixBoard(tmp_path / "bare") as bare:
         with pytest.raises(LinkError, match="without the picofed firmware"):
             connect(str(bare.port))
-        done = picofed("selftest", "--board", bare.port, cwd=tmp_path)
+        done = program("selftest", "--board", bare.port, cwd=tmp_path)
         assert (
             done.returncode == 2
             and len(done.stderr.splitlines()) == 1
@@ -380,11 +381,6 @@ def test_a_vanished_board_does_not_hold_up_the_others(tmp_path: Path) -> None:
         assert len(lost) == len(set(lost)) > 0  # said once, however often it was looked for
 
 
-def picofed(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
-
-
 def test_the_commands_on_a_live_board(tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_text(
         'name = "live"\n[records]\nwindow = 100\nlabels = 3\n'
@@ -392,33 +388,33 @@ def test_the_commands_on_a_live_board(tmp_path: Path) -> None:
         "[server]\nrounds = 2\n"
     )
     with live_board(tmp_path) as board:
-        stranger = picofed("run", "job.toml", "--board", board.port, cwd=tmp_path)
+        stranger = program("run", "job.toml", "--board", board.port, cwd=tmp_path)
         assert stranger.returncode == 2 and "update key" in stranger.stderr.splitlines()[-1]
         Registry(tmp_path / "picofed-site" / "boards.json").add(board.given, board.port)
-        listed = json.loads(picofed("boards", "--json", cwd=tmp_path).stdout)
+        listed = json.loads(program("boards", "--json", cwd=tmp_path).stdout)
         assert [(entry["name"], entry["registered"]) for entry in listed] == [("watch-0", True)]
-        table = picofed("boards", board.port, cwd=tmp_path).stdout  # in 80 columns
+        table = program("boards", board.port, cwd=tmp_path, COLUMNS="80").stdout
         rows = [line.split("│") for line in table.splitlines() if line.startswith("│")]
         assert ["".join(row[column].strip() for row in rows) for column in (1, 2)] == [board.port, "watch-0"]
-        assert picofed("selftest", cwd=tmp_path).returncode == 0
-        assert picofed("collect", "job.toml", cwd=tmp_path).returncode == 0
-        again = picofed("collect", "job.toml", "--json", cwd=tmp_path)
+        assert program("selftest", cwd=tmp_path).returncode == 0
+        assert program("collect", "job.toml", cwd=tmp_path).returncode == 0
+        again = program("collect", "job.toml", "--json", cwd=tmp_path)
         assert again.returncode == 0 and json.loads(again.stdout)["pending_updates"] == 1
-        made = picofed("aggregate", "job.toml", "--json", cwd=tmp_path)
+        made = program("aggregate", "job.toml", "--json", cwd=tmp_path)
         assert json.loads(made.stdout)["version"] == 1
-        done = picofed("run", "job.toml", cwd=tmp_path)
+        done = program("run", "job.toml", cwd=tmp_path)
         assert done.returncode == 0 and "version 2 of 2" in done.stdout, done.stderr
         held = examples(5)
         np.savez(tmp_path / "held.npz", labels=held.labels, features=held.features)
-        judged = picofed("evaluate", "job.toml", "--data", "held.npz", "--json", cwd=tmp_path)
+        judged = program("evaluate", "job.toml", "--data", "held.npz", "--json", cwd=tmp_path)
         assert json.loads(judged.stdout)["version"] == 2
         assert json.loads(
-            picofed("evaluate", "job.toml", "--data", "held.npz", "--version", "0", "--json", cwd=tmp_path).stdout
+            program("evaluate", "job.toml", "--data", "held.npz", "--version", "0", "--json", cwd=tmp_path).stdout
         )
-        spent = json.loads(picofed("budget", "--json", cwd=tmp_path).stdout)
+        spent = json.loads(program("budget", "--json", cwd=tmp_path).stdout)
         assert spent["boards"][0]["spent_units"] == 2 * CHARGE
-        assert "watch-0" in picofed("budget", cwd=tmp_path).stdout
-        finished = picofed("aggregate", "job.toml", cwd=tmp_path)
+        assert "watch-0" in program("budget", cwd=tmp_path).stdout
+        finished = program("aggregate", "job.toml", cwd=tmp_path)
         assert finished.returncode == 2 and "already" in finished.stderr
 
 
@@ -433,7 +429,7 @@ def test_run_and_collect_say_that_the_budget_is_used_up(tmp_path: Path) -> None:
         for board in (one, two):
             registry.add(board.given, board.port)
         for command in ("run", "run", "collect"):  # the first one uses the budget up, the others find it so
-            done = picofed(command, "job.toml", "--json", cwd=tmp_path)
+            done = program(command, "job.toml", "--json", cwd=tmp_path)
             assert done.returncode == 2 and json.loads(done.stdout)["version"] == 1
             (line,) = done.stderr.splitlines()
             assert line.startswith("picofed: ")

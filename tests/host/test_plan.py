@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commandline import program
 from picofed import accounting
 from picofed.distributed import epsilon_of_sums
 from picofed.errors import PicofedError
@@ -75,15 +74,15 @@ def test_plans_that_make_no_sense_are_refused(pool: Pool, arguments: tuple[int, 
 
 def test_the_command_prints_what_it_explored(pool: Pool, tmp_path: Path) -> None:
     np.savez(tmp_path / "proxy.npz", features=pool.features, labels=pool.labels)
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", "plan", "--boards", "4", "--records", "30"]
-    command += ["--data", str(tmp_path / "proxy.npz"), "--rounds", "3", "--honest", "2", "--seeds", "1"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    item = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    words = ["plan", "--boards", "4", "--records", "30", "--data", "proxy.npz", "--rounds", "3"]
+    words += ["--honest", "2", "--seeds", "1"]
+    told, listed, offered = (program(*words, *more, cwd=tmp_path) for more in ((), ("--json",), ("--share",)))
+    assert [done.returncode for done in (told, listed, offered)] == [0, 0, 0], told.stderr + listed.stderr
+    text, item, shared = told.stdout, json.loads(listed.stdout), offered.stdout
     choice = item["choices"][0]
     assert item["best_rounds"] == 3 and str(choice["budget_units"]) in text and f"{choice['accuracy']:.3f}" in text
-    shared = subprocess.run([*command, "--share"], capture_output=True, text=True, check=True).stdout
     options = re.search(r"policies with (.*) allow it", " ".join(shared.split()))
     assert options is not None
     assert options[1].startswith("--honest 2 --cohort 2 (or more) --min-log2-sigma ") and "--releases 3" in options[1]
-    wrong = subprocess.run([*command, "--honest", "9"], capture_output=True, text=True, check=False)
+    wrong = program(*words, "--honest", "9", cwd=tmp_path)
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commandline import program
 from picofed import accounting, native
 from picofed.cli.audit import Pace
 from picofed.privacy import audited_board, canaries, neighbours
@@ -24,12 +25,8 @@ from scipy import stats
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[[Mapping[str, tuple[str, str]], list[str]], subprocess.CompletedProcess[str]]
+picofed = partial(program, timeout=300)
 ARGUMENTS = ["audit", "--json", "--canaries", "10000", "--seed", "7"]
-
-
-def picofed(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 # ---- the statistics ----------------------------------------------------------------------------------------------

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commandline import program
 from picofed import accounting
 from picofed.learn.job import Job
 from picofed.learn.model import Model, Rectangle
@@ -25,8 +24,8 @@ Plant = Callable[[Mapping[str, tuple[str, str]]], Path]
 
 def told(*arguments: str) -> dict[str, Any]:
     """What `picofed audit --json` says."""
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", "audit", "--json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = program("audit", "--json", *arguments, timeout=300)
+    assert done.returncode == 0, done.stderr
     item: dict[str, Any] = json.loads(done.stdout)
     return item
 

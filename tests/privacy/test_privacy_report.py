@@ -9,14 +9,13 @@ import math
 import os
 import re
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from commandline import program
 from picofed import accounting, native
 from picofed.errors import PicofedError
 from picofed.learn.job import Job
@@ -200,8 +199,7 @@ def test_what_is_no_audit_is_refused(content: str, tmp_path: Path) -> None:
 
 def test_a_site_without_boards_is_one_line(tmp_path: Path) -> None:
     Store(tmp_path / "store.db").close()
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", "privacy-report", "--site", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = program("privacy-report", "--site", tmp_path, timeout=60)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1) and "not seen a board" in done.stderr
 
 
@@ -212,8 +210,7 @@ def test_a_page_goes_into_a_pipe_as_it_stands(store: Store, tmp_path: Path) -> N
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", "privacy-report", "--site", str(tmp_path)]
-    done = subprocess.run([*command, "--output", str(pipe)], capture_output=True, text=True, timeout=60, check=False)
+    done = program("privacy-report", "--site", tmp_path, "--output", pipe, timeout=60)
     assert done.returncode == 0 and stat.S_ISFIFO(pipe.lstat().st_mode)
     reader.join(30)
     assert read and read[0].startswith(b"<!DOCTYPE html>") and read[0].endswith(b"</html>\n")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commandline import program
 from helper_world import SECRET, Fleet, InProcess, boards_of, masked, roster_of
 from picofed import accounting, native
 from picofed.distributed import share
@@ -35,10 +33,9 @@ from picofed.store import SET_ASIDE, Store
 
 
 def cli(*words: str) -> str:
-    command = [sys.executable, "-c", "from picofed.cli import main; main()", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, env=dict(os.environ, COLUMNS="200")
-    ).stdout
+    done = program(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def drive(store: Store, job: Job, plan: Plan, boards: list[SimulatedBoard], helper: Helper) -> Coordinator:
