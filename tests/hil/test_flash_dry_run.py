@@ -86,6 +86,15 @@ def test_a_lost_ledger_comes_before_another_policy(site: Path, board: UnixBoard)
     assert "new policy, self-test passed" in run(site, board, "--epsilon", 3).stdout
 
 
+def test_what_is_left_of_keys_that_nobody_knows_gives_way_to_new_ones(site: Path, board: UnixBoard) -> None:
+    run(site, board, "--no-keys")
+    board.power_off()
+    board.install({"/picofed-data/board.0": b"half"})
+    board.reset()
+    for words, said in ((("--dry-run",), "would give it new keys\n"), ((), "new keys, self-test passed\n")):
+        assert run(site, board, *words).stdout.endswith(f"files are up to date, {said}")
+
+
 def test_what_the_run_refuses_a_dry_run_refuses(site: Path, board: UnixBoard, tmp_path: Path) -> None:
     (tmp_path / "pico.uf2").write_bytes(uf2.from_binary(bytes(256), family=PICO))
     (tmp_path / "other.uf2").write_bytes(uf2.from_binary(bytes(256), family=0xE48BFF59))

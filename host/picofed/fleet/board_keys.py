@@ -26,7 +26,7 @@ class Step(Enum):
     FIRST = "give it keys"  # never provisioned, or its files are lost: then this site may know it
     DISPLACE = "give it new keys, in the place of the {} that had its id"  # that one's, of another kind
     LOOK = "see whose keys it has once its firmware runs"  # it has some, and has not told
-    TAKE_OVER = "give it new keys"  # it has another owner's
+    TAKE_OVER = "give it new keys"  # it has another owner's, or what is left of anybody's
     RESTORE = f"give it its keys again ({LOST})"
     CATCH_UP = f"give it its keys again ({BEHIND})"
     CHANGE = "change its policy"
@@ -112,6 +112,8 @@ class BoardKeys:
             return Step.FIRST
         if self._wrong == "" and self._keys.changes(ident):
             return Step.CHANGE
+        if self._wrong == LOST and self._keys.known(ident) is None:
+            return Step.TAKE_OVER
         return _FOR[self._wrong]
 
     def is_due(self, step: Step) -> bool:
