@@ -139,7 +139,7 @@ class Job:
             _refuse("clip or log2_sigma is out of range")
 
     def _check_masks(self):
-        if not 16 <= self.mask_bits <= 32 or self.mask_bits + self.round_shift > 32:
+        if not 8 <= self.mask_bits <= 32 or self.mask_bits + self.round_shift > 32:
             _refuse("mask_bits, or its sum with round_shift, is out of range")
         if self.round_shift + 2 > self.log2_sigma or self.mode != GRADIENT:
             _refuse("masks need gradient mode and a round_shift of at most log2_sigma - 2")

@@ -12,7 +12,7 @@ from picofed.errors import PicofedError
 from picofed.native import blake2b, x25519, x25519_public
 from picofed.update_head import MASKED
 
-BITS: Final = (16, 32)
+BITS: Final = (8, 32)
 WEIGHT_MAX: Final = 32
 PREFIX: Final = 60
 MAC: Final = 16

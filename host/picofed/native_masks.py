@@ -15,7 +15,7 @@ Uint32 = npt.NDArray[np.uint32]
 
 
 def mask_encode(values: npt.ArrayLike, shift: int, bits: int, seed: bytes) -> bytes:
-    """Values, rounded to multiples of 2^shift (0..16), as fields of `bits` (16..32) bits under the mask of `seed`.
+    """Values, rounded to multiples of 2^shift (0..24), as fields of `bits` (8..32) bits under the mask of `seed`.
 
     values: int32 or uint32 each, at least one; shift + bits <= 32; seed: 32 bytes, for one release only.
     """

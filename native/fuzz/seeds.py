@@ -85,7 +85,7 @@ def seeds() -> dict[str, bytes]:
         for mode in (0, 1):
             head = bytes([11, mode, len(model.descriptor), 3, 8, 16, 0, 20, 1])
             found[f"frozen-{name}-{mode}"] = head + model.descriptor + chooser.randbytes(60)
-    for bits, n in ((16, 3), (17, 40), (32, 5)):
+    for bits, n in ((8, 5), (13, 40), (16, 3), (17, 40), (32, 5)):
         found[f"fields-{bits}"] = bytes([12, 0, bits, n]) + packed(chooser.getrandbits(bits * n), bits * n)
     for threshold in (1, 3, 8):
         points = bytes(chooser.sample(range(1, 256), threshold))

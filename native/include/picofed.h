@@ -357,8 +357,8 @@ void pf_batch_sum(int64_t *total, size_t n, const uint8_t *const *vectors, uint3
 
 /* ---- masked payloads (SPEC 10.4) ------------------------------------------------------------------------------- */
 
-#define PF_MASK_BITS_MIN 16u
-/* Round n values (1 to 2^25 - 1) to multiples of 2^shift (0..16), take them modulo 2^bits (16..32, shift + bits <= 32),
+#define PF_MASK_BITS_MIN 8u
+/* Round n values (1 to 2^25 - 1) to multiples of 2^shift (0..24), take them modulo 2^bits (8..32, shift + bits <= 32),
  * add the mask of `seed`, pack. Returns the length, ceil(n bits / 8). out may be the values' own memory. */
 pf_status pf_mask_encode(uint8_t *out, size_t out_len, const uint32_t *values, size_t n, uint32_t shift, uint32_t bits,
     const uint8_t seed[32]);

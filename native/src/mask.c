@@ -3,7 +3,7 @@
 #include "picofed.h"
 #include "port.h"
 
-#define MASK_SHIFT_MAX 16u
+#define MASK_SHIFT_MAX (32u - PF_MASK_BITS_MIN)
 #define MASK_WORDS 64u /* of keystream at once: what a call of ChaCha20 costs beside its blocks is shared by four */
 
 /* ChaCha20's keystream, read as little-endian words. */
@@ -36,7 +36,7 @@ static uint32_t mask_word(mask_stream *stream) {
 }
 
 static uint32_t mask_limit(uint32_t bits) {
-    return 0xffffffffu >> (32 - bits); /* bits is 16..32 */
+    return 0xffffffffu >> (32 - bits); /* bits is PF_MASK_BITS_MIN..32 */
 }
 
 /* Words from bytes, the last ones filled up with zeros. */

@@ -131,7 +131,7 @@ static void run_crypto(void) {
     expect(pf_shamir_share(out, key, bytes, 17, 24) == PF_OK, "share");
     expect(pf_mask_add(bytes, 100, 40, 20, key, 1) == PF_OK, "mask");
     static uint32_t values[40];
-    for (uint32_t bits = 16; bits <= 32; bits += 8) {
+    for (uint32_t bits = PF_MASK_BITS_MIN; bits <= 32; bits += 8) {
         SECRET(values, sizeof values);
         expect(pf_mask_encode(bytes, sizeof bytes, values, 40, 32 - bits, bits, key) > 0, "mask");
     }

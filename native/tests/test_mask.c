@@ -29,7 +29,7 @@ static void test_fields(void) {
     uint64_t random = check_seed();
     static uint8_t stream[4 * N_MAX];
     uint8_t nonce[12] = {0};
-    for (uint32_t bits = 16; bits <= 32; bits++) {
+    for (uint32_t bits = PF_MASK_BITS_MIN; bits <= 32; bits++) {
         for (uint32_t round = 0; round < 60; round++) {
             size_t n = round == 0 ? N_MAX : 1 + check_below(&random, N_MAX);
             uint32_t shift = check_below(&random, 33 - bits);
@@ -83,7 +83,7 @@ static void test_fields(void) {
 static void test_a_wrapped_accumulator_changes_nothing(void) {
     uint64_t random = check_seed();
     for (uint32_t i = 0; i < 2000; i++) {
-        uint32_t bits = 16 + check_below(&random, 17);
+        uint32_t bits = PF_MASK_BITS_MIN + check_below(&random, 33 - PF_MASK_BITS_MIN);
         uint32_t shift = 32 - bits;
         int64_t exact = (int64_t)(check_random(&random) << 16) >> 24; /* far beyond 32 bits */
         uint32_t value = (uint32_t)(uint64_t)exact;
@@ -121,10 +121,12 @@ static void test_refusals(void) {
     uint32_t values[3] = {1, 2, 3};
     uint8_t seed[32] = {0};
     uint8_t out[16];
-    CHECK_EQ(pf_mask_encode(out, sizeof out, values, 3, 0, 15, seed), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_encode(out, sizeof out, values, 3, 0, 7, seed), PF_E_ARGUMENT);
     CHECK_EQ(pf_mask_encode(out, sizeof out, values, 3, 0, 33, seed), PF_E_ARGUMENT);
     CHECK_EQ(pf_mask_encode(out, sizeof out, values, 3, 13, 20, seed), PF_E_ARGUMENT);
     CHECK_EQ(pf_mask_encode(out, sizeof out, values, 3, 0xfffffff0u, 20, seed), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_encode(out, sizeof out, values, 3, 25, 8, seed), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_encode(out, 3, values, 3, 24, 8, seed), 3);
     CHECK_EQ(pf_mask_encode(out, sizeof out, values, 0, 0, 20, seed), PF_E_ARGUMENT);
     CHECK_EQ(pf_mask_encode(out, 7, values, 3, 0, 20, seed), PF_E_MEMORY);
     CHECK_EQ(pf_mask_encode(out, 8, values, 3, 0, 20, seed), 8);
@@ -132,12 +134,13 @@ static void test_refusals(void) {
     CHECK_EQ(pf_mask_unpack(values, 3, 20, out, 8), PF_OK);
     CHECK_EQ(pf_mask_unpack(values, 3, 20, out, 7), PF_E_FRAME);
     CHECK_EQ(pf_mask_unpack(values, 3, 20, out, 9), PF_E_FRAME);
-    CHECK_EQ(pf_mask_unpack(values, 3, 15, out, 8), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_unpack(values, 3, 7, out, 3), PF_E_ARGUMENT);
     CHECK_EQ(pf_mask_unpack(values, 0, 20, out, 0), PF_E_ARGUMENT);
     out[7] |= 0x10;
     CHECK_EQ(pf_mask_unpack(values, 3, 20, out, 8), PF_E_FRAME);
     CHECK_EQ(pf_mask_sum(values, 3, 33, seed, 1), PF_E_ARGUMENT);
-    CHECK_EQ(pf_mask_add(out, 8, 3, 15, seed, 0), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_sum(values, 3, 7, seed, 1), PF_E_ARGUMENT);
+    CHECK_EQ(pf_mask_add(out, 3, 3, 7, seed, 0), PF_E_ARGUMENT);
     CHECK_EQ(pf_mask_add(out, 8, 3, 20, seed, 2), PF_E_ARGUMENT);
     CHECK_EQ(pf_mask_add(out, 7, 3, 20, seed, 0), PF_E_FRAME);
 }

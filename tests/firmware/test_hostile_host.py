@@ -318,9 +318,12 @@ def test_a_share_of_the_noise_is_for_masked_jobs_and_no_smaller_than_the_policys
     masked = replace(JOB, name="masked", log2_sigma=17, clip=100000, mask_bits=20)
     assert "no masks" in refused(-21, client.job, upload(client, replace(masked, mask_bits=0).body, 900))
     assert "log2_sigma" in refused(-21, client.job, upload(client, replace(masked, log2_sigma=16).body, 900))
+    narrow = cbor2.dumps(cbor2.loads(masked.body) | {"mask_bits": 7})
+    assert "mask_bits" in refused(-1, client.job, upload(client, narrow, 900))
+    masked = replace(masked, mask_bits=8)
     bring(client, masked)
     start(client, masked)
-    assert wait(client).update is not None
+    assert len(fetch(client, wait(client))) == 60 + len(JOB.model.trainable) + 2 * 16
     charge = accounting.charge(100000, 17)
     assert client.hello().spent == charge > 15.9 * accounting.charge(100000, 19)
 

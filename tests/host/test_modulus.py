@@ -118,8 +118,8 @@ def test_a_job_without_room_for_its_sum_is_refused_in_words() -> None:
     assert (job.round_shift, job.mask_bits) == (14, 18)
     job, _ = jobfile.parse(item(records=500, boards=10, round_shift=10, **given))
     assert (job.round_shift, job.mask_bits) == (10, 21)
-    with pytest.raises(JobError, match="round_shift is at most 16"):
-        jobfile.parse(item(records=500, boards=10, round_shift=17, **given))
+    with pytest.raises(JobError, match="round_shift is at most 24"):
+        jobfile.parse(item(records=500, boards=10, round_shift=25, **given))
     # the pair that the message names fits
     smaller = {"clip_norm": 1 << 18, "log2_sigma": 21}
     assert jobfile.parse(item(records=5000, boards=10, **smaller))[0].mask_bits == 16
@@ -148,7 +148,7 @@ def test_weights_by_age_take_bits_and_a_finer_grid() -> None:
         ({"clip_norm": 1 << 30, "log2_sigma": 20}, "clip must be"),
         ({"clip_norm": 1, "log2_sigma": 20, "round_shift": -1}, "round_shift must be 0 to 30"),
         ({"clip_norm": 1, "log2_sigma": 20, "round_shift": 10**9}, "round_shift must be 0 to 30"),
-        ({"clip_norm": 1, "log2_sigma": 20, "mask_bits": 15}, "mask_bits must be 16 to 32"),
+        ({"clip_norm": 1, "log2_sigma": 20, "mask_bits": 7}, "mask_bits must be 8 to 32"),
     ],
 )
 def test_what_no_board_would_take_is_refused_as_ever(privacy: dict[str, int], words: str) -> None:

@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -140,7 +141,11 @@ def test_formats_and_their_refusals() -> None:
     with pytest.raises(CohortError):
         Graph(Cohort(9, 4, b"j" * 8, b"m" * 16, (0, 2, 5)), members)
     sealed = Sealed(b"c" * 32, 17, 15, 10, b"k" * 16, bytes(22), (b"s" * 32,) * 2)
-    assert Sealed.parse(sealed.payload, 10) == sealed
+    narrow = Sealed(b"c" * 32, 8, 15, 10, b"k" * 16, bytes(10), (b"s" * 32,) * 2)
+    assert Sealed.parse(sealed.payload, 10) == sealed and Sealed.parse(narrow.payload, 10) == narrow
+    for bits, length in ((7, 9), (33, 42)):
+        with pytest.raises(CohortError):
+            Sealed.parse(replace(narrow, bits=bits, fields=bytes(length)).payload, 10)
     for payload, count in ((sealed.payload[:-1], 10), (sealed.payload, 11), (sealed.payload[:50], 10)):
         with pytest.raises(CohortError):
             Sealed.parse(payload, count)

@@ -173,7 +173,7 @@ def test_a_board_does_what_the_text_says(tmp_path: Path) -> None:
         )
         host = Host(str(board.port), keys, provision["secret"])
         weights = np.random.default_rng(5).integers(-3000, 3000, PARAMETERS).tolist()
-        masked_job = JOB | {"round_shift": 14, "mask_bits": 16}
+        masked_job = JOB | {"round_shift": 14, "mask_bits": 9}
         plain, plain_id = host.round(JOB, weights, 9)
         masked, masked_id = host.round(masked_job, weights, 10)
         [told] = host.ask(9, 0, 24)
@@ -208,10 +208,10 @@ def test_a_board_does_what_the_text_says(tmp_path: Path) -> None:
     # 10.1, 10.3, 10.4
     public = reader.x25519(HELPER), reader.x25519(keys.mask)
     pair = H(32, reader.x25519(HELPER, public[1]), b"picofed pair" + public[1] + public[0])
-    start = front(5, masked_job, records[2][2], 10) + nonce + struct.pack("<BBH", 16, 14, TRAINABLE)
+    start = front(5, masked_job, records[2][2], 10) + nonce + struct.pack("<BBH", 9, 14, TRAINABLE)
     seed = H(32, pair, b"picofed seed" + start[24:32] + le32(10) + start[4:8] + nonce)
-    hidden = zip(second, reader.masks(seed, 16, TRAINABLE), strict=True)
-    body = reader.fields([reader.rounded(value, 14) + mask for value, mask in hidden], 16)
+    hidden = zip(second, reader.masks(seed, 9, TRAINABLE), strict=True)
+    body = reader.fields([reader.rounded(value, 14) + mask for value, mask in hidden], 9)
     digest = H(32, None, body)
     mac = H(16, H(32, pair, b"picofed header"), start + digest)
     tag, ident = reader.named(start, keys, digest + mac)
@@ -221,7 +221,7 @@ def test_a_board_does_what_the_text_says(tmp_path: Path) -> None:
 def test_a_cohort_does_what_the_text_says() -> None:
     """SPEC 11, on simulated boards, which tests/firmware/test_peers.py holds to real firmware."""
     owner = emulated_owner(b"spec")
-    job = JOB | {"round_shift": 13, "mask_bits": 17, "masks": "pairwise"}
+    job = JOB | {"round_shift": 13, "mask_bits": 13, "masks": "pairwise"}
     body = reader.pack(job)
     weights = np.random.default_rng(6).integers(-3000, 3000, PARAMETERS).tolist()
     given = [
@@ -250,7 +250,7 @@ def test_a_cohort_does_what_the_text_says() -> None:
         next(ratchet)
         sums, count = sums_of(store, weights)
         values, fresh = noised(sums, next(ratchet)), next(ratchet)
-        payload = cohort.update(i, keys[i].mask, fresh, values, 17, 13)
+        payload = cohort.update(i, keys[i].mask, fresh, values, 13, 13)
         start = bytes([6, 0, LOG2_SIGMA, 0]) + update[4:8] + struct.pack("<III", 4, count, CLIP | 1 << 20)
         start += update[20:24] + H(8, None, body) + one.policy.board + payload[:52]
         tag, ident = reader.named(start, keys[i], H(32, None, payload[52:]))
@@ -259,10 +259,10 @@ def test_a_cohort_does_what_the_text_says() -> None:
         if i != 2:
             told = board.reveal(H(16, None, place), bytes([0b11011]))
             assert told == cohort.told(i, keys[i].mask, 0b11011)
-            own = reader.masks(H(32, H(32, fresh, b"picofed self"), b"picofed mask"), 17, TRAINABLE)
+            own = reader.masks(H(32, H(32, fresh, b"picofed self"), b"picofed mask"), 13, TRAINABLE)
             seed = told[32 * cohort.neighbours(i).index(2) :][:32]
             run = int.from_bytes(payload[52:], "little")
-            for k, mask in enumerate(reader.masks(seed, 17, TRAINABLE)):
-                total[k] += (run >> 17 * k & 0x1FFFF) - own[k] - (mask if i < 2 else -mask)
+            for k, mask in enumerate(reader.masks(seed, 13, TRAINABLE)):
+                total[k] += (run >> 13 * k & 0x1FFF) - own[k] - (mask if i < 2 else -mask)
                 left[k] += reader.rounded(values[k], 13)
-    assert [(a - b) % 2**17 for a, b in zip(total, left, strict=True)] == [0] * TRAINABLE
+    assert [(a - b) % 2**13 for a, b in zip(total, left, strict=True)] == [0] * TRAINABLE

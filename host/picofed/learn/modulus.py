@@ -11,7 +11,6 @@ from picofed.learn.job import JobError
 
 DEVIATIONS: Final = 8  # of the sum's noise that have room: beyond them 2^-45 of all sums of a coordinate
 GRID: Final = 5  # a release is rounded to sigma / 2^5, which leaves room for weights by age
-GRID_MAX: Final = 16  # with no fewer bits than 16, of 32
 
 
 class WrapError(JobError):
@@ -45,7 +44,7 @@ def fit(
     known = records > 0 and boards > 0
     if round_shift is None:
         finer = _mixing(boards, spread) if known and spread > 1 else 0
-        round_shift = max(0, min(log2_sigma - max(GRID, finer), GRID_MAX, 32 - (bits or 0)))
+        round_shift = max(0, min(log2_sigma - max(GRID, finer), 32 - (bits or masking.BITS[0])))
         while (
             bits is None and known and round_shift and not _fits(clip, log2_sigma, round_shift, records, boards, spread)
         ):
@@ -54,7 +53,8 @@ def fit(
         return round_shift, bits
     most = 32 - round_shift
     if most < masking.BITS[0]:
-        raise JobError(f"under masks round_shift is at most {GRID_MAX}: a field has {masking.BITS[0]} bits or more")
+        coarsest = 32 - masking.BITS[0]
+        raise JobError(f"under masks round_shift is at most {coarsest}: a field has {masking.BITS[0]} bits or more")
     if not known:
         return round_shift, most
     least = needed(clip, log2_sigma, round_shift, records, boards, spread)

@@ -10,7 +10,7 @@ from picofed.reference.crypto import chacha20
 
 
 def _length(n: int, bits: int) -> int:
-    if not 16 <= bits <= 32 or not 1 <= n < 2**25:
+    if not 8 <= bits <= 32 or not 1 <= n < 2**25:
         raise CoreArgumentError("mask")
     return -(-n * bits // 8)
 

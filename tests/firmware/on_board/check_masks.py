@@ -8,8 +8,9 @@ from picofed.errors import POLICY as FORBIDDEN
 def test_masked_jobs():
     job = make(mask_bits=20, round_shift=11)
     assert job.mask_bits == 20 and make().mask_bits == 0
+    assert make(mask_bits=8, round_shift=11).mask_bits == 8
     wrong = [
-        ("mask_bits", {"mask_bits": 15}),
+        ("mask_bits", {"mask_bits": 7}),
         ("mask_bits", {"mask_bits": 0}),
         ("mask_bits", {"mask_bits": 33}),
         ("mask_bits", {"mask_bits": 29}),

@@ -272,7 +272,7 @@ def test_plans_that_masks_do_not_fit_are_refused(make_world: Callable[..., Any])
             Coordinator(Store(), *wrong, keys, helper=helper)
     with pytest.raises(JobError, match="need a helper"):
         Coordinator(Store(), job, replace(world.plan, masked=True), keys)
-    for changes in ({"mask_bits": 15}, {"mask_bits": 21}, {"round_shift": 16, "mask_bits": 16}, {"mask_bits": 33}):
+    for changes in ({"mask_bits": 7}, {"mask_bits": 21}, {"round_shift": 16, "mask_bits": 16}, {"mask_bits": 33}):
         with pytest.raises(JobError):
             masked(world, **changes)
     with pytest.raises(JobError, match="gradient"):

@@ -12,10 +12,11 @@ import cbor2
 import numpy as np
 import pytest
 from helper_world import SECRET, Fleet, boards_of, masked, refused, roster_of
-from picofed import native
+from picofed import native, reference
 from picofed.helper.judge import FORBIDDEN, MALFORMED, USED, Judge, Refused
-from picofed.helper.request import parse_answer
+from picofed.helper.request import Request, parse_answer
 from picofed.learn.clients import SimulatedBoard
+from picofed.masking import Header, header_mac, helper_pair
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1, 1], [1, 2, 2, 1, 1]])
@@ -120,6 +121,27 @@ def test_every_byte_of_a_header_is_under_the_mac(fleet: Fleet, judge: Judge) -> 
         item["members"][0][0] = bytes(header)
         item["members"].sort()
         assert refused(judge, cbor2.dumps(item)) in (FORBIDDEN, MALFORMED), at
+
+
+def test_fields_of_bits_that_no_job_may_have(fleet: Fleet, judge: Judge) -> None:
+    """SPEC 10.2 holds for a header, too, though its board made it."""
+
+    def request(bits: int) -> Request:
+        found = []
+        for header in headers:
+            data = header.data[:56] + bytes([bits]) + header.data[57:92]
+            pair = helper_pair(SECRET, judge.roster.boards[header.board])
+            found.append((Header(data + header_mac(pair, data)), 1))
+        return Request.of(len(fleet.job.model.trainable), found)
+
+    headers = [fleet.release(number).header for number in range(3)]
+    for bits in (0, 7, 21, 33):
+        assert refused(judge, request(bits).body) == FORBIDDEN
+    asked = request(8)
+    answer = parse_answer(asked, judge.answer(asked.body))
+    pairs = {header: helper_pair(SECRET, judge.roster.boards[header.board]) for header, _ in asked.members}
+    masks = [reference.masks(header.seed(pair), asked.fields, 8) for header, pair in pairs.items()]
+    assert answer.tolist() == [sum(column) % 256 for column in zip(*masks, strict=True)]
 
 
 def test_jobs_do_not_mix(make_world: Callable[..., Any], tmp_path: Path) -> None:
