@@ -16,6 +16,7 @@ from picofed.errors import PicofedError
 from picofed.learn.clients import Examples
 from picofed.learn.job import Plan
 from picofed.learn.model import Model
+from picofed.learn.modulus import GRID
 from picofed.simulation import api
 from picofed.simulation.dataset import Pool
 from picofed.simulation.task import make_task
@@ -24,7 +25,6 @@ ROUNDS: Final = (5, 10, 20, 40)
 HELD_OUT: Final = "held out"
 SHARE: Final = 0.2
 RECORDS_MAX: Final = 1 << 22
-ROUND_BELOW: Final = 5  # masked releases are rounded to sigma / 2^5
 EPSILON_MAX: Final = 100.0  # of each board by itself
 
 
@@ -68,7 +68,7 @@ def deal(pool: Pool, boards: int, records: int, seed: int) -> dict[str, Examples
 
 def _own_epsilon(epsilon: float, delta: float, honest: int, samples: int) -> float:
     """What each board's ledger may come to where `epsilon` is that of sums over `honest` honest boards."""
-    units = local_budget(epsilon, delta, honest, ROUND_BELOW, samples * honest)
+    units = local_budget(epsilon, delta, honest, GRID, samples * honest)
     try:
         found = accounting.epsilon(accounting.mu_squared_of(units), delta, samples)
     except accounting.AccountingError:  # at such an epsilon the sampler's distance is more than delta allows
@@ -110,7 +110,7 @@ def explore(
         units, samples = charge * number, len(model.trainable) * number
         conditional = None
         if honest:
-            shift = job.log2_sigma - ROUND_BELOW
+            shift = job.log2_sigma - GRID
             conditional = epsilon_of_sums(units, 0, delta, honest, job.log2_sigma, shift, samples * honest)
         accuracies = []
         for seed in range(seeds):

@@ -13,6 +13,7 @@ import pytest
 from mpmath import mp, mpf
 from picofed import accounting
 from picofed.distributed import DistributedError, epsilon_of_sums, local_budget, share
+from picofed.learn.modulus import GRID
 
 Floats = npt.NDArray[Any]
 REACH = 14  # sigmas on either side of 0 that are kept
@@ -45,7 +46,7 @@ def test_lemma_8_constants() -> None:
         assert mpf("2.001") * mp.exp(-6 * mp.pi**2) < mpf(2) ** mpf("-84.4")
 
 
-@pytest.mark.parametrize(("log2_sigma", "shift", "weights"), [(6, 4, [1, 1]), (6, 4, [1, 1, 1]), (6, 2, [1, 2, 4])])
+@pytest.mark.parametrize(("log2_sigma", "shift", "weights"), [(6, 4, [1, 1]), (6, 3, [1, 1, 1]), (6, 2, [1, 2, 4])])
 def test_lemma_8_residues_and_sums_have_the_laws_it_says(log2_sigma: int, shift: int, weights: list[int]) -> None:
     """Residues are uniform; given any of them, the weighted sum is a discrete Gaussian on its coset."""
     sigma, step = 1 << log2_sigma, 1 << shift
@@ -74,7 +75,7 @@ def hockey_stick(p: Floats, q: Floats, epsilon: float) -> float:
     return float(np.maximum(p - math.exp(epsilon) * q, 0).sum())
 
 
-@pytest.mark.parametrize("shift", [0, 2, 4])
+@pytest.mark.parametrize("shift", [0, 2, 3, 4])
 @pytest.mark.parametrize("boards", [1, 2, 5])
 def test_lemma_8_bounds_what_an_observer_of_the_sum_can_tell(boards: int, shift: int) -> None:
     """delta of the very law of a sum of rounded releases, against the Gaussian's; a Gaussian of 4 % more noise would
@@ -122,6 +123,16 @@ def test_conditional_epsilon_against_dp_accounting(honest: int, spread: int) -> 
     assert both > local
 
 
+def test_what_the_grid_costs() -> None:
+    """How far mu^2 is above that of a sum which nobody rounds, in per cent, on the grid that jobs get and on others."""
+    cost = {
+        below: [round(100 * (float(share(20, 20 - below, honest)) * honest - 1), 1) for honest in (2, 4, 8, 16)]
+        for below in (2, GRID, 4, 5)
+    }
+    assert cost == {2: [10.3, 4.9, 2.4, 1.2], 3: [2.4, 1.2, 0.6, 0.3], 4: [0.6, 0.3, 0.1, 0.1], 5: [0.1, 0.1, 0.0, 0.0]}
+    assert round(100 * 4.0**-GRID / 12, 2) == 0.13  # of sigma^2: the variance of rounding
+
+
 def test_the_briefs_numbers() -> None:
     """Local epsilon 8 at delta 1e-5 with 5, 10, 20, 40, 100 honest boards."""
     units = accounting.budget(8.0, 1e-5)
@@ -146,17 +157,18 @@ def test_shares_of_the_noise_add_up_to_the_policys() -> None:
 def test_budget_of_boards_that_add_their_share(honest: int) -> None:
     """The conditional number against dp-accounting, and that the budget is the largest, but for a part in 10^5."""
     epsilon, log2_sigma, releases = 1.5, 18, 20
-    units = local_budget(epsilon, 1e-5, honest, 5)
-    found = epsilon_of_sums(units, 0, 1e-5, honest, log2_sigma, log2_sigma - 5)
-    assert found <= epsilon < epsilon_of_sums(units + units // 10**5, 0, 1e-5, honest, log2_sigma, log2_sigma - 5)
-    # so many releases use the budget up; the sum of the boards' noise is what dp-accounting is told of
+    units = local_budget(epsilon, 1e-5, honest, GRID)
+    shift = log2_sigma - GRID
+    found = epsilon_of_sums(units, 0, 1e-5, honest, log2_sigma, shift)
+    assert found <= epsilon < epsilon_of_sums(units + units // 10**5, 0, 1e-5, honest, log2_sigma, shift)
+    # so many releases use the budget up; dp-accounting is told of the boards' noise, less what the grid costs
     clip = accounting.plan(accounting.epsilon(accounting.mu_squared_of(units), 1e-5), 1e-5, releases, log2_sigma)
     assert releases * accounting.charge(clip, log2_sigma) <= units
-    multiplier = 2.0**log2_sigma * math.sqrt(honest) / clip
+    multiplier = math.sqrt(4.0**log2_sigma * honest - 3 * 4.0**shift) / clip
     wanted = dp_accounting.get_epsilon_gaussian(multiplier / math.sqrt(releases), 1e-5)
     assert epsilon * 0.999 < wanted <= epsilon
-    assert local_budget(epsilon, 1e-5, 1, 5) <= accounting.budget(epsilon, 1e-5)
-    for wrong in ((0, 5), (3, 1)):
+    assert local_budget(epsilon, 1e-5, 1, GRID) <= accounting.budget(epsilon, 1e-5)
+    for wrong in ((0, GRID), (3, 1)):
         with pytest.raises(DistributedError):
             local_budget(epsilon, 1e-5, *wrong)
 

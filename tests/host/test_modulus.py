@@ -122,7 +122,7 @@ def test_a_job_without_room_for_its_sum_is_refused_in_words() -> None:
         jobfile.parse(item(records=500, boards=10, round_shift=25, **given))
     # the pair that the message names fits
     smaller = {"clip_norm": 1 << 18, "log2_sigma": 21}
-    assert jobfile.parse(item(records=5000, boards=10, **smaller))[0].mask_bits == 16
+    assert jobfile.parse(item(records=5000, boards=10, **smaller))[0].mask_bits == 14
 
 
 def test_epsilon_alone_takes_less_of_both_before_it_is_refused() -> None:
@@ -135,10 +135,19 @@ def test_epsilon_alone_takes_less_of_both_before_it_is_refused() -> None:
 def test_weights_by_age_take_bits_and_a_finer_grid() -> None:
     given = (1 << 19, 18)
     equal, unequal = (fit(*given, records=400, boards=100, spread=spread) for spread in (1, 8))
-    assert equal == (13, needed(*given, 13, 400, 100) + 1)
+    assert equal == (15, needed(*given, 15, 400, 100) + 1)
     weights = [1, *[8] * 99]
     assert masking.weights_mix(weights, 18, unequal[0]) and not masking.weights_mix(weights, 18, 13)
     assert unequal[1] >= needed(*given, unequal[0], 400, 100, 8) > needed(*given, unequal[0], 400, 100)
+    # more boards than were foretold, or than anybody said, still mix; on the grid of equal weights five would not
+    for shift, _ in (fit(*given, spread=2), fit(*given, records=400, boards=3, spread=2)):
+        assert masking.weights_mix([1, *[2] * 50], 18, shift) and not masking.weights_mix([1, *[2] * 4], 18, equal[0])
+
+
+def test_grid_of_equal_weights() -> None:
+    """An eighth of sigma, finer where the rounding of so many boards would take a sum's last bit."""
+    assert [22 - fit(1, 22, records=boards, boards=boards)[0] for boards in (2, 50, 1000, 3000)] == [3, 3, 3, 5]
+    assert [fit(1 << 17, 20, records=boards, boards=boards) for boards in (2, 8, 50)] == [(17, 10), (17, 10), (17, 12)]
 
 
 @pytest.mark.parametrize(

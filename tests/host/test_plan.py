@@ -12,6 +12,7 @@ from commandline import program
 from picofed import accounting
 from picofed.distributed import epsilon_of_sums
 from picofed.errors import PicofedError
+from picofed.learn.modulus import fit
 from picofed.planning import HELD_OUT, deal, explore
 from picofed.simulation.dataset import Pool
 
@@ -39,7 +40,8 @@ def test_choices_spend_the_budget_and_say_what_it_means(pool: Pool) -> None:
         assert one.charge_units == accounting.charge(one.clip_norm, one.log2_sigma)
         assert one.budget_units == one.rounds * one.charge_units <= accounting.budget(4.0, 1e-5)
         assert 3.9 < one.epsilon <= 4.0 and one.noise_multiplier == 2.0**one.log2_sigma / one.clip_norm
-        least = epsilon_of_sums(one.budget_units, 0, 1e-5, 3, one.log2_sigma, one.log2_sigma - 5)
+        shift, _ = fit(one.clip_norm, one.log2_sigma, records=6 * 40, boards=6)  # of the job that is then made
+        least = epsilon_of_sums(one.budget_units, 0, 1e-5, 3, one.log2_sigma, shift)
         assert one.epsilon_distributed is not None and least <= one.epsilon_distributed < 0.7 * one.epsilon
     assert explore(pool, 6, 40, 4.0, rounds=(4,), seeds=1)[0].epsilon_distributed is None
 

@@ -10,7 +10,8 @@ from picofed import masking
 from picofed.learn.job import JobError
 
 DEVIATIONS: Final = 8  # of the sum's noise that have room: beyond them 2^-45 of all sums of a coordinate
-GRID: Final = 5  # a release is rounded to sigma / 2^5, which leaves room for weights by age
+GRID: Final = 3  # of sigma / 2^3: two honest boards' mu^2 (lemma 8) is 2.4 % above whole sums'; 2^2: a bit less, 10.3 %
+GRID_BY_AGE: Final = 5  # or finer, where weights differ: leaves room for a sum of squares of 4^5 / 4 (SPEC 10.6)
 
 
 class WrapError(JobError):
@@ -43,8 +44,8 @@ def fit(
     """
     known = records > 0 and boards > 0
     if round_shift is None:
-        finer = _mixing(boards, spread) if known and spread > 1 else 0
-        round_shift = max(0, min(log2_sigma - max(GRID, finer), 32 - (bits or masking.BITS[0])))
+        grid = GRID if spread == 1 else max(GRID_BY_AGE, _mixing(boards, spread) if known else 0)
+        round_shift = max(0, min(log2_sigma - grid, 32 - (bits or masking.BITS[0])))
         while (
             bits is None and known and round_shift and not _fits(clip, log2_sigma, round_shift, records, boards, spread)
         ):
