@@ -1,6 +1,8 @@
-"""How long host and helper take for one version of masked updates, on one core: prints a line for each.
+"""How long host and helper take for masked updates, on one core: prints a line for each.
 
-python benchmarks/masked_sum.py --updates 10000 --parameters 10000 --bits 20
+python benchmarks/masked_sum.py --updates 10000 --parameters 10000 --bits 15
+
+Without --bits, fields have the bits that a job file gives the fleet of masked_fleet.py.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
+import masked_fleet
 import numpy as np
 from picofed import native
 
@@ -34,9 +37,10 @@ def measure(updates: int, parameters: int, bits: int) -> tuple[float, float, flo
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name, default in (("updates", 10000), ("parameters", 10000), ("bits", 20)):
+    for name, default in (("updates", 10000), ("parameters", 10000), ("bits", masked_fleet.JOB.mask_bits)):
         parser.add_argument(f"--{name}", type=int, default=default)
     chosen = parser.parse_args()
+    print(f"a job file gives {masked_fleet.JOB.mask_bits} bits to {masked_fleet.TEXT}")
     host, helper, cipher = measure(chosen.updates, chosen.parameters, chosen.bits)
     print(f"{chosen.updates} updates of {chosen.parameters} parameters, {chosen.bits} bits each, CPU seconds:")
     print(f"host {host:.2f} (unpack and sum), helper {helper:.2f} (sum of masks), ChaCha20 alone {cipher:.2f}")

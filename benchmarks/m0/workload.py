@@ -7,6 +7,8 @@ import struct
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import masked_fleet
+
 from .cortex_m0 import Call, CortexM0
 
 EXAMPLES = 16
@@ -133,14 +135,15 @@ def measure_round(machine: CortexM0, features: int) -> Round:
 
 def measure_crypto(machine: CortexM0) -> dict[str, float]:
     """By name; `machine` runs crypto.c."""
+    bits = masked_fleet.JOB.mask_bits
     machine.write("crypto_key", bytes(range(32)))
     return {
         "ChaCha20, a byte": machine.call("bench_chacha20").cycles / BYTES,
         "BLAKE2b, a byte": machine.call("bench_blake2b", BYTES).cycles / BYTES,
         "BLAKE2b, a keyed tag of 64 bytes": machine.call("bench_blake2b", 64).cycles,
         "X25519, a shared secret": machine.call("bench_x25519").cycles,
-        "mask under a helper's key, a field of 17 bits": machine.call("bench_mask_encode", 17).cycles / FIELDS,
-        "mask in a pair, a field of 17 bits": machine.call("bench_mask_add", 17, 1).cycles / FIELDS,
+        f"mask under a helper's key, a field of {bits} bits": machine.call("bench_mask_encode", bits).cycles / FIELDS,
+        f"mask in a pair, a field of {bits} bits": machine.call("bench_mask_add", bits, 1).cycles / FIELDS,
         "share of a secret, threshold 17": machine.call("bench_share", 17).cycles,
     }
 

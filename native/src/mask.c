@@ -9,25 +9,31 @@
 /* ChaCha20's keystream, read as little-endian words. */
 typedef struct {
     const uint8_t *key;
+    const uint8_t *place; /* of the next word */
     uint32_t counter;
-    uint32_t at; /* next word */
     uint8_t bytes[4 * MASK_WORDS];
 } mask_stream;
+
+static PF_NOINLINE void mask_refill(mask_stream *stream) {
+    uint8_t nonce[12];
+    pf_zero(nonce, sizeof nonce);
+    stream->counter = pf_chacha20(stream->bytes, NULL, 4 * MASK_WORDS, stream->key, nonce, stream->counter);
+    stream->place = stream->bytes;
+}
 
 static void mask_open(mask_stream *stream, const uint8_t *key) {
     stream->key = key;
     stream->counter = 0;
-    stream->at = MASK_WORDS;
+    mask_refill(stream);
 }
 
-static uint32_t mask_word(mask_stream *stream) {
-    if (stream->at == MASK_WORDS) {
-        uint8_t nonce[12];
-        pf_zero(nonce, sizeof nonce);
-        stream->counter = pf_chacha20(stream->bytes, NULL, 4 * MASK_WORDS, stream->key, nonce, stream->counter);
-        stream->at = 0;
+/* A call would cost as much again. */
+PF_ALWAYS_INLINE uint32_t mask_word(mask_stream *stream) {
+    if (stream->place == stream->bytes + sizeof stream->bytes) {
+        mask_refill(stream);
     }
-    const uint8_t *place = stream->bytes + 4 * stream->at++; /* at < MASK_WORDS before */
+    const uint8_t *place = stream->place;
+    stream->place = place + 4;
 #ifdef PF_WORDS
     return *(const pf_word *)(const void *)place; /* behind words: aligned */
 #else
@@ -63,34 +69,49 @@ PF_INLINE uint32_t mask_field(uint32_t word, uint32_t next, uint32_t at) {
     return word >> at | next << 1 << (31 - at);
 }
 
-/* Fields to words, the lowest bit first. Its `filled` is where the next field begins in every run of fields of so many
- * bits: in what is read as in what is written, word by word. */
+/* Fields to words, the lowest bit first: `packed` ends with those so far, 32 - left bits, and begins with anything.
+ * Every run of fields of so many bits is at the same bit of a word: what is read, too, has `left` bits of its word yet
+ * to come. 1 <= left <= 32. */
 typedef struct {
     uint8_t *out;
-    uint32_t word;
-    uint32_t filled; /* bits of word, < 32 */
+    uint32_t packed;
+    uint32_t left;
 } mask_writer;
 
 /* Does the next field fill the word, so that the one behind is needed? */
-PF_INLINE int mask_crosses(const mask_writer *writer, uint32_t bits) {
-    return writer->filled + bits >= 32;
+PF_ALWAYS_INLINE int mask_fills(const mask_writer *writer, uint32_t bits) {
+    return writer->left <= bits;
 }
 
+/* What a field that fills the word has in the one behind. */
+PF_ALWAYS_INLINE uint32_t mask_upper(const mask_writer *writer, uint32_t next) {
+    return next << (writer->left - 1) << 1; /* left - 1 < 32 */
+}
+
+/* What of `next` is to come, behind a field of that many bits. */
+PF_ALWAYS_INLINE uint32_t mask_behind(const mask_writer *writer, uint32_t next, uint32_t bits) {
+    return next >> (bits - writer->left); /* 1 <= left <= bits <= 32 */
+}
+
+/* A field that does not fill the word, so of fewer than 32 bits; above these it may have anything. */
 PF_ALWAYS_INLINE void mask_put(mask_writer *writer, uint32_t field, uint32_t bits) {
-    writer->word |= field << writer->filled;
-    if (mask_crosses(writer, bits)) {
-        pf_put_u32(writer->out, writer->word);
-        writer->out += 4;
-        writer->word = field >> 1 >> (31 - writer->filled); /* what did not fit */
-        writer->filled -= 32;                               /* modulo 2^32, until the bits are added */
-    }
-    writer->filled += bits;
+    writer->packed = writer->packed >> bits | field << (32 - bits);
+    writer->left -= bits;
+}
+
+/* One that fills it. */
+PF_ALWAYS_INLINE void mask_fill(mask_writer *writer, uint32_t field, uint32_t bits) {
+    pf_put_u32(writer->out, writer->packed >> (writer->left - 1) >> 1 | field << (32 - writer->left));
+    writer->out += 4;
+    writer->packed = field << (32 - bits); /* its last bits are what did not fit */
+    writer->left += 32 - bits;             /* 1 <= left <= bits before: 33 - bits <= left <= 32 */
 }
 
 static void mask_end(mask_writer *writer, const uint8_t *end) {
+    uint32_t word = writer->packed >> (writer->left - 1) >> 1;
     while (writer->out < end) {
-        *writer->out++ = (uint8_t)(writer->word & 0xffu);
-        writer->word >>= 8;
+        *writer->out++ = (uint8_t)(word & 0xffu);
+        word >>= 8;
     }
 }
 
@@ -110,32 +131,27 @@ pf_status pf_mask_encode(uint8_t *out, size_t out_len, const uint32_t *values, s
     }
     mask_stream stream;
     mask_open(&stream, seed);
-    mask_writer writer = {out, 0, 0};
-    uint32_t limit = mask_limit(bits);
+    mask_writer writer = {out, 0, 32};
     uint32_t word = mask_word(&stream);
-    uint32_t half = shift != 0;
-    uint32_t before = shift - half;
-    uint32_t filled = 0; /* as in mask_writer, whose word is `packed` */
-    uint32_t packed = 0;
-    for (const uint32_t *end = values + n; values != end; values++) {
-        /* the value over 2^shift, rounded, modulo 2^bits: as shift + bits <= 32, what the logical shift makes of the
-         * sign lies above, and so does a carry out of 32 bits */
-        uint32_t q = ((*values >> before) + half) >> half;
-        if (filled + bits < 32) {
-            packed |= ((q + (word >> filled)) & limit) << filled; /* modulo 2^32, then 2^bits */
-            filled += bits;
+    uint32_t half = (uint32_t)1 << shift >> 1;
+    const uint32_t *end = values + n;
+    do {
+        uint32_t value = *values++;
+        PF_OPAQUE(values); /* keeps it in a register */
+        /* the value over 2^shift, rounded, and its mask, modulo 2^bits: as shift + bits <= 32, what the logical shift
+         * makes of the sign lies above, and so does a carry out of 32 bits */
+        uint32_t field = ((value + half) >> shift) + word;
+        if (!mask_fills(&writer, bits)) {
+            mask_put(&writer, field, bits);
+            word >>= bits;
         } else {
             uint32_t next = mask_word(&stream);
-            uint32_t field = (q + mask_field(word, next, filled)) & limit;
+            field += mask_upper(&writer, next);
+            word = mask_behind(&writer, next, bits);
             /* at most as many bytes as values were read: out may be values itself */
-            pf_put_u32(writer.out, packed | field << filled);
-            writer.out += 4;
-            packed = field >> 1 >> (31 - filled);
-            filled = filled + bits - 32;
-            word = next;
+            mask_fill(&writer, field, bits);
         }
-    }
-    writer.word = packed;
+    } while (values != end);
     mask_end(&writer, out + len);
     pf_wipe(&stream, sizeof stream);
     return (pf_status)len;
@@ -192,24 +208,25 @@ pf_status pf_mask_add(uint8_t *fields, size_t len, size_t n, uint32_t bits, cons
     mask_stream stream;
     mask_open(&stream, seed);
     mask_bytes from = {fields, fields + len};
-    mask_writer writer = {fields, 0, 0};
-    uint32_t limit = mask_limit(bits);
+    mask_writer writer = {fields, 0, 32};
     uint32_t word = mask_word(&stream);
     uint32_t packed = mask_read(&from);
-    for (size_t i = 0; i < n; i++) {
-        /* a word is written when it and the next one have been read */
-        uint32_t next = word;
-        uint32_t behind = packed;
-        if (mask_crosses(&writer, bits)) {
-            next = mask_word(&stream);
-            behind = mask_read(&from);
+    do {
+        uint32_t field = packed + ((word ^ (0u - minus)) + minus); /* with the mask, or its negative */
+        if (!mask_fills(&writer, bits)) {
+            mask_put(&writer, field, bits);
+            word >>= bits;
+            packed >>= bits;
+        } else {
+            /* a word is written when it and the next one have been read */
+            uint32_t next = mask_word(&stream);
+            uint32_t behind = mask_read(&from);
+            field += mask_upper(&writer, behind) + ((mask_upper(&writer, next) ^ (0u - minus)) + minus);
+            word = mask_behind(&writer, next, bits);
+            packed = mask_behind(&writer, behind, bits);
+            mask_fill(&writer, field, bits);
         }
-        uint32_t mask = mask_field(word, next, writer.filled);
-        uint32_t added = (mask ^ (0u - minus)) + minus; /* modulo 2^32: the mask, or its negative */
-        mask_put(&writer, (mask_field(packed, behind, writer.filled) + added) & limit, bits);
-        word = next;
-        packed = behind;
-    }
+    } while (--n != 0);
     mask_end(&writer, fields + len);
     pf_wipe(&stream, sizeof stream);
     return PF_OK;
