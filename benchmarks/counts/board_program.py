@@ -81,8 +81,9 @@ def example(descriptor):
     return _trained(descriptor)[1:]
 
 
-def calls(large):
-    """Single calls of the core, as the firmware makes them. large: descriptor of the model that is masked."""
+def calls(large, shift, bits):
+    """Single calls of the core, as the firmware makes them. large: descriptor of the model that is masked, on a grid of
+    2^shift, in fields of so many bits."""
     found = {}
     out = bytearray(64)
     tag, key, point = memoryview(out)[:16], _stream(32, 2), _stream(32, 3)
@@ -101,10 +102,10 @@ def calls(large):
     found["imu45"] = _call(lambda: core.features_imu(samples, 100, row))
     found["blocks"] = _call(lambda: core.features_blocks(samples, 100, 10, 100, row))
     mem, trainable, _, _ = _trained(large)
-    fields = bytearray((17 * trainable + 7) // 8)
-    found["mask"] = _call(lambda: core.trainer_mask(mem, 15, 17, key, fields))
+    fields = bytearray((bits * trainable + 7) // 8)
+    found["mask"] = _call(lambda: core.trainer_mask(mem, shift, bits, key, fields))
     found["digest"] = _call(lambda: core.blake2b(shared, b"", fields))
-    found["pair"] = _call(lambda: core.mask_add(fields, trainable, 17, key, 1))
+    found["pair"] = _call(lambda: core.mask_add(fields, trainable, bits, key, 1))
     return found
 
 

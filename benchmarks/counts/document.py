@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import masked_fleet
 from picofed.toolchain.build import compiler_version
 
 from counts import jobs
@@ -34,7 +35,8 @@ _ROUNDS: Final = f"""
 
 {jobs.RECORDS} records of {jobs.WINDOW} samples each, in the record store on flash. motion: softmax 45-7 on motion
 features, the demo's model; blocks: MLP 60-32-10 on averages over 10 samples; masked: softmax 120-83 on averages over 5,
-{jobs.LARGE.parameters:,} parameters, masked fields of 17 bits. "200 records" is reading, features and training;
+{jobs.LARGE.parameters:,} parameters, masked fields of {jobs.MASKED.mask_bits} bits, which a job file gives a fleet of
+{masked_fleet.TEXT}. "200 records" is reading, features and training;
 "charge and update" is what comes behind: ledger, rounding or masks, tag and name of the update. pairwise: the same, in
 a cohort of {jobs.NEIGHBOURS + 1} boards; an agreement and a mask for each neighbour. The wait of 1 ms before a ledger
 record is written is left out, and so is the transfer to the host.
@@ -120,7 +122,7 @@ def _reasons(pico: Column, plain: Column) -> list[str]:
     blocks_examples = jobs.RECORDS * n(pico, "MLP 64-32-10: an example")
     fields = f"{jobs.LARGE.parameters:,} masked fields"
     hashed, drawn = n(pico, f"BLAKE2b of {fields}"), n(pico, f"mask of {jobs.LARGE.parameters:,} parameters")
-    stream = n(pico, "ChaCha20, 1,024 bytes") * (17 * jobs.LARGE.parameters + 7) // 8 // 1024
+    stream = n(pico, "ChaCha20, 1,024 bytes") * (jobs.MASKED.mask_bits * jobs.LARGE.parameters + 7) // 8 // 1024
     behind = n(pico, "masked: charge and update")
     wide, charge = "X25519, a shared secret", "motion: charge and update"
     texts = [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import masked_fleet
 import numpy as np
 from picofed import accounting, records
 from picofed.fleet.provision import board_files
@@ -32,7 +33,8 @@ MODELS: Final = {
     "softmax 64-10": Model.dense([64, 10]),
     "MLP 64-32-10": Model.dense([64, 32, 10]),
 }
-LARGE: Final = Model.dense([120, 83])
+MASKED: Final = masked_fleet.JOB
+LARGE: Final = MASKED.model
 _MOTION: Final = Job(
     name="motion",
     model=MODELS["softmax 45-7"],
@@ -46,9 +48,8 @@ _MOTION: Final = Job(
 _BLOCKS: Final = replace(
     _MOTION, name="blocks", model=Model.dense([60, 32, 10]), features="blocks", block=10, labels=10
 )
-_MASKED: Final = replace(_BLOCKS, name="masked", model=LARGE, block=5, labels=83, round_shift=15, mask_bits=17)
-JOBS: Final = {job.name: job for job in (_MOTION, _BLOCKS, _MASKED)}
-PAIRWISE: Final = replace(_MASKED, name="pairwise", masks="pairwise")
+JOBS: Final = {job.name: job for job in (_MOTION, _BLOCKS, MASKED)}
+PAIRWISE: Final = replace(MASKED, name="pairwise", masks="pairwise")
 NEIGHBOURS: Final = 8  # in the cohort of that job: all others of it
 
 

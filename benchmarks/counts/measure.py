@@ -79,7 +79,9 @@ class Counter:
 
     def calls(self) -> dict[str, int]:
         """Single calls of the core."""
-        found: dict[str, int] = self._fresh(f"counts.calls({jobs.LARGE.descriptor!r})")
+        job = jobs.MASKED
+        given = job.model.descriptor, job.round_shift, job.mask_bits
+        found: dict[str, int] = self._fresh(f"counts.calls{given!r}")
         return found
 
     def round(self, job: str) -> dict[str, int]:
