@@ -18,6 +18,7 @@ from picofed.helper import roster as helper_roster
 from picofed.helper.judge import Judge
 from picofed.helper.request import Request
 from picofed.learn import jobfile
+from picofed.learn.admission import Admission
 from picofed.learn.clients import SimulatedBoard
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Job, JobError, Plan
@@ -26,6 +27,7 @@ from picofed.learn.unmask import Helper, HelperLost, whole_weights
 from picofed.learn.updates import UpdateError
 from picofed.learn.worker import Worker
 from picofed.masking import MaskError
+from picofed.peers import Sealed
 from picofed.privacy import page
 from picofed.privacy.statement import state
 from picofed.report.sums import Conditional, figures, of_job, words
@@ -298,3 +300,20 @@ def test_updates_that_are_not_masked_as_the_job_says(make_world: Callable[..., A
     with pytest.raises(UpdateError):
         coordinator.deliver(update.board, replace(update, payload=update.payload[:30]).pack(key))
     coordinator.deliver(update.board, update.pack(key))
+
+
+def test_an_update_is_masked_for_whom_the_job_says(make_world: Callable[..., Any], fleet: Fleet) -> None:
+    """A helper's masks and a cohort's may be as wide as each other, but neither takes the other's off."""
+    update = fleet.release(0)
+    key, count = fleet.boards[0].provision.update_key, len(fleet.job.model.trainable)
+    bits, shift = fleet.job.mask_bits, fleet.job.round_shift
+    fields = update.payload[20:-16]
+    cohorts = update.seal(Sealed(bytes(32), bits, shift, count, bytes(16), fields, (bytes(32),) * 4))
+    pairwise, store = replace(fleet.job, masks="pairwise"), Store()
+    for job in (fleet.job, pairwise):
+        store.add_job(job.id, job.name, job.body)
+    for job, good, bad in ((fleet.job, update, cohorts), (pairwise, cohorts, update)):
+        admission = Admission(store, job, make_world(3).plan, {update.board: key})
+        assert admission.admit(update.board, replace(good, job=job.id).pack(key), 0).values.size == count
+        with pytest.raises(UpdateError, match="not masked as the job says"):
+            admission.admit(update.board, replace(bad, job=job.id).pack(key), 0)
