@@ -16,7 +16,8 @@ from picofed import native, reference
 from picofed.helper.judge import FORBIDDEN, MALFORMED, USED, Judge, Refused
 from picofed.helper.request import Request, parse_answer
 from picofed.learn.clients import SimulatedBoard
-from picofed.masking import Header, header_mac, helper_pair
+from picofed.learn.updates import Update
+from picofed.masking import MAC, Header, header_mac, helper_pair
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1, 1], [1, 2, 2, 1, 1]])
@@ -153,6 +154,45 @@ def test_jobs_do_not_mix(make_world: Callable[..., Any], tmp_path: Path) -> None
     judge = Judge(tmp_path / "log.db", SECRET, roster_of(one.boards, 2))
     assert refused(judge, one.request(updates).body) == FORBIDDEN
     judge.close()
+
+
+def signed(judge: Judge, update: Update, changes: dict[int, int]) -> Header:
+    """An update's header with some bytes changed, by a board that signs what it is told to."""
+    data = bytearray(update.header.data[:-MAC])
+    for at, value in changes.items():
+        data[at] = value
+    return Header(bytes(data) + header_mac(helper_pair(SECRET, judge.roster.boards[update.board]), bytes(data)))
+
+
+def why(judge: Judge, fleet: Fleet, headers: list[Header]) -> str:
+    with pytest.raises(Refused) as caught:
+        judge.answer(Request.of(len(fleet.job.model.trainable), [(header, 1) for header in headers]).body)
+    assert caught.value.status == FORBIDDEN
+    return str(caught.value)
+
+
+def test_headers_of_one_sum_are_alike_in_each_field(fleet: Fleet, judge: Judge) -> None:
+    """Noise of another scale, or fields of another job, hide nothing of this one's."""
+    updates = [fleet.release(number) for number in range(3)]
+    others = [update.header for update in updates[1:]]
+    for at in (1, 2, 16, 18, 24, 56, 57, 58):  # mode, sigma, clip, steps, job, bits, round_shift, count
+        odd = signed(judge, updates[0], {at: updates[0].header.data[at] ^ 1})
+        assert "not of one job" in why(judge, fleet, [odd, *others]), at
+    judge.answer(fleet.request(updates).body)
+
+
+def test_jobs_that_no_host_should_have_given(fleet: Fleet, judge: Judge) -> None:
+    """Boards refuse them (SPEC 10.2), and so does the helper though all of them had agreed."""
+    updates = [fleet.release(number) for number in range(3)]
+    sigma = fleet.job.log2_sigma
+    for changes, word in (
+        ({1: 1}, "gradient mode"),
+        ({56: 16, 57: sigma - 1}, "quarter of sigma"),
+        ({56: 15}, "mask_bits must be 16 to 32"),
+        ({56: 33, 57: 0}, "mask_bits must be 16 to 32"),
+        ({56: 33 - sigma + 2, 57: sigma - 2}, "more than 32 together"),
+    ):
+        assert word in why(judge, fleet, [signed(judge, update, changes) for update in updates]), changes
 
 
 def test_what_is_no_request_is_refused(fleet: Fleet, judge: Judge, rng: np.random.Generator) -> None:
