@@ -228,4 +228,5 @@ def test_a_board_takes_every_job_that_a_host_does(name: str, board: Parsers) -> 
         agree(board, mine, theirs, cbor2.dumps(item))
 
     fuzz(given(edited(valid))(example(valid | {"mode": -1})(example(valid | {"steps": True})(run))))()
-    run(valid | {"masks": 0})
+    for change in ({"masks": 0}, {"masks": ""}, {"mask_bits": 0}, {"v": True}):
+        run(valid | change)

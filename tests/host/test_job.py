@@ -86,6 +86,14 @@ def test_damaged_jobs_are_refused(rng: Any) -> None:
             assert type(error).__name__ in ("JobError", "ModelError"), error
 
 
+def test_a_job_has_one_spelling() -> None:
+    """Found by fuzzing: what says in so many words that there are no masks, or has true for 1, is no job to a board."""
+    item = cbor2.loads(job().body)
+    for other in (item | {"v": True}, item | {"mask_bits": 0}, item | {"masks": ""}, dict(reversed(item.items()))):
+        with pytest.raises(JobError, match="another way"):
+            Job.parse(cbor2.dumps(other))
+
+
 def test_a_job_file_becomes_a_job_whose_budget_fits() -> None:
     made, plan = jobfile.parse(GOOD)
     assert (made.clip, made.log2_sigma, made.round_shift) == (781264, 21, 20)
