@@ -14,10 +14,10 @@ import pytest
 from helper_world import SECRET, Fleet, boards_of, masked, refused, roster_of
 from picofed import native, reference
 from picofed.helper.judge import FORBIDDEN, MALFORMED, USED, Judge, Refused
-from picofed.helper.request import Request, parse_answer
+from picofed.helper.request import Request, pack_about, parse_about, parse_answer
 from picofed.learn.clients import SimulatedBoard
 from picofed.learn.updates import Update
-from picofed.masking import MAC, Header, header_mac, helper_pair
+from picofed.masking import MAC, Header, MaskError, header_mac, helper_pair
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1, 1], [1, 2, 2, 1, 1]])
@@ -213,3 +213,32 @@ def test_what_is_no_request_is_refused(fleet: Fleet, judge: Judge, rng: np.rando
         assert refused(judge, cbor2.dumps(item)) == MALFORMED
     assert refused(judge, cbor2.dumps({"v": 1, "fields": 5, "members": cbor2.loads(good)["members"]})) == FORBIDDEN
     judge.answer(good)
+
+
+def test_a_request_has_one_spelling(fleet: Fleet, judge: Judge) -> None:
+    """Its id is of its bytes."""
+    good = fleet.request([fleet.release(number) for number in range(3)]).body
+    item = cbor2.loads(good)
+    doubled = [[header, 2 * weight] for header, weight in item["members"]]
+    for bad in (
+        cbor2.dumps(item | {"members": item["members"][::-1]}),
+        cbor2.dumps(item | {"members": doubled}),
+        cbor2.dumps({name: item[name] for name in ("fields", "v", "members")}),
+        good.replace(b"av\x01", b"av\x18\x01", 1),
+    ):
+        assert bad != good and refused(judge, bad) == MALFORMED
+    judge.answer(good)
+
+
+def test_an_answer_to_something_else(fleet: Fleet, judge: Judge) -> None:
+    request = fleet.request([fleet.release(number) for number in range(3)])
+    other = replace(request, members=request.members[::-1])
+    item = cbor2.loads(judge.answer(request.body))
+    for bad in ({"request": other.id}, {"masks": item["masks"][:-1]}, {"masks": item["masks"] + b"0"}, {"masks": "0"}):
+        with pytest.raises(MaskError):
+            parse_answer(request, cbor2.dumps(item | bad))
+    assert parse_answer(request, cbor2.dumps(item)).size == request.fields
+    assert parse_about(pack_about(judge.public, 2)) == (judge.public, 2)
+    for key, minimum in ((judge.public, 1), (judge.public, True), (judge.public[:-1], 2)):
+        with pytest.raises(MaskError):
+            parse_about(pack_about(key, minimum))
