@@ -17,7 +17,7 @@ from picofed.helper.judge import FORBIDDEN, MALFORMED, USED, Judge, Refused
 from picofed.helper.request import Request, pack_about, parse_about, parse_answer
 from picofed.learn.clients import SimulatedBoard
 from picofed.learn.updates import Update
-from picofed.masking import MAC, Header, MaskError, header_mac, helper_pair
+from picofed.masking import MAC, Header, MaskError, header_mac, helper_pair, weights_mix
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1, 1, 1], [1, 2, 2, 1, 1]])
@@ -110,6 +110,7 @@ def test_weights_under_which_noise_does_not_hide_noise(fleet: Fleet, judge: Judg
         judge.answer(fleet.request(updates, [16, 16, 16, 1]).body)
     assert caught.value.status == FORBIDDEN
     judge.answer(fleet.request(updates, [8, 8, 8, 1]).body)
+    assert weights_mix([4, 2], 20, 0) and not weights_mix([3, 2], 20, 0)  # nor does a share that is no whole one
 
 
 def test_every_byte_of_a_header_is_under_the_mac(fleet: Fleet, judge: Judge) -> None:
@@ -178,6 +179,9 @@ def test_headers_of_one_sum_are_alike_in_each_field(fleet: Fleet, judge: Judge) 
     for at in (1, 2, 16, 18, 24, 56, 57, 58):  # mode, sigma, clip, steps, job, bits, round_shift, count
         odd = signed(judge, updates[0], {at: updates[0].header.data[at] ^ 1})
         assert "not of one job" in why(judge, fleet, [odd, *others]), at
+    for at, value in ((0, 4), (3, 1)):  # an update without masks; a byte that says nothing yet
+        with pytest.raises(MaskError):
+            signed(judge, updates[0], {at: value})
     judge.answer(fleet.request(updates).body)
 
 
