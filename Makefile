@@ -49,10 +49,10 @@ wheel: $(VENV)/.demo ## a package that carries firmware and native modules for e
 bench: $(VENV)/.test ## cycles on the Cortex-M0+ model: rewrites benchmarks/m0_cycles.md
 	@$(BIN)/python benchmarks/m0_cycles.py
 
-fuzz: $(VENV)/.test ## a minute of libFuzzer on the parsers in C, about as much of hypothesis on those in Python
-	@$(MAKE) --no-print-directory -C native/fuzz MONOCYPHER_DIR="$$($(BIN)/python -c \
+fuzz: $(VENV)/.test ## a minute of libFuzzer on each parser in C, then hypothesis on those in Python: half an hour
+	@$(MAKE) --no-print-directory --keep-going -C native/fuzz MONOCYPHER_DIR="$$($(BIN)/python -c \
 	    'from picofed.toolchain.sources import monocypher_source; print(monocypher_source())')" fuzz
-	@PICOFED_FUZZ_EXAMPLES=$${EXAMPLES:-2000} $(BIN)/python -m pytest tests/host/test_fuzz_parsers.py tests/host/test_fuzz_board_parsers.py
+	@PICOFED_FUZZ_EXAMPLES=$${EXAMPLES:-10000} $(BIN)/python -m pytest tests/host/test_fuzz_parsers.py tests/host/test_fuzz_board_parsers.py
 
 clean: ## remove what was built here
 	rm -rf build $(VENV)/.demo $(VENV)/.test

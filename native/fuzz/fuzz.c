@@ -5,7 +5,10 @@
 
 #define BLOCK 256u
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size); /* libFuzzer's own */
 
 /* What is accepted encodes again, and decodes to the same. */
 static void fuzz_frame(const uint8_t *data, size_t size) {
@@ -360,13 +363,64 @@ static void fuzz_front(const uint8_t *data, size_t size) {
     free(samples);
 }
 
+/* By the first byte. Makefile and tests read the names here. */
+static const struct {
+    const char *name;
+    void (*part)(const uint8_t *data, size_t size);
+} parts[] = {
+    {"frame", fuzz_frame},
+    {"frame_encode", fuzz_frame_encode},
+    {"codec", fuzz_codec},
+    {"codec_encode", fuzz_codec_encode},
+    {"trainer", fuzz_trainer},
+    {"ledger", fuzz_ledger},
+    {"ratchet", fuzz_ratchet},
+    {"entropy", fuzz_entropy},
+    {"convolution", fuzz_convolution},
+    {"records", fuzz_records},
+    {"front", fuzz_front},
+    {"frozen", fuzz_frozen},
+    {"mask", fuzz_mask},
+    {"rows", fuzz_rows},
+};
+#define PARTS (sizeof parts / sizeof parts[0])
+
+/* The parser that has all inputs to itself; PARTS: they share them. */
+static size_t only = PARTS;
+static unsigned long given[PARTS];
+
+static void tell(void) {
+    for (size_t at = 0; at < PARTS; at++) {
+        fprintf(stderr, "%s: %lu inputs\n", parts[at].name, given[at]);
+    }
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    const char *name = getenv("PARSER");
+    if (name != NULL && strcmp(name, "all") != 0) {
+        for (only = 0; only < PARTS && strcmp(name, parts[only].name) != 0; only++) {
+        }
+        REQUIRE(only < PARTS);
+    }
+    return atexit(tell);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed) {
+    (void)seed;
+    size = LLVMFuzzerMutate(data, size, max_size);
+    if (size > 0 && only < PARTS) {
+        data[0] = (uint8_t)only;
+    }
+    return size;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static void (*const parts[])(const uint8_t *data, size_t size) = {fuzz_frame, fuzz_frame_encode, fuzz_codec,
-        fuzz_codec_encode, fuzz_trainer, fuzz_ledger, fuzz_ratchet, fuzz_entropy, fuzz_convolution, fuzz_records,
-        fuzz_front, fuzz_frozen, fuzz_mask, fuzz_rows};
     /* not modulo their number: with one parser more, the corpus would be another */
-    if (size > 0 && data[0] < sizeof parts / sizeof parts[0]) {
-        parts[data[0]](data + 1, size - 1);
+    if (size > 0 && data[0] < PARTS && (only == PARTS || data[0] == only)) {
+        given[data[0]]++;
+        parts[data[0]].part(data + 1, size - 1);
     }
     return 0;
 }

@@ -45,7 +45,7 @@ from picofed.store import Version
 
 from .board_firmware import firmware
 
-EXAMPLES = int(os.environ.get("PICOFED_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("PICOFED_FUZZ_EXAMPLES", "3000" if os.environ.get("CI") else "150"))
 fuzz = settings(
     max_examples=EXAMPLES,
     deadline=None,
