@@ -174,7 +174,7 @@ def test_budget_of_boards_that_add_their_share(honest: int) -> None:
 
 
 def test_sums_for_which_nothing_is_proven_are_refused() -> None:
-    for arguments in ((20, 19, 2), (20, -1, 2), (20, 10, 0), (20, 10, 2, 64), (20, 17, 20, 2)):
+    for arguments in ((20, 19, 2), (20, -1, 2), (20, 10, 0), (20, 10, 2, 64), (20, 17, 20, 2), (20, 16, 20, 2)):
         with pytest.raises(DistributedError):
             share(*arguments)
-    assert share(20, 18, 1) == 1
+    assert share(20, 18, 1) == 1 and share(20, 15, 20, 2) < 1  # all but one may have the largest weight

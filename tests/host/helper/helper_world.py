@@ -13,6 +13,7 @@ from picofed.helper.judge import Judge, Refused
 from picofed.helper.request import Request, parse_answer
 from picofed.learn.clients import SimulatedBoard
 from picofed.learn.job import Job
+from picofed.learn.staleness import Staleness
 from picofed.learn.unmask import HeaderRefused, HelperLost, unwrap
 from picofed.learn.updates import Update
 from picofed.owner import Owner
@@ -115,3 +116,11 @@ class InProcess:
             if error.board:
                 raise HeaderRefused(f"the helper refused: {error}", error.board) from error
             raise HelperLost(f"the helper refused: {error}") from error
+
+
+class Halves(Staleness):
+    """An age term whose weights are powers of two."""
+
+    def weight(self, staleness: int) -> float:
+        """See Staleness."""
+        return 0.5**staleness

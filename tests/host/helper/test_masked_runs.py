@@ -19,11 +19,13 @@ from picofed.helper.judge import Judge
 from picofed.helper.request import Request
 from picofed.learn import jobfile
 from picofed.learn.admission import Admission
+from picofed.learn.aggregators import Contribution
 from picofed.learn.clients import SimulatedBoard
 from picofed.learn.coordinator import Coordinator
 from picofed.learn.job import Job, JobError, Plan
 from picofed.learn.simulate import simulate
-from picofed.learn.unmask import Helper, HelperLost, whole_weights
+from picofed.learn.sums import UNIT
+from picofed.learn.unmask import Helper, HelperLost, Unmasker, check_plan, weight_spread, whole_weights
 from picofed.learn.updates import UpdateError
 from picofed.learn.worker import Worker
 from picofed.masking import MaskError
@@ -284,6 +286,30 @@ def test_plans_that_masks_do_not_fit_are_refused(make_world: Callable[..., Any])
     for bad in ([0.0], [1.0, 0.75], [1.0, 1 / 64]):
         with pytest.raises(MaskError):
             whole_weights(bad)
+
+
+def test_weights_by_age_that_go_under_masks(make_world: Callable[..., Any]) -> None:
+    """Halved with each version that an update is late: known before any comes, and no more apart than noise hides."""
+    world = make_world(3)
+    rule = {"aggregator": "ftte", "variance": False, "staleness": "helper_world:Halves"}
+    plan = replace(world.plan, masked=True, rounds=30, max_staleness=5, **rule)
+    coarse, fine = masked(world), masked(world, round_shift=10)
+    with pytest.raises(JobError, match="lower round_shift"):
+        check_plan(coarse, plan)
+    check_plan(fine, plan)
+    assert weight_spread(fine, plan) == 32
+    assert weight_spread(fine, replace(plan, rounds=2)) == 4
+    with pytest.raises(JobError, match="factor of 32"):
+        check_plan(fine, replace(plan, max_staleness=6))
+
+
+def test_no_helper_is_asked_for_one_update(fleet: Fleet) -> None:
+    update = fleet.release(0)
+    one = Contribution(1, update.board, 0, update.records, update.values(fleet.job.model), update.header)
+    unmasker = Unmasker(fleet.job, InProcess(None))  # type: ignore[arg-type]
+    for updates, weights in (([one], [UNIT]), ([one, replace(one, board=bytes(8))], [UNIT, 0])):
+        with pytest.raises(HelperLost, match="would show it"):
+            unmasker.total(updates, weights)
 
 
 def test_updates_that_are_not_masked_as_the_job_says(make_world: Callable[..., Any], fleet: Fleet) -> None:
