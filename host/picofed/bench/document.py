@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,10 +41,19 @@ def write(
     cache: Cache,
 ) -> None:
     """Rewrite everything behind MARK, and the pictures beside the page. Raises PicofedError."""
+
+    def made() -> str:
+        names = pictures(page, scale, chosen, variants, cache)
+        return text(scale, chosen, variants, rows, names, cache)
+
+    rewrite(page, made)
+
+
+def rewrite(page: Path, made: Callable[[], str]) -> None:
+    """Put what is `made` in the place of everything behind MARK. Raises PicofedError."""
     try:
         above = page.read_text("utf-8").partition(MARK)[0] if page.exists() else "# Benchmark\n\n"
-        names = pictures(page, scale, chosen, variants, cache)
-        page.write_text(above + MARK + "\n\n" + text(scale, chosen, variants, rows, names, cache), "utf-8")
+        page.write_text(above + MARK + "\n\n" + made(), "utf-8")
     except OSError as error:
         raise PicofedError(f"cannot write {page}: {error.strerror or error}") from error
 
@@ -85,7 +94,7 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     head = ["setting", "seeds"]
     head += [f"{_WORDS[name]}, at least {1 - most:.0%}" for name, most in TARGETS]
     head += ["less time, the seeds' mean curve", f"less time to {NEAR:.0%} below", _WORDS["accuracy"]]
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines = [line(head), line(["---"] * len(head))]
     for row in rows:
         mine, other = row["aggregators"].get("ftte"), row["aggregators"].get("fedbuff")
         if mine is None or other is None:
@@ -107,7 +116,7 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         gap = f"{100 * mine['accuracy']:.1f} against {100 * other['accuracy']:.1f} %"
         cells.append(f"{gap}: {'met' if met['accuracy'] else '**missed**'}")
-        lines.append(_line(cells))
+        lines.append(line(cells))
     return lines
 
 
@@ -115,7 +124,7 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line a setting: what each rule ends with, and FTTE-style against FedAvg in float32."""
     head = ["setting", "seeds, at least", *(f"{words}, %" for words in _COLUMNS.values())]
     head += ["less memory", "less payload", "less time, the seeds' mean curve"]
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines = [line(head), line(["---"] * len(head))]
     for row in rows:
         rules = row["aggregators"]
         cells = [row["setting"], str(min(rules[name]["seeds"] for name in _COLUMNS if name in rules))]
@@ -125,7 +134,7 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             cells.append("-" if mine is None else _less(mine[name]))
         if mine and mine["mean_time_to_target"] == 0:
             cells[-1] = "at the start"
-        lines.append(_line(cells))
+        lines.append(line(cells))
     return lines
 
 
@@ -143,7 +152,7 @@ def table(row: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
         "bytes of memory",
         "epsilon",
     ]
-    lines = [_line(head), _line(["---"] * len(head))]
+    lines = [line(head), line(["---"] * len(head))]
     for variant in variants:
         item = row["aggregators"].get(variant.name)
         if item is None:
@@ -161,7 +170,7 @@ def table(row: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
             f"{item['memory']:,}",
             "none" if item["epsilon"] is None else f"{item['epsilon']:.3f}",
         ]
-        lines.append(_line(cells))
+        lines.append(line(cells))
     return lines
 
 
@@ -170,8 +179,8 @@ def search(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant],
     fleets = list(dict.fromkeys(searched(setting, scale) for setting in chosen))
     number = range(scale.trials)
     hypers = [hyper for hyper, _ in trials(scale, fleets[0], variants[0], cache)]
-    lines = [_line(["trial", "hyper-parameters"]), _line(["---"] * 2)]
-    lines += [_line([str(n), _hyper(hypers[n])]) for n in number]
+    lines = [line(["trial", "hyper-parameters"]), line(["---"] * 2)]
+    lines += [line([str(n), _hyper(hypers[n])]) for n in number]
     for fleet in fleets:
         found = {
             variant.name: [accuracy for _, accuracy in trials(scale, fleet, variant, cache)] for variant in variants
@@ -179,11 +188,11 @@ def search(scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant],
         if all(accuracy is None for column in found.values() for accuracy in column):
             continue
         lines += ["", f"{fleet.key}, accuracy in % by trial, the best in bold:", ""]
-        lines += [_line(["rule", *map(str, number)]), _line(["---"] * (1 + scale.trials))]
+        lines += [line(["rule", *map(str, number)]), line(["---"] * (1 + scale.trials))]
         for variant in variants:
             column = found[variant.name]
             top = max((accuracy for accuracy in column if accuracy is not None), default=None)
-            lines.append(_line([variant.words, *(_accuracy(accuracy, top) for accuracy in column)]))
+            lines.append(line([variant.words, *(_accuracy(accuracy, top) for accuracy in column)]))
     return lines
 
 
@@ -211,7 +220,8 @@ def pictures(
     return names
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """Of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -37,16 +37,21 @@ def reach(result: Result, target: float) -> int | None:
     return next((n for n, accuracy in enumerate(result["curve"]["accuracy"]) if accuracy >= target - 1e-9), None)
 
 
-def results(scale: Scale, setting: Setting, variant: Variant, cache: Cache) -> dict[int, Result]:
-    """What has run, by seed."""
+def ran(scale: Scale, setting: Setting, variant: Variant, cache: Cache) -> dict[int, Result]:
+    """What has run, by seed, with the hyper-parameters that the search chose."""
     hyper = best(scale, setting, variant, cache)
     if hyper is None:
         return {}
     found = {seed: cache.get(Run(scale, setting, variant, hyper, seed)) for seed in scale.seeds}
-    ran = {seed: result for seed, result in found.items() if result is not None}
+    return {seed: result for seed, result in found.items() if result is not None}
+
+
+def results(scale: Scale, setting: Setting, variant: Variant, cache: Cache) -> dict[int, Result]:
+    """What has run, by seed, with the bytes of memory that it takes on a board."""
+    found = ran(scale, setting, variant, cache)
     # Of this core, whatever ran when the results were made: nothing of a run depends on it.
-    memory = fleets.memory(scale, variant, setting.private) if ran else 0
-    return {seed: {**result, "memory": memory} for seed, result in ran.items()}
+    memory = fleets.memory(scale, variant, setting.private) if found else 0
+    return {seed: {**result, "memory": memory} for seed, result in found.items()}
 
 
 def compare(found: Mapping[int, Result], base: Mapping[int, Result]) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from picofed.bench import document, driver, figure, fleets, measure, public
+from picofed.bench import document, driver, figure, fleets, measure, parts, public
 from picofed.bench.cache import Cache, CacheError
 from picofed.bench.settings import FULL, QUICK, SEARCH_SEED, VARIANTS, Run, Setting, searched, searches, settings, trial
 from picofed.bench.trial import identity, perform
@@ -407,3 +407,53 @@ def test_simulations_start_from_the_weights_that_a_plan_names(tmp_path: Path) ->
     np.save(tmp_path / "start.npy", weights)
     setup = prepare("digits", clients=4, epsilon=None, rounds=1, learning_rate=1e-9, start=str(tmp_path / "start.npy"))
     assert run(setup, workers=1).weights == quantise(weights).tobytes()
+
+
+def test_what_a_part_is_worth() -> None:
+    """The mean of differences seed by seed, with its interval; seeds that only one of the two has do not count."""
+    cache = Cache(None)
+    two = replace(SMALL, seeds=(1, 2, 3), stragglers=(0.9, 0.6))
+    ends = {"ftte": (0.9, 0.8, 0.1), "no-age": (0.85, 0.81), "no-subset": (0.7,)}
+    for variant in parts.variants(private=False):
+        cache.put(Run(two, searched(PLAIN, two), variant, trial(0), SEARCH_SEED), result([0.0], [0.5]))
+        for seed, accuracy in enumerate(ends.get(variant.name, ()), start=1):
+            cache.put(Run(two, PLAIN, variant, trial(0), seed), result([0.0], [accuracy]))
+    rows = parts.summary(two, settings(two), cache)
+    assert [row["setting"] for row in rows] == [PLAIN.key] and rows[0]["accuracy"] == pytest.approx(60)
+    found = rows[0]["parts"]
+    assert set(found) == {"no-age", "no-subset"} and (rows[0]["seeds"], found["no-age"]["seeds"]) == (1, 2)
+    middle, half = measure.interval([5.0, -1.0])
+    assert (found["no-age"]["points"], found["no-age"]["half"]) == pytest.approx((middle, half))
+    assert found["no-subset"] == {"seeds": 1, "points": pytest.approx(20), "half": None}
+    line = parts.table(rows)[-1]
+    assert line == f"| {PLAIN.key} | 1 | 60.0 | +2.0 ± {half:.1f} | - | - | - | +20.0 |"
+    sure = {"points": -3.0, "half": 1.0, "seeds": 2}
+    other = {**rows[0], "setting": "another", "parts": {"no-age": sure}}
+    assert parts.means([*rows, other])[-1] == "| 10 | inf | 2 | -0.5 (0 up, 1 down) | - | - | - | +20.0 |"
+
+
+@pytest.mark.slow
+def test_parts_run_and_have_a_page(tmp_path: Path) -> None:
+    page, kept = tmp_path / "parts.md", tmp_path / "bench.db"
+    page.write_text(f"Words by hand.\n\n{document.MARK}\nold tables\n")
+    command = ["bench", "parts", "--quick", "--clients", "10", "--seeds", "1", "--trials", "1", "--results", str(kept)]
+    done = CliRunner().invoke(cli, [*command, "--document", str(page), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["complete"] and [set(row["parts"]) for row in found["settings"]] == [
+        {"no-age", "no-variance", "no-moments", "no-turns", "no-subset"},
+        {"no-age", "no-variance", "no-moments", "no-subset"},
+    ]
+    scale, by_name = replace(QUICK, trials=1), {variant.name: variant for variant in VARIANTS}
+    cache = Cache(kept)
+    ends = {}
+    for name in ("ftte", "no-subset"):
+        ran = cache.get(Run(scale, PLAIN, by_name[name], trial(0), FULL.seeds[0]))
+        assert ran is not None
+        ends[name] = 100 * ran["accuracy"]
+    cache.close()
+    row = next(row for row in found["settings"] if row["epsilon"] is None)
+    assert row["parts"]["no-subset"]["points"] == pytest.approx(ends["ftte"] - ends["no-subset"])
+    text = page.read_text()
+    assert text.startswith("Words by hand.") and "old tables" not in text and PLAIN.key in text
+    assert "2 of 4 settings of the grid." in text
