@@ -279,9 +279,9 @@ def test_round_is_answered_once_whatever_is_repeated(live: Make) -> None:
 
 
 def test_abandoned_round_costs_nothing(live: Make) -> None:
-    board = live()
+    board = live(max_charge=4000000000)
     client = board.client
-    long = replace(LOCAL, steps=60)
+    long = replace(LOCAL, steps=400)
     bring(client, long)
     ident = start(client, long)
     assert client.abandon() is State.IDLE
