@@ -192,8 +192,8 @@ def test_jobs_that_no_host_should_have_given(fleet: Fleet, judge: Judge) -> None
     for changes, word in (
         ({1: 1}, "gradient mode"),
         ({56: 16, 57: sigma - 1}, "quarter of sigma"),
-        ({56: 15}, "mask_bits must be 16 to 32"),
-        ({56: 33, 57: 0}, "mask_bits must be 16 to 32"),
+        ({56: 7}, "mask_bits must be 8 to 32"),
+        ({56: 33, 57: 0}, "mask_bits must be 8 to 32"),
         ({56: 33 - sigma + 2, 57: sigma - 2}, "more than 32 together"),
     ):
         assert word in why(judge, fleet, [signed(judge, update, changes) for update in updates]), changes
