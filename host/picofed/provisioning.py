@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import cbor2
@@ -285,9 +286,14 @@ def emulated_secret(seed: bytes, board: bytes) -> bytes:
 
 
 def _emulated(seed: bytes, board: bytes, what: bytes, size: int) -> bytes:
-    return blake2b(b"picofed emulated board" + board + what, size, blake2b(seed, 32))
+    return blake2b(b"picofed emulated board" + board + what, size, _site(seed))
+
+
+@lru_cache(maxsize=8)
+def _site(seed: bytes) -> bytes:
+    return blake2b(seed, 32)  # the same for each of perhaps 100,000 boards
 
 
 def emulated_owner(seed: bytes) -> Owner:
     """The owner of emulated boards: whoever knows the seed."""
-    return Owner(blake2b(b"picofed emulated owner", 32, blake2b(seed, 32)))
+    return Owner(blake2b(b"picofed emulated owner", 32, _site(seed)))

@@ -21,10 +21,10 @@ import numpy as np
 from picofed.learn.aggregators import Contribution
 from picofed.learn.errors import measure
 from picofed.learn.job import MODES, Job, Plan
-from picofed.learn.updates import TAG
 from picofed.learn.versions import deployed, first_version, make_aggregator, make_optimiser, next_version
 from picofed.native_batch import Batch
 from picofed.simulation import state as states
+from picofed.simulation.boards import Boards
 from picofed.simulation.dataset import Population
 from picofed.simulation.fleet import Fleet, chance
 from picofed.simulation.keys import Keys, board_id
@@ -32,8 +32,6 @@ from picofed.simulation.results import Results
 from picofed.simulation.workers import Flight, Workers
 
 WAKE, TRAINED, ARRIVED, LOST = range(4)
-WEIGHTS_HEADER: Final = 16  # bytes before the values of a weights object (SPEC 6.5)
-UPDATE_HEADER: Final = 40  # bytes before the payload of an update object (SPEC 6.6)
 _LOSS: Final = 1 << 32  # apart from the draws that decide whether a round is lost
 
 
@@ -61,14 +59,8 @@ class Engine:
         job, fleet, clients = setup.job, setup.fleet, len(setup.training)
         self.workers = Workers(job, setup.training, workers)
         self._judge = Batch(job.model.descriptor, MODES.index(job.mode))
-        self._profiles = fleet.profiles
-        self._slow = fleet.slowness(clients, setup.seed)
-        self._shift = fleet.shifts(clients, setup.seed)
-        sizes = np.diff(setup.training.starts)
-        self._cycles = np.array(
-            [self._profiles[i % len(self._profiles)].cycles(job, int(n)) for i, n in enumerate(sizes)]
-        )
-        self._records = sizes.tolist()
+        self._records = np.diff(setup.training.starts).tolist()
+        self.boards = Boards(setup, self._records)
         self._limit = fleet.at_once or 1 << 62
         self._checkpoint_seconds = checkpoint_seconds
         self.stopped = ""
@@ -162,35 +154,27 @@ class Engine:
 
     def _dispatch(self) -> None:
         """Begin rounds with idle clients, as many as the fleet lets be under way."""
-        while self.idle and len(self.flights) < self._limit and self.started < self._limit:
-            client = self.idle.popleft()
-            if self.clients.newest[client] >= self.version.number:
+        idle, clients, releases = self.idle, self.clients, self.setup.releases
+        while idle and len(self.flights) < self._limit and self.started < self._limit:
+            client = idle.popleft()
+            if clients.newest[client] >= self.version.number:
                 self.parked.append(client)
-                continue
-            profile = self._profiles[client % len(self._profiles)]
-            awake = profile.awake_at(self.now, float(self._shift[client]))
-            used = self.clients.joules[client] + profile.idle_watts * self.now
-            if self.setup.releases and self.clients.releases[client] >= self.setup.releases:
-                self.clients.leave(client, states.BUDGET)
-            elif profile.battery_joules and used >= profile.battery_joules:
-                self.clients.leave(client, states.BATTERY)
-            elif awake > self.now:
+            elif releases and clients.releases[client] >= releases:
+                clients.leave(client, states.BUDGET)
+            elif self.boards.empty(client, clients.joules[client], self.now):
+                clients.leave(client, states.BATTERY)
+            elif (awake := self.boards.awake_at(client, self.now)) > self.now:
                 self._push(awake, WAKE, client)
             else:
                 self._begin(client)
 
     def _begin(self, client: int) -> None:
-        job = self.setup.job
-        profile = self._profiles[client % len(self._profiles)]
-        all_weights = not self.clients.releases[client] or len(job.model.trainable) == job.model.parameters
-        down = WEIGHTS_HEADER + 2 * (job.model.parameters if all_weights else len(job.model.trainable))
-        if self.setup.parameter_bytes:
-            down = WEIGHTS_HEADER + self.setup.parameter_bytes * job.model.parameters
+        profile, work = self.boards.kinds[client], self.boards.work[client]
+        down = self.boards.bytes_down(first=not self.clients.releases[client])
         link = down / profile.link_bytes_per_second
-        work = float(self._cycles[client] / profile.clock_hz * self._slow[client])
         self.clients.releases[client] += 1
-        attempt = int(self.clients.releases[client])
-        keys, chain = self.keys.draw(client, job.steps)
+        attempt = self.clients.releases[client]
+        keys, chain = self.keys.draw(client, self.setup.job.steps)
         trained = self.now + link + work / profile.duty_cycle
         flight = Flight(client, self.version.number, self.now, trained, keys, chain)
         self.flights[client] = flight
@@ -223,21 +207,15 @@ class Engine:
             for other in waiting:
                 del self._open[other.client]
 
-    def _size(self, flight: Flight) -> int:
-        if self.setup.parameter_bytes:
-            return UPDATE_HEADER + self.setup.parameter_bytes * self.setup.job.model.parameters + TAG
-        return UPDATE_HEADER + flight.payload + TAG
-
     def _upload(self, client: int) -> None:
         flight = self.flights[client]
         self._result(flight)
-        profile = self._profiles[client % len(self._profiles)]
-        size = self._size(flight)
+        profile, size = self.boards.kinds[client], self.boards.bytes_up(flight.payload)
         link = size / profile.link_bytes_per_second
         self._spend(client, profile.link_watts * link)
         self.clients.up[client] += size
         self.totals.up += size
-        self._push(profile.awake_at(self.now, float(self._shift[client])) + link, ARRIVED, client)
+        self._push(self.boards.awake_at(client, self.now) + link, ARRIVED, client)
 
     def _land(self, client: int) -> Flight:
         """A round is over: the client is idle again, its keys are gone."""
@@ -258,8 +236,7 @@ class Engine:
         self.clients.updates[client] += 1
         self.contributed += flight.version == self.version.number
         row = self._first_row + len(self._rows)
-        size = self._size(flight)
-        joules = float(self.clients.joules[client])
+        size, joules = self.boards.bytes_up(flight.payload), self.clients.joules[client]
         self._rows.append([client, flight.version, flight.began, self.now, size, joules, None, None, None])
         records = self._records[client]
         reason = self.aggregator.offer(Contribution(row, board_id(client), flight.version, records, flight.values))

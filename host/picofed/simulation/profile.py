@@ -93,6 +93,11 @@ class DeviceProfile:
             return 0.0
         return job.window * self.cycles_per_block_sample + filter_products(job) * self.cycles_per_filter_product
 
+    @property
+    def always_awake(self) -> bool:
+        """At any hour."""
+        return (self.awake_until - self.awake_from) % 24 == 0
+
     def awake_at(self, when: float, shift: float = 0.0) -> float:
         """The first second from `when` on at which the board is awake; shift: how far its clock is ahead, seconds."""
         length = (self.awake_until - self.awake_from) % 24 * 3600 or DAY

@@ -133,14 +133,14 @@ class Results:
 
     def columns(self, table: str = "version") -> dict[str, list[Any]]:
         """A table (version, update or client) by column, without weights."""
-        cursor = self._db.execute(f'SELECT * FROM "{table}" ORDER BY rowid')
-        names = [item[0] for item in cursor.description]
-        found: dict[str, list[Any]] = {name: [] for name in names if name != "weights"}
-        for row in cursor:
-            for name, value in zip(names, row, strict=True):
-                if name in found:
-                    found[name].append(value)
-        return found
+        names = [row[1] for row in self._db.execute(f'PRAGMA table_info("{table}")') if row[1] != "weights"]
+        quoted = ", ".join(f'"{name}"' for name in names)
+        cursor = self._db.execute(f'SELECT {quoted} FROM "{table}" ORDER BY rowid')
+        columns: list[list[Any]] = [[] for _ in names]
+        while rows := cursor.fetchmany(1000):
+            for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+                column += values
+        return dict(zip(names, columns, strict=True))
 
     def weights(self) -> list[bytes]:
         """The released weights of each version, 0 first, int16 little-endian."""
