@@ -52,6 +52,7 @@ rounds = 2
 OWNER = ("picofed provision key", "picofed provision board e6614103e7174b2a porch")
 BEFORE = {
     "aggregate": ("picofed collect job.toml",),
+    "bench keep": ("picofed bench ftte --quick --clients 10 --minutes 0 --results bench.db",),
     "budget": ("picofed run job.toml",),
     "evaluate": ("picofed run job.toml",),
     "privacy-report": ("picofed run job.toml",),

@@ -43,6 +43,10 @@ class Cache:
         """What `trial.perform` gave for a run; None: it has not run yet."""
         return self._known.get(identity(run))
 
+    def learn(self, key: str, result: dict[str, Any]) -> None:
+        """Know a result by the identity of its run, without keeping it, unless one is known already."""
+        self._known.setdefault(key, result)
+
     def put(self, run: Run, result: dict[str, Any]) -> None:
         """Keep a result. Raises CacheError."""
         key, text = identity(run), json.dumps(result)

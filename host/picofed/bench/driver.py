@@ -25,12 +25,12 @@ def run(
     cache: Cache,
     *,
     workers: int = 1,
-    minutes: float = 0.0,
+    minutes: float | None = None,
     progress: Progress = lambda done, total, run: None,
 ) -> bool:
-    """Search, then run every setting with every seed. minutes: begin nothing more after that long; 0: no limit. False:
-    something is left for another time. Raises PicofedError."""
-    until = time.monotonic() + 60 * minutes if minutes else float("inf")
+    """Search, then run every setting with every seed. minutes: begin nothing more after that long; None: no limit.
+    False: something is left for another time. Raises PicofedError."""
+    until = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     total = (len(searched_fleets(scale, chosen)) * scale.trials + len(chosen) * len(scale.seeds)) * len(variants)
     counted = [0]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from picofed.bench import document
 from picofed.bench.cache import Cache
 from picofed.bench.driver import Progress, run
-from picofed.bench.measure import interval, ran
+from picofed.bench.measure import Result, interval, ran
 from picofed.bench.settings import VARIANTS, Scale, Setting, Variant
 
 WHOLE: Final = "ftte"
@@ -37,7 +37,7 @@ def perform(
     cache: Cache,
     *,
     workers: int,
-    minutes: float,
+    minutes: float | None,
     progress: Progress,
 ) -> bool:
     """Run what is not there yet, as `driver.run` does; small fleets first, as they take the least time for a line of
@@ -60,9 +60,13 @@ class Worth:
     half: float | None
 
 
-def worths(scale: Scale, setting: Setting, cache: Cache) -> dict[str, Worth]:
-    """Of every part of which something has run."""
-    by_name = {one.name: ran(scale, setting, one, cache) for one in variants(setting.private)}
+def by_rule(scale: Scale, setting: Setting, cache: Cache) -> dict[str, dict[int, Result]]:
+    """What has run of the whole rule and of those without a part, by name and seed."""
+    return {one.name: ran(scale, setting, one, cache) for one in variants(setting.private)}
+
+
+def worths(by_name: Mapping[str, Mapping[int, Result]]) -> dict[str, Worth]:
+    """Of every part of which something has run. by_name: as `by_rule` gives it."""
     found = {}
     for name in _WITHOUT:
         seeds = sorted(by_name[WHOLE].keys() & by_name.get(name, {}).keys())
@@ -77,10 +81,10 @@ def summary(scale: Scale, chosen: Sequence[Setting], cache: Cache) -> list[dict[
     points and half as in Worth."""
     rows = []
     for setting in chosen:
-        found = worths(scale, setting, cache)
+        by_name = by_rule(scale, setting, cache)
+        found = worths(by_name)
         if found:
-            whole = ran(scale, setting, next(one for one in VARIANTS if one.name == WHOLE), cache)
-            accuracy, half = interval([100 * result["accuracy"] for result in whole.values()])
+            accuracy, half = interval([100 * result["accuracy"] for result in by_name[WHOLE].values()])
             rows.append(
                 {
                     "setting": setting.key,

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from picofed.bench import document, driver, measure, parts
+from picofed.bench import document, driver, kept, measure, parts
 from picofed.bench.cache import Cache
 from picofed.bench.settings import FULL, QUICK, VARIANTS, Run, Scale, Setting, settings
 from picofed.cli import common
@@ -43,13 +43,18 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
                 "--trials", type=click.IntRange(1), help="Trials of the search for each rule, instead of the grid's."
             ),
             click.option(
-                "--minutes", type=click.FloatRange(0, min_open=True), help="Begin no more runs after that long."
+                "--minutes", type=click.FloatRange(0), help="Begin no more runs after that long; 0: none at all."
             ),
             click.option("--workers", type=click.IntRange(1), help="Processes; default: one a processor."),
             click.option(
                 "--results",
                 type=click.Path(path_type=Path, dir_okay=False),
                 help="SQLite file that keeps what has run: the same command goes on from there.",
+            ),
+            click.option(
+                "--known",
+                type=click.Path(path_type=Path, dir_okay=False),
+                help="What has run elsewhere, as picofed bench keep writes it: it does not run again.",
             ),
             common.json_option,
         )
@@ -131,62 +136,116 @@ def _said(whole: bool, rows: Sequence[Mapping[str, Any]], lines: Sequence[str], 
         click.echo("not everything has run: the same command goes on with it", err=True)
 
 
-@bench.command(short_help="FTTE-style against FedAvg, FedAsync and FedBuff.")
-@_options
-@_page_option("docs/benchmark-ftte.md")
-def ftte(
-    page: Path | None, results: Path | None, workers: int | None, minutes: float | None, as_json: bool, **narrowed: Any
-) -> None:
-    """Time, memory, bytes, energy and accuracy of aggregation rules on fleets full of stragglers.
+@dataclass(frozen=True)
+class _Benchmark:
+    """What makes one of the benchmarks of the grid. run, rows: as driver.run and measure.summary, of rules that are
+    given; write: a page of all rows of the grid; lines: what is printed of rows."""
 
-    The whole grid takes hours: --results keeps what has run, and options narrow it down.
+    run: Callable[..., bool]
+    rows: Callable[[Scale, Sequence[Setting], Cache], list[dict[str, Any]]]
+    write: Callable[[Path, Scale, Sequence[Setting], Sequence[Mapping[str, Any]], Cache], None]
+    lines: Callable[[Sequence[Mapping[str, Any]]], list[str]]
 
-    Example: picofed bench ftte --quick --clients 10
-    """
-    asked = _asked(**narrowed)
-    if page is not None:
-        check_page(page)
-    count = workers or os.cpu_count() or 1
-    with contextlib.closing(Cache(results)) as cache:
-        with _shown(as_json) as show:
-            whole = driver.run(
-                asked.scale, asked.chosen, VARIANTS, cache, workers=count, minutes=minutes or 0.0, progress=show
-            )
-        rows = measure.summary(asked.scale, asked.chosen, VARIANTS, cache)
+    def perform(
+        self,
+        page: Path | None,
+        results: Path | None,
+        known: Path | None,
+        workers: int | None,
+        minutes: float | None,
+        as_json: bool,
+        **narrowed: Any,
+    ) -> None:
+        """Run what the options ask for, and print and write what came of it. Raises PicofedError."""
+        asked = _asked(**narrowed)
         if page is not None:
-            every = measure.summary(asked.scale, asked.grid, VARIANTS, cache)
-            document.write(page, asked.scale, asked.grid, VARIANTS, every, cache)
+            check_page(page)
+        count = workers or os.cpu_count() or 1
+        with contextlib.closing(Cache(results)) as cache:
+            if known is not None:
+                kept.take(known, cache)
+            with _shown(as_json) as show:
+                whole = self.run(asked.scale, asked.chosen, cache, workers=count, minutes=minutes, progress=show)
+            rows = self.rows(asked.scale, asked.chosen, cache)
+            if page is not None:
+                self.write(page, asked.scale, asked.grid, self.rows(asked.scale, asked.grid, cache), cache)
+        _said(whole, rows, self.lines(rows), as_json)
+
+
+def _rules_run(scale: Scale, chosen: Sequence[Setting], cache: Cache, **how: Any) -> bool:
+    return driver.run(scale, chosen, VARIANTS, cache, **how)
+
+
+def _rules_rows(scale: Scale, chosen: Sequence[Setting], cache: Cache) -> list[dict[str, Any]]:
+    return measure.summary(scale, chosen, VARIANTS, cache)
+
+
+def _rules_write(
+    page: Path, scale: Scale, grid: Sequence[Setting], rows: Sequence[Mapping[str, Any]], cache: Cache
+) -> None:
+    document.write(page, scale, grid, VARIANTS, rows, cache)
+
+
+def _rules_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for row in rows:
         lines += [row["setting"], *(f"  {line}" for line in document.table(row, VARIANTS))]
-    _said(whole, rows, [*lines, *document.targets(rows)], as_json)
+    return [*lines, *document.targets(rows)]
+
+
+_RULES = _Benchmark(_rules_run, _rules_rows, _rules_write, _rules_lines)
+_PARTS = _Benchmark(
+    parts.perform, parts.summary, parts.write, lambda rows: [*parts.table(rows), "", *parts.means(rows)]
+)
+
+
+@bench.command(short_help="FTTE-style against FedAvg, FedAsync and FedBuff.")
+@_options
+@_page_option("docs/benchmark-ftte.md")
+def ftte(**options: Any) -> None:
+    """Time, memory, bytes, energy and accuracy of aggregation rules on fleets full of stragglers.
+
+    The whole grid takes hours: --results keeps what has run, --known takes what has run elsewhere, and options narrow
+    it down.
+
+    Example: picofed bench ftte --quick --clients 10
+    """
+    _RULES.perform(**options)
 
 
 @bench.command("parts", short_help="What each part of the FTTE-style rule is worth.")
 @_options
 @_page_option("docs/benchmark-parts.md")
-def parts_(
-    page: Path | None, results: Path | None, workers: int | None, minutes: float | None, as_json: bool, **narrowed: Any
-) -> None:
+def parts_(**options: Any) -> None:
     """FTTE-style with and without each of its parts: how many points of final accuracy each is worth.
 
     On the grid of `bench ftte`, whose --results file serves here too.
 
     Example: picofed bench parts --quick --clients 10 --seeds 1 --trials 1
     """
-    asked = _asked(**narrowed)
-    if page is not None:
-        check_page(page)
-    count = workers or os.cpu_count() or 1
+    _PARTS.perform(**options)
+
+
+@bench.command(short_help="Write what has run into one small file.")
+@click.argument("results", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--quick", is_flag=True, help="Of the small fleets.")
+@common.json_option
+def keep(results: Path, file: Path, quick: bool, as_json: bool) -> None:
+    """Write what has run of both benchmarks into FILE, for --known.
+
+    RESULTS is what --results named. FILE has a line of JSON for each run, compressed with xz: what it was, and what
+    came of it, curves included.
+
+    Example: picofed bench keep bench.db runs.jsonl.xz --quick
+    """
+    scale = QUICK if quick else FULL
     with contextlib.closing(Cache(results)) as cache:
-        with _shown(as_json) as show:
-            whole = parts.perform(
-                asked.scale, asked.chosen, cache, workers=count, minutes=minutes or 0.0, progress=show
-            )
-        rows = parts.summary(asked.scale, asked.chosen, cache)
-        if page is not None:
-            parts.write(page, asked.scale, asked.grid, parts.summary(asked.scale, asked.grid, cache), cache)
-    _said(whole, rows, [*parts.table(rows), "", *parts.means(rows)], as_json)
+        count = kept.keep(file, scale, settings(scale), VARIANTS, cache)
+    if as_json:
+        common.print_json({"runs": count, "bytes": file.stat().st_size})
+    else:
+        click.echo(f"{count} runs in {file}, {file.stat().st_size:,} bytes")
 
 
 def check_page(page: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import lzma
 import math
 import os
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from picofed.bench import document, driver, figure, fleets, measure, parts, public
+from picofed.bench import document, driver, figure, fleets, kept, measure, parts, public
 from picofed.bench.cache import Cache, CacheError
 from picofed.bench.settings import FULL, QUICK, SEARCH_SEED, VARIANTS, Run, Setting, searched, searches, settings, trial
 from picofed.bench.trial import identity, perform
@@ -256,24 +257,24 @@ def test_floats_are_charged_for_and_codes_are_not() -> None:
 
 @pytest.mark.slow
 def test_what_was_stopped_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    def through(cache: Cache, minutes: float) -> bool:
+    def through(cache: Cache, minutes: float | None = None) -> bool:
         return driver.run(SMALL, [PLAIN], FEW, cache, minutes=minutes)
 
     path = tmp_path / "bench.db"
     cache = Cache(path)
-    assert not through(cache, 1e-9)
+    assert not through(cache, 0)
     cache.close()
     runs = [Run(SMALL, PLAIN, variant, trial(0), 1) for variant in FEW]
     alone = {run.variant.name: perform(run) for run in runs}
     cache = Cache(path)
-    assert through(cache, 0)
+    assert through(cache)
     assert {run.variant.name: cache.get(run) for run in runs} == json.loads(json.dumps(alone))
     cache.close()
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT COUNT(*) FROM run").fetchone() == (6,)
         database.execute("UPDATE run SET result = json_set(result, '$.accuracy', 0.5)")
     cache = Cache(path)
-    assert through(cache, 0)  # nothing is run again: the changed results stay
+    assert through(cache)  # nothing is run again: the changed results stay
     assert [found["accuracy"] for run in runs if (found := cache.get(run))] == [0.5] * 3
     rows = measure.summary(SMALL, [PLAIN], FEW, cache)
     page = tmp_path / "page.md"
@@ -384,7 +385,7 @@ def test_runs_are_listed_no_further_than_time_goes(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Cache, "get", counted)
     many, cache = replace(SMALL, trials=100_000), Cache(None)
-    assert not driver.run(many, [PLAIN], FEW, cache, minutes=1e-9)
+    assert not driver.run(many, [PLAIN], FEW, cache, minutes=0)
     assert measure.summary(many, [PLAIN], FEW, cache) == []
     assert asked < 20
     cache.close()
@@ -394,6 +395,58 @@ def test_runs_are_listed_no_further_than_time_goes(monkeypatch: pytest.MonkeyPat
 def test_what_the_grid_does_not_have_is_one_line(words: list[str]) -> None:
     done = CliRunner().invoke(cli, ["bench", "ftte", *words])
     assert isinstance(done.exception, PicofedError) and "grid" in str(done.exception)
+
+
+def test_what_is_kept_in_a_file_makes_the_same_page(tmp_path: Path) -> None:
+    """Trials and runs, with curves of any length; what a cache knows already stays."""
+    cache, page, path = Cache(None), tmp_path / "page.md", tmp_path / "runs.jsonl.xz"
+    for variant in VARIANTS:
+        cache.put(Run(SMALL, searched(PLAIN, SMALL), variant, trial(0), SEARCH_SEED), result([0.0], [0.5]))
+        mine = result([0.0, 1.0 / 3, 70.0 / 11], [0.1, 100 / 997, 2 / 3]) | {"turns": 1}
+        cache.put(Run(SMALL, PLAIN, variant, trial(0), 1), mine)
+
+    def written(cache: Cache) -> str:
+        rows = measure.summary(SMALL, settings(SMALL), VARIANTS, cache)
+        document.write(page, SMALL, settings(SMALL), VARIANTS, rows, cache)
+        return page.read_text()
+
+    before = written(cache)
+    assert kept.keep(path, SMALL, settings(SMALL), VARIANTS, cache) == 2 * len(VARIANTS)
+    other = Cache(tmp_path / "other.db")
+    run = Run(SMALL, PLAIN, VARIANTS[0], trial(0), 1)
+    assert kept.take(path, other) == 2 * len(VARIANTS)
+    assert driver.run(SMALL, [PLAIN], VARIANTS, other, minutes=0)  # nothing is left to run
+    assert written(other) == before
+    assert other.get(run) == kept.short(run, cache.get(run) or {}) != cache.get(run)
+    other.close()
+    other = Cache(tmp_path / "other.db")
+    assert other.get(run) is None  # known, and not kept twice
+    other.put(run, result([0.0], [0.9]))
+    kept.take(path, other)
+    assert (other.get(run) or {})["accuracy"] == 0.9
+    other.close()
+    cache.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no xz",
+        lzma.compress(b"[]\n"),
+        lzma.compress(b'{"id": 3}\n'),
+        lzma.compress(b"\xff"),
+        lzma.compress(b"{}" * 99)[:-9],
+    ],
+    ids=["empty", "plain", "list", "no result", "no text", "cut off"],
+)
+def test_a_file_of_something_else_is_one_line(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl.xz"
+    path.write_bytes(data)
+    done = CliRunner().invoke(cli, ["bench", "ftte", "--quick", "--minutes", "0", "--known", str(path)])
+    assert isinstance(done.exception, PicofedError) and str(path) in str(done.exception)
+    gone = CliRunner().invoke(cli, ["bench", "ftte", "--quick", "--minutes", "0", "--known", str(tmp_path / "none")])
+    assert isinstance(gone.exception, PicofedError) and "cannot read" in str(gone.exception)
 
 
 def test_picture_is_well_formed() -> None:
@@ -434,9 +487,9 @@ def test_what_a_part_is_worth() -> None:
 
 @pytest.mark.slow
 def test_parts_run_and_have_a_page(tmp_path: Path) -> None:
-    page, kept = tmp_path / "parts.md", tmp_path / "bench.db"
+    page, path = tmp_path / "parts.md", tmp_path / "bench.db"
     page.write_text(f"Words by hand.\n\n{document.MARK}\nold tables\n")
-    command = ["bench", "parts", "--quick", "--clients", "10", "--seeds", "1", "--trials", "1", "--results", str(kept)]
+    command = ["bench", "parts", "--quick", "--clients", "10", "--seeds", "1", "--trials", "1", "--results", str(path)]
     done = CliRunner().invoke(cli, [*command, "--document", str(page), "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
@@ -445,7 +498,7 @@ def test_parts_run_and_have_a_page(tmp_path: Path) -> None:
         {"no-age", "no-variance", "no-moments", "no-subset"},
     ]
     scale, by_name = replace(QUICK, trials=1), {variant.name: variant for variant in VARIANTS}
-    cache = Cache(kept)
+    cache = Cache(path)
     ends = {}
     for name in ("ftte", "no-subset"):
         ran = cache.get(Run(scale, PLAIN, by_name[name], trial(0), FULL.seeds[0]))

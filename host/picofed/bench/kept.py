@@ -1,0 +1,87 @@
+"""What has run of a grid, in one small file: tables and pictures are made of it in a minute, and anybody can take a run
+out of it and do it again.
+
+Lines of JSON, compressed with xz, in the order of the searches and of the tables: `id` as bench.cache knows a run,
+`run`, all that its result depends on, and `result`. Of a trial of a search the result is its accuracy, which is all
+that is asked of it; of the others the curve is thinned as `short` says.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from picofed import files
+from picofed.bench.cache import Cache
+from picofed.bench.driver import reported
+from picofed.bench.settings import SEARCH_SEED, Run, Scale, Setting, Variant, searches
+from picofed.bench.trial import identity
+from picofed.errors import PicofedError
+
+DIGITS: Final = {"seconds": 3, "joules": 3, "accuracy": 10, "bytes_up": 0, "bytes_down": 0}
+_LINE_MAX: Final = 1 << 20
+_FILE_MAX: Final = 1 << 30
+
+
+def short(run: Run, result: dict[str, Any]) -> dict[str, Any]:
+    """A run's result as it is kept. curve: seconds and joules to a thousandth, accuracies to 1e-10, which is less than
+    any two that differ."""
+    if run.seed == SEARCH_SEED:
+        return {"accuracy": result["accuracy"]}
+    curve = {name: [round(value, digits or None) for value in result["curve"][name]] for name, digits in DIGITS.items()}
+    return {**result, "curve": curve}
+
+
+def keep(path: Path, scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache) -> int:
+    """Write what has run of these settings; returns how many runs that is. Raises PicofedError."""
+    lines = {}
+    for run in (*searches(scale, chosen, variants), *reported(scale, chosen, variants, cache)):
+        result = cache.get(run)
+        if result is not None:
+            item = {"id": identity(run), "run": _words(run), "result": short(run, result)}
+            lines[item["id"]] = json.dumps(item, separators=(",", ":"))
+    data = lzma.compress("".join(f"{line}\n" for line in lines.values()).encode(), preset=9 | lzma.PRESET_EXTREME)
+    try:
+        files.write(path, data)
+    except OSError as error:
+        raise PicofedError(f"cannot write {path}: {error.strerror or error}") from error
+    return len(lines)
+
+
+def take(path: Path, cache: Cache) -> int:
+    """Let a cache know what is kept in a file, and return how many runs that is; what it knows already stays. Raises
+    PicofedError."""
+    count = 0
+    for item in _items(path):
+        cache.learn(item["id"], item["result"])
+        count += 1
+    return count
+
+
+def _items(path: Path) -> Iterator[dict[str, Any]]:
+    wrong = f"{path} holds no results that picofed bench keep wrote: name such a file"
+    read = 0
+    try:
+        with lzma.open(path, "rt", encoding="utf-8") as file:
+            while line := file.readline(_LINE_MAX):
+                read += len(line)
+                item = json.loads(line)
+                match item:
+                    case {"id": str(), "result": dict()} if read <= _FILE_MAX:
+                        yield item
+                    case _:
+                        raise PicofedError(wrong)
+    except (lzma.LZMAError, EOFError, ValueError) as error:
+        raise PicofedError(wrong) from error
+    except OSError as error:
+        raise PicofedError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _words(run: Run) -> dict[str, Any]:
+    """For people: what is the same for all runs, the scale, is left out. epsilon: none where there is no noise."""
+    setting = asdict(run.setting) | {"epsilon": run.setting.epsilon if run.setting.private else None}
+    return {"rule": run.variant.name, **setting, "seed": run.seed, "hyper": asdict(run.hyper)}
