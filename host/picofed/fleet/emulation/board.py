@@ -127,8 +127,9 @@ class EmulatedBoard(ABC):
                 note = (self._state / "uptime").read_text()
             except FileNotFoundError:
                 break
-            if note:  # else it is being written
+            if note:
                 return int(note)
+            time.sleep(0.001)  # it is being written
         return 0
 
     def boot_loader(self) -> None:
