@@ -52,6 +52,10 @@ rounds = 2
 OWNER = ("picofed provision key", "picofed provision board e6614103e7174b2a porch")
 BEFORE = {
     "aggregate": ("picofed collect job.toml",),
+    "bench check": (
+        "picofed bench parts --quick --clients 10 --epsilon inf --seeds 1 --trials 1 --results bench.db",
+        "picofed bench keep bench.db runs.jsonl.xz --quick",
+    ),
     "bench keep": ("picofed bench ftte --quick --clients 10 --minutes 0 --results bench.db",),
     "budget": ("picofed run job.toml",),
     "evaluate": ("picofed run job.toml",),

@@ -19,7 +19,7 @@ from picofed import files
 from picofed.bench.cache import Cache
 from picofed.bench.driver import reported
 from picofed.bench.settings import SEARCH_SEED, Run, Scale, Setting, Variant, searches
-from picofed.bench.trial import identity
+from picofed.bench.trial import identity, perform
 from picofed.errors import PicofedError
 
 DIGITS: Final = {"seconds": 3, "joules": 3, "accuracy": 10, "bytes_up": 0, "bytes_down": 0}
@@ -39,17 +39,31 @@ def short(run: Run, result: dict[str, Any]) -> dict[str, Any]:
 def keep(path: Path, scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache) -> int:
     """Write what has run of these settings; returns how many runs that is. Raises PicofedError."""
     lines = {}
-    for run in (*searches(scale, chosen, variants), *reported(scale, chosen, variants, cache)):
-        result = cache.get(run)
-        if result is not None:
-            item = {"id": identity(run), "run": _words(run), "result": short(run, result)}
-            lines[item["id"]] = json.dumps(item, separators=(",", ":"))
+    for run, result in known(scale, chosen, variants, cache):
+        item = {"id": identity(run), "run": words(run), "result": short(run, result)}
+        lines[item["id"]] = json.dumps(item, separators=(",", ":"))
     data = lzma.compress("".join(f"{line}\n" for line in lines.values()).encode(), preset=9 | lzma.PRESET_EXTREME)
     try:
         files.write(path, data)
     except OSError as error:
         raise PicofedError(f"cannot write {path}: {error.strerror or error}") from error
     return len(lines)
+
+
+def known(
+    scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache
+) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """Runs of which a cache has results: of the searches, then of the tables."""
+    for run in (*searches(scale, chosen, variants), *reported(scale, chosen, variants, cache)):
+        result = cache.get(run)
+        if result is not None:
+            yield run, result
+
+
+def again(run: Run, result: dict[str, Any]) -> bool:
+    """Do a run again: whether it comes to the kept result, to the last digit. Raises PicofedError."""
+    found = json.loads(json.dumps(short(run, perform(run))))
+    return bool(found == short(run, result))
 
 
 def take(path: Path, cache: Cache) -> int:
@@ -81,7 +95,7 @@ def _items(path: Path) -> Iterator[dict[str, Any]]:
         raise PicofedError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _words(run: Run) -> dict[str, Any]:
+def words(run: Run) -> dict[str, Any]:
     """For people: what is the same for all runs, the scale, is left out. epsilon: none where there is no noise."""
     setting = asdict(run.setting) | {"epsilon": run.setting.epsilon if run.setting.private else None}
     return {"rule": run.variant.name, **setting, "seed": run.seed, "hyper": asdict(run.hyper)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from errno import EACCES
@@ -246,6 +248,40 @@ def keep(results: Path, file: Path, quick: bool, as_json: bool) -> None:
         common.print_json({"runs": count, "bytes": file.stat().st_size})
     else:
         click.echo(f"{count} runs in {file}, {file.stat().st_size:,} bytes")
+
+
+@bench.command(short_help="Do some of the kept runs again.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="How many, drawn by lot.")
+@click.option("--seed", type=int, help="Of the lot; default: another one each time.")
+@click.option("--clients", multiple=True, type=int, help="Only of fleets of this size; repeat for more.")
+@click.option("--quick", is_flag=True, help="FILE is of the small fleets.")
+@common.json_option
+def check(file: Path, runs: int, seed: int | None, clients: tuple[int, ...], quick: bool, as_json: bool) -> None:
+    """Do some of the runs in FILE again, and compare what comes of them to the last digit.
+
+    FILE is what picofed bench keep wrote. A run takes seconds, of 500 clients up to a minute. Exit status 3: one of
+    them came to something else.
+
+    Example: picofed bench check runs.jsonl.xz --quick --runs 1
+    """
+    scale = QUICK if quick else FULL
+    with contextlib.closing(Cache(None)) as cache:
+        kept.take(file, cache)
+        chosen = [one for one in settings(scale) if not clients or one.clients in clients]
+        there = list(kept.known(scale, chosen, VARIANTS, cache))
+    if not there:
+        raise PicofedError(f"{file} has no run of such a fleet: see --clients and --quick")
+    rows = []
+    for run, result in random.Random(seed).sample(there, min(runs, len(there))):
+        rows.append({"run": kept.words(run), "same": kept.again(run, result)})
+        if not as_json:
+            of = f"{run.setting.key}, {run.variant.words}, seed {run.seed}"
+            click.echo(f"{of}: {100 * result['accuracy']:.2f} % {'again' if rows[-1]['same'] else 'NOT again'}")
+    if as_json:
+        common.print_json({"runs": rows})
+    if not all(row["same"] for row in rows):
+        sys.exit(3)
 
 
 def check_page(page: Path) -> None:

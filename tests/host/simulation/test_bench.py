@@ -428,6 +428,25 @@ def test_what_is_kept_in_a_file_makes_the_same_page(tmp_path: Path) -> None:
     cache.close()
 
 
+@pytest.mark.slow
+def test_kept_runs_are_done_again(tmp_path: Path) -> None:
+    path, scale = tmp_path / "runs.jsonl.xz", replace(QUICK, clients=(10,), epsilons=(math.inf,))
+    cache = Cache(None)
+    run = Run(scale, searched(PLAIN, scale), VARIANTS[0], trial(0), SEARCH_SEED)
+    cache.put(run, perform(run))
+    for changed in (False, True):
+        if changed:
+            cache.put(run, {"accuracy": 0.5})
+        kept.keep(path, scale, settings(scale), VARIANTS, cache)
+        done = CliRunner().invoke(cli, ["bench", "check", str(path), "--quick", "--json"])
+        found = json.loads(done.stdout)["runs"]
+        assert [row["same"] for row in found] == [not changed] and found[0]["run"]["rule"] == "fedavg"
+        assert done.exit_code == (3 if changed else 0)
+    none = CliRunner().invoke(cli, ["bench", "check", str(path)])
+    assert isinstance(none.exception, PicofedError) and "no run of such a fleet" in str(none.exception)
+    cache.close()
+
+
 @pytest.mark.parametrize(
     "data",
     [
