@@ -84,15 +84,30 @@ def _items(path: Path) -> Iterator[dict[str, Any]]:
             while line := file.readline(_LINE_MAX):
                 read += len(line)
                 item = json.loads(line)
-                match item:
-                    case {"id": str(), "result": dict()} if read <= _FILE_MAX:
-                        yield item
-                    case _:
-                        raise PicofedError(wrong)
+                if read > _FILE_MAX or not _is_kept(item):
+                    raise PicofedError(wrong)
+                yield item
     except (lzma.LZMAError, EOFError, ValueError) as error:
         raise PicofedError(wrong) from error
     except OSError as error:
         raise PicofedError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _is_kept(item: object) -> bool:
+    match item:
+        case {"id": str(), "run": {"seed": int(seed)}, "result": {"accuracy": float()} as result}:
+            return seed == SEARCH_SEED or _is_whole(result)
+    return False
+
+
+def _is_whole(result: object) -> bool:
+    """Whether a result has all that tables and pictures are made of."""
+    match result:
+        case {"curve": dict(curve), "update_bytes": float(), "trainable": int(), "epsilon": float() | None}:
+            columns = [column for name in DIGITS if isinstance(column := curve.get(name), list)]
+            numbers = (type(value) in (int, float) for column in columns for value in column)
+            return len(columns) == len(DIGITS) and len({*map(len, columns)}) == 1 and bool(columns[0]) and all(numbers)
+    return False
 
 
 def words(run: Run) -> dict[str, Any]:

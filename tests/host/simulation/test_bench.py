@@ -456,8 +456,10 @@ def test_kept_runs_are_done_again(tmp_path: Path) -> None:
         lzma.compress(b'{"id": 3}\n'),
         lzma.compress(b"\xff"),
         lzma.compress(b"{}" * 99)[:-9],
+        lzma.compress(b'{"id": "a", "run": {"seed": 11}, "result": {"accuracy": 0.5}}\n'),
+        lzma.compress(json.dumps({"id": "a", "run": {"seed": 11}, "result": result([0.0, 1.0], [0.5])}).encode()),
     ],
-    ids=["empty", "plain", "list", "no result", "no text", "cut off"],
+    ids=["empty", "plain", "list", "no result", "no text", "cut off", "no curve", "uneven curve"],
 )
 def test_a_file_of_something_else_is_one_line(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl.xz"
