@@ -245,7 +245,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.mark.parametrize("example", examples())
 def test_every_example_runs(example: str, form: str, place: Place, tmp_path: Path) -> None:
     line = place.line(example)
-    name = " ".join(line[1 : 3 if line[1] == "provision" else 2])
+    name = " ".join(line[1 : 3 if line[1] in ("provision", "bench") else 2])
     place.fresh(tmp_path)
     for earlier in BEFORE.get(name, ()):
         before = picofed(place.line(earlier), tmp_path)
