@@ -66,9 +66,8 @@ def epsilon_of_sums(
 
 
 def epsilon_of_parts(masked: Sequence[tuple[int, Fraction]], others: int, delta: float, samples: int = 0) -> float:
-    """The same for several masked jobs: units of each, and the share() that is left of them."""
-    total = accounting.mu_squared_of(others)
-    for units, part in masked:
-        whole = accounting.mu_squared_of(units)
-        total += min(whole, whole * math.nextafter(float(part), math.inf) * (1 + 2.0**-50))
-    return accounting.epsilon(total * (1 + 2.0**-50 * len(masked)) if len(masked) > 1 else total, delta, samples)
+    """The same for several masked jobs: units of each, and the share() that is left of them, at most 1."""
+    exact = Fraction(accounting.mu_squared_of(others))
+    exact += sum(Fraction(accounting.mu_squared_of(units)) * part for units, part in masked)
+    total = float(exact)
+    return accounting.epsilon(total if total >= exact else math.nextafter(total, math.inf), delta, samples)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from mpmath import mp, mpf
 from picofed import accounting
-from picofed.distributed import DistributedError, epsilon_of_sums, local_budget, share
+from picofed.distributed import DistributedError, epsilon_of_parts, epsilon_of_sums, local_budget, share
 from picofed.learn.modulus import GRID
 
 Floats = npt.NDArray[Any]
@@ -171,6 +171,25 @@ def test_budget_of_boards_that_add_their_share(honest: int) -> None:
     for wrong in ((0, GRID), (3, 1)):
         with pytest.raises(DistributedError):
             local_budget(epsilon, 1e-5, *wrong)
+
+
+def test_rounding_is_against_the_boards(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    """Exactly: the shares of any jobs come out no lower than their sum, by no more than a float can be off, and a
+    budget buys no more than it says at any sigma."""
+    totals: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(accounting, "epsilon", lambda total, *_: totals.append(total))
+        for count in rng.integers(0, 6, 300):
+            drawn = rng.integers((1, 0, 2, 1), (1 << 40, 16, 64, 3), (count, 4)).tolist()
+            jobs = [(units, share(20, shift, honest, spread)) for units, shift, honest, spread in drawn]
+            others = int(rng.integers(0, 1 << 40))
+            epsilon_of_parts(jobs, others, 1e-5)
+            exact = Fraction(accounting.mu_squared_of(others))
+            exact += sum(Fraction(accounting.mu_squared_of(units)) * part for units, part in jobs)
+            assert exact <= Fraction(totals[-1]) < exact + Fraction(math.ulp(totals[-1]))
+    for honest in (2, 3, 7, 40):
+        units, allowed = local_budget(1.5, 1e-5, honest, GRID), accounting.budget(1.5, 1e-5)
+        assert all(units * share(log2, log2 - GRID, honest) <= allowed for log2 in range(6, 26))
 
 
 def test_sums_for_which_nothing_is_proven_are_refused() -> None:
