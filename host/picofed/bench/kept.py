@@ -12,6 +12,7 @@ import json
 import lzma
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,23 +39,24 @@ def short(run: Run, result: dict[str, Any]) -> dict[str, Any]:
 
 def keep(path: Path, scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache) -> int:
     """Write what has run of these settings; returns how many runs that is. Raises PicofedError."""
-    lines = {}
-    for run, result in known(scale, chosen, variants, cache):
-        item = {"id": identity(run), "run": words(run), "result": short(run, result)}
-        lines[item["id"]] = json.dumps(item, separators=(",", ":"))
-    data = lzma.compress("".join(f"{line}\n" for line in lines.values()).encode(), preset=9 | lzma.PRESET_EXTREME)
+    items = [
+        {"id": identity(run), "run": words(run), "result": short(run, result)}
+        for run, result in known(scale, chosen, variants, cache)
+    ]
+    text = "".join(json.dumps(item, separators=(",", ":")) + "\n" for item in items)
+    data = lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
     try:
         files.write(path, data)
     except OSError as error:
         raise PicofedError(f"cannot write {path}: {error.strerror or error}") from error
-    return len(lines)
+    return len(items)
 
 
 def known(
     scale: Scale, chosen: Sequence[Setting], variants: Sequence[Variant], cache: Cache
 ) -> Iterator[tuple[Run, dict[str, Any]]]:
     """Runs of which a cache has results: of the searches, then of the tables."""
-    for run in (*searches(scale, chosen, variants), *reported(scale, chosen, variants, cache)):
+    for run in chain(searches(scale, chosen, variants), reported(scale, chosen, variants, cache)):
         result = cache.get(run)
         if result is not None:
             yield run, result
@@ -62,8 +64,7 @@ def known(
 
 def again(run: Run, result: dict[str, Any]) -> bool:
     """Do a run again: whether it comes to the kept result, to the last digit. Raises PicofedError."""
-    found = json.loads(json.dumps(short(run, perform(run))))
-    return bool(found == short(run, result))
+    return short(run, perform(run)) == short(run, result)
 
 
 def take(path: Path, cache: Cache) -> int:

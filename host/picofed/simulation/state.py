@@ -27,8 +27,8 @@ _KEPT: Final = {
 
 
 class Clients:
-    """A list for each thing: events touch one client at a time, which takes a list a tenth of an array's time; 100,000
-    clients are 20 MB."""
+    """A list for each thing: events touch one client at a time, for which a list takes a quarter of the time;
+    100,000 clients are 20 MB."""
 
     def __init__(self, clients: int) -> None:
         self.newest = [-1] * clients  # version that the newest update was computed on

@@ -1,9 +1,11 @@
-"""What the simulator's tests share: a small population that is learnt in a few rounds."""
+"""A population that is learnt in a few rounds; and lets the tests of this folder import what they share."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from picofed.simulation.api import Setup
 from picofed.simulation.dataset import Population
 from picofed.simulation.fleet import Fleet
 from picofed.simulation.task import make_task
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 INPUTS, CLASSES = 45, 3
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import lzma
 import math
 import os
 import signal
@@ -18,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_world import FEW, PLAIN, SMALL, result
 from click.testing import CliRunner
-from picofed.bench import document, driver, figure, fleets, kept, measure, parts, public
+from picofed.bench import document, driver, figure, fleets, measure, parts, public
 from picofed.bench.cache import Cache, CacheError
 from picofed.bench.settings import FULL, QUICK, SEARCH_SEED, VARIANTS, Run, Setting, searched, searches, settings, trial
 from picofed.bench.trial import identity, perform
@@ -31,10 +31,6 @@ from picofed.simulation.api import prepare, run
 from picofed.simulation.dataset import Pool
 from scipy import stats
 
-PLAIN = Setting(10, 0.9, "iid", math.inf)
-SMALL = replace(QUICK, clients=(10,), epsilons=(math.inf,), seeds=(1,), rounds=(3, 3), trials=1)
-FEW = tuple(variant for variant in VARIANTS if variant.name in ("fedavg", "fedbuff", "ftte"))
-
 
 def test_intervals_are_students() -> None:
     assert pytest.approx([stats.t.ppf(0.975, n + 1) for n in range(9)], abs=5e-4) == measure.STUDENT
@@ -42,21 +38,6 @@ def test_intervals_are_students() -> None:
     low, high = stats.t.interval(0.95, 2, loc=7 / 3, scale=stats.sem([1.0, 2.0, 4.0]))
     assert (middle - (half or 0), middle + (half or 0)) == pytest.approx((low, high), rel=1e-3)
     assert measure.interval([3.0]) == (3.0, None)
-
-
-def result(seconds: list[float], accuracies: list[float], size: float = 100.0) -> dict[str, object]:
-    """A run's result with this curve."""
-    rising = [10.0 * n for n in range(len(seconds))]
-    names = ("joules", "bytes_up", "bytes_down", "total")
-    curve = {"seconds": seconds, "accuracy": accuracies} | {name: rising for name in names}
-    return {
-        "curve": curve,
-        "accuracy": accuracies[-1],
-        "update_bytes": size,
-        "memory": size,
-        "epsilon": None,
-        "trainable": 1,
-    }
 
 
 def test_ratios_are_of_the_time_to_what_fedavg_ends_with() -> None:
@@ -395,79 +376,6 @@ def test_runs_are_listed_no_further_than_time_goes(monkeypatch: pytest.MonkeyPat
 def test_what_the_grid_does_not_have_is_one_line(words: list[str]) -> None:
     done = CliRunner().invoke(cli, ["bench", "ftte", *words])
     assert isinstance(done.exception, PicofedError) and "grid" in str(done.exception)
-
-
-def test_what_is_kept_in_a_file_makes_the_same_page(tmp_path: Path) -> None:
-    """Trials and runs, with curves of any length; what a cache knows already stays."""
-    cache, page, path = Cache(None), tmp_path / "page.md", tmp_path / "runs.jsonl.xz"
-    for variant in VARIANTS:
-        cache.put(Run(SMALL, searched(PLAIN, SMALL), variant, trial(0), SEARCH_SEED), result([0.0], [0.5]))
-        mine = result([0.0, 1.0 / 3, 70.0 / 11], [0.1, 100 / 997, 2 / 3]) | {"turns": 1}
-        cache.put(Run(SMALL, PLAIN, variant, trial(0), 1), mine)
-
-    def written(cache: Cache) -> str:
-        rows = measure.summary(SMALL, settings(SMALL), VARIANTS, cache)
-        document.write(page, SMALL, settings(SMALL), VARIANTS, rows, cache)
-        return page.read_text()
-
-    before = written(cache)
-    assert kept.keep(path, SMALL, settings(SMALL), VARIANTS, cache) == 2 * len(VARIANTS)
-    other = Cache(tmp_path / "other.db")
-    run = Run(SMALL, PLAIN, VARIANTS[0], trial(0), 1)
-    assert kept.take(path, other) == 2 * len(VARIANTS)
-    assert driver.run(SMALL, [PLAIN], VARIANTS, other, minutes=0)  # nothing is left to run
-    assert written(other) == before
-    assert other.get(run) == kept.short(run, cache.get(run) or {}) != cache.get(run)
-    other.close()
-    other = Cache(tmp_path / "other.db")
-    assert other.get(run) is None  # known, and not kept twice
-    other.put(run, result([0.0], [0.9]))
-    kept.take(path, other)
-    assert (other.get(run) or {})["accuracy"] == 0.9
-    other.close()
-    cache.close()
-
-
-@pytest.mark.slow
-def test_kept_runs_are_done_again(tmp_path: Path) -> None:
-    path, scale = tmp_path / "runs.jsonl.xz", replace(QUICK, clients=(10,), epsilons=(math.inf,))
-    cache = Cache(None)
-    run = Run(scale, searched(PLAIN, scale), VARIANTS[0], trial(0), SEARCH_SEED)
-    cache.put(run, perform(run))
-    for changed in (False, True):
-        if changed:
-            cache.put(run, {"accuracy": 0.5})
-        kept.keep(path, scale, settings(scale), VARIANTS, cache)
-        done = CliRunner().invoke(cli, ["bench", "check", str(path), "--quick", "--json"])
-        found = json.loads(done.stdout)["runs"]
-        assert [row["same"] for row in found] == [not changed] and found[0]["run"]["rule"] == "fedavg"
-        assert done.exit_code == (3 if changed else 0)
-    none = CliRunner().invoke(cli, ["bench", "check", str(path)])
-    assert isinstance(none.exception, PicofedError) and "no run of such a fleet" in str(none.exception)
-    cache.close()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"no xz",
-        lzma.compress(b"[]\n"),
-        lzma.compress(b'{"id": 3}\n'),
-        lzma.compress(b"\xff"),
-        lzma.compress(b"{}" * 99)[:-9],
-        lzma.compress(b'{"id": "a", "run": {"seed": 11}, "result": {"accuracy": 0.5}}\n'),
-        lzma.compress(json.dumps({"id": "a", "run": {"seed": 11}, "result": result([0.0, 1.0], [0.5])}).encode()),
-    ],
-    ids=["empty", "plain", "list", "no result", "no text", "cut off", "no curve", "uneven curve"],
-)
-def test_a_file_of_something_else_is_one_line(data: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "runs.jsonl.xz"
-    path.write_bytes(data)
-    done = CliRunner().invoke(cli, ["bench", "ftte", "--quick", "--minutes", "0", "--known", str(path)])
-    assert isinstance(done.exception, PicofedError) and str(path) in str(done.exception)
-    gone = CliRunner().invoke(cli, ["bench", "ftte", "--quick", "--minutes", "0", "--known", str(tmp_path / "none")])
-    assert isinstance(gone.exception, PicofedError) and "cannot read" in str(gone.exception)
 
 
 def test_picture_is_well_formed() -> None:
